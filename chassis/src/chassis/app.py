@@ -1,0 +1,112 @@
+"""The application factory: what the four services' HTTP sides have in common."""
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import structlog
+from chassis import health, problems
+from chassis.telemetry import REQUEST_SECONDS, new_traceparent, trace_id, valid_traceparent
+from fastapi import APIRouter, FastAPI, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger()
+
+
+class Part(Protocol):
+    """Something that lives as long as the application: a pool, a connection, a consumer, a periodic job."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+def create_app(
+    *,
+    service: str,
+    version: str,
+    summary: str,
+    routers: Sequence[APIRouter],
+    parts: Sequence[Part],
+    checks: Mapping[str, health.Check],
+    ready: tuple[str, ...],
+    errors: Mapping[type[Exception], int] | None = None,
+) -> FastAPI:
+    """The service's application. `parts` are started in their order and stopped in the reverse order; none of them
+    waits for its server, so a service starts whatever is there, and says in /health what it still lacks."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        for part in parts:
+            await part.start()
+        log.info("started", version=version)
+        yield
+        log.info("stopping: finishing what is in hand")
+        for part in reversed(parts):
+            await part.stop()
+        log.info("stopped")
+
+    app = FastAPI(
+        title=service,
+        version=version,
+        summary=summary,
+        lifespan=lifespan,
+        responses=problems.documented(503),
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    problems.install(app, errors or {})
+    for router in routers:
+        app.include_router(router)
+    app.include_router(health.router(service, version, checks, ready))
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    app.add_middleware(RequestContext)
+    return app
+
+
+class RequestContext:
+    """Gives every request its trace, measures it, and turns what nobody caught into a problem. Plain ASGI: Starlette's
+    BaseHTTPMiddleware costs a task and two streams a request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        status = 0
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        header = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
+        traceparent = valid_traceparent(header.decode("latin-1")) or new_traceparent()
+        scope.setdefault("state", {})["traceparent"] = traceparent
+        try:
+            await self._app(scope, receive, send_and_note)
+        except Exception as error:
+            if status:
+                raise
+            await problems.failure(Request(scope), error)(scope, receive, send_and_note)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            seconds = time.perf_counter() - began
+            REQUEST_SECONDS.labels(scope["method"], route, status).observe(seconds)
+            log.debug(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                ms=round(seconds * 1000, 1),
+                trace_id=trace_id(traceparent),
+            )

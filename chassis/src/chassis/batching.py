@@ -1,0 +1,90 @@
+"""Lets concurrent requests share one transaction: what arrives while a batch is being committed is the next batch.
+
+A lone command waits for nobody. This is group commit, one floor up: https://www.postgresql.org/docs/17/wal-async-commit.html
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Generic, Protocol, TypeVar
+
+from chassis.database import Unavailable, is_conflict, is_outage, reason_of
+from chassis.telemetry import COMMAND_BATCH_SIZE
+
+MAX_COMMANDS_A_BATCH = 200
+MAX_WAITING = 2_000
+
+
+class Starting(Protocol):
+    """The part of a unit of work that a batcher uses."""
+
+    async def start(self) -> None: ...
+
+    async def commit(self) -> None: ...
+
+
+C = TypeVar("C")
+R = TypeVar("R")
+U = TypeVar("U", bound=Starting)
+
+
+class Batcher(Generic[C, R, U]):
+    """Runs a use case for whoever calls `submit`; the use case returns a result, or an exception, for each command."""
+
+    def __init__(
+        self,
+        name: str,
+        units: Callable[[], AbstractAsyncContextManager[U]],
+        use_case: Callable[[Sequence[C], U], Awaitable[Sequence[R | Exception]]],
+    ) -> None:
+        self._name = name
+        self._units = units
+        self._use_case = use_case
+        self._waiting: list[tuple[C, asyncio.Future[R]]] = []
+        self._runner: asyncio.Task[None] | None = None
+
+    async def submit(self, command: C) -> R:
+        """The command's result, once it is committed.
+
+        Raises what the use case returned for it, or Unavailable when the database is away or too many wait; whether an
+        interrupted commit took effect is then unknown, which is what idempotency keys are for.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise Unavailable("too many requests are waiting")
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((command, future))
+        if self._runner is None or self._runner.done():
+            self._runner = asyncio.create_task(self._run(), name=self._name)
+        return await future
+
+    async def _run(self) -> None:
+        while self._waiting:
+            batch = self._waiting[:MAX_COMMANDS_A_BATCH]
+            del self._waiting[:MAX_COMMANDS_A_BATCH]
+            await self._answer(batch)
+
+    async def _answer(self, batch: Sequence[tuple[C, asyncio.Future[R]]]) -> None:
+        try:
+            async with self._units() as unit:
+                await unit.start()
+                results = await self._use_case([command for command, _ in batch], unit)
+                await unit.commit()
+        except Exception as error:
+            if is_conflict(error):
+                await self._answer(batch)
+                return
+            if len(batch) > 1 and not is_outage(error):
+                for single in batch:
+                    await self._answer([single])
+                return
+            if is_outage(error):
+                error = Unavailable(f"the database did not answer: {reason_of(error)}")
+            results = [error] * len(batch)
+        COMMAND_BATCH_SIZE.labels(self._name).observe(len(batch))
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.done():  # its caller has gone
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

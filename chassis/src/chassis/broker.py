@@ -1,0 +1,176 @@
+"""The connection to RabbitMQ: made, watched and made again by one loop, which owns all its channels.
+
+aio-pika's own reconnecting connection is not used: it restores each channel and consumer by itself, and what it fails
+to restore stays silent. Here any doubt (a closed channel, a cancelled consumer, a queue that lacks us, an answer that does
+not come) ends the connection, and a new one is built from nothing.
+"""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import Protocol
+
+import aio_pika
+import structlog
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
+from aio_pika.exceptions import PublishError
+from chassis.database import Unavailable, reason_of
+from chassis.ids import uuid7
+from chassis.topology import EXCHANGE, Queue, assert_topology
+
+HEARTBEAT_SECONDS = 10
+WATCH_EVERY_SECONDS = 5.0
+ASSERT_EVERY_SECONDS = 60.0
+ANSWER_TIMEOUT_SECONDS = 10.0
+MAX_IN_FLIGHT = 200
+
+log = structlog.get_logger()
+
+
+class Unroutable(Exception):
+    """No queue took the message."""
+
+
+class ConsumerLost(Exception):
+    """The broker no longer has this process as a consumer of its queue."""
+
+
+class Attached(Protocol):
+    """A consumer, as the connection sees it."""
+
+    async def attach(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
+        """Begins to consume on a channel of its own."""
+
+    async def detach(self) -> None:
+        """The channel is gone, or about to be: ends the work in hand without acknowledging anything more."""
+
+    async def attached(self) -> bool:
+        """Whether the channel still has the consumer."""
+
+
+class Broker:
+    def __init__(self, url: str, queue: Queue) -> None:
+        self._url = url
+        self._queue = queue
+        self._consumer: Attached | None = None
+        self._publishing: AbstractChannel | None = None
+        self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._supervisor: asyncio.Task[None] | None = None
+        self._problem: str | None = "not connected yet"
+
+    def serve(self, consumer: Attached) -> None:
+        """Names the consumer that every new connection begins with."""
+        self._consumer = consumer
+
+    @property
+    def connected(self) -> bool:
+        return self._publishing is not None and not self._publishing.is_closed
+
+    async def problem(self) -> str | None:
+        """None while connected, else why not."""
+        return None if self.connected else self._problem
+
+    async def publish(
+        self,
+        routing_key: str,
+        body: bytes,
+        content_type: str | None,
+        *,
+        exchange: str = EXCHANGE,
+        headers: Mapping[str, str | int] | None = None,
+    ) -> None:
+        """Publishes a persistent message and returns when a quorum of the queue's nodes has it.
+
+        Raises Unroutable if no queue took it and Unavailable if the broker is away or does not answer within
+        ANSWER_TIMEOUT_SECONDS; in the second case it may have been taken all the same.
+        """
+        channel = self._publishing
+        if channel is None or channel.is_closed:
+            raise Unavailable("the broker is away")
+        message = Message(
+            body,
+            content_type=content_type,
+            delivery_mode=DeliveryMode.PERSISTENT,
+            message_id=str(uuid7()),
+            headers=dict(headers or {}),
+        )
+        try:
+            async with self._in_flight, asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+                target = await channel.get_exchange(exchange, ensure=False)
+                await target.publish(message, routing_key, mandatory=True)
+        except PublishError:
+            raise Unroutable(f"no queue takes {routing_key}") from None
+        except Exception as error:
+            raise Unavailable(f"the broker did not confirm: {reason_of(error)}") from error
+
+    async def start(self) -> None:
+        self._supervisor = asyncio.create_task(self._supervise(), name="broker")
+
+    async def stop(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+
+    async def _supervise(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+                    connection = await aio_pika.connect(
+                        self._url,
+                        heartbeat=HEARTBEAT_SECONDS,
+                        client_properties={"connection_name": self._queue.service},
+                    )
+                try:
+                    await self._open(connection)
+                    failures = 0
+                    await self._watch(connection)
+                finally:
+                    await self._close(connection)
+            except Exception as error:
+                self._problem = reason_of(error)
+                if failures == 0:
+                    log.warning("broker away, trying again until it is back", reason=self._problem)
+                failures += 1
+            await asyncio.sleep(random.uniform(0.2, min(0.5 * 2 ** min(failures, 4), 5.0)))
+
+    async def _open(self, connection: AbstractConnection) -> None:
+        async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+            self._administration = await connection.channel()
+            queue = await assert_topology(self._administration, self._queue)
+            publishing = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            if self._consumer is not None:
+                consuming = await connection.channel()
+                await self._consumer.attach(consuming, await consuming.get_queue(queue.name, ensure=False))
+            self._publishing = publishing
+        log.info("connected to the broker", queue=queue.name)
+
+    async def _watch(self, connection: AbstractConnection) -> None:
+        """Returns never; raises as soon as anything of the connection is not as _open left it."""
+        loop = asyncio.get_running_loop()
+        assert_at = loop.time() + ASSERT_EVERY_SECONDS
+        while True:
+            closed = asyncio.ensure_future(connection.closed())
+            await asyncio.wait([closed], timeout=WATCH_EVERY_SECONDS)
+            if closed.done() or connection.is_closed or not self.connected:
+                raise Unavailable("the connection was closed")
+            async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+                if loop.time() > assert_at:
+                    await assert_topology(self._administration, self._queue)
+                    assert_at = loop.time() + ASSERT_EVERY_SECONDS
+                own = await self._administration.declare_queue(self._queue.service, passive=True)
+                if self._consumer is not None and not (
+                    await self._consumer.attached() and own.declaration_result.consumer_count
+                ):
+                    raise ConsumerLost(f"no longer a consumer of {self._queue.service}")
+
+    async def _close(self, connection: AbstractConnection) -> None:
+        self._publishing = None
+        if self._consumer is not None:
+            await self._consumer.detach()
+        try:
+            async with asyncio.timeout(5):
+                await connection.close()
+        except Exception as error:
+            log.debug("the connection did not close in order", reason=reason_of(error))

@@ -1,0 +1,261 @@
+"""The batching consumer: takes what has arrived, gives it to one run of the use case, acknowledges it with one ack.
+
+One loop owns the delivery tags of a channel. A message is acknowledged when each of its events has either taken effect
+(in a committed transaction) or been set aside (published to a retry or dead-letter queue, and confirmed).
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from chassis.broker import Broker
+from chassis.database import is_conflict, is_outage, reason_of
+from chassis.events import SINGLE, Decoder, Received, Unreadable
+from chassis.telemetry import (
+    EVENT_BATCH_SIZE,
+    EVENTS_CONSUMED,
+    EVENTS_DEAD_LETTERED,
+    EVENTS_DUPLICATE,
+    EVENTS_RETRIED,
+)
+from chassis.topology import DEAD_LETTER_EXCHANGE, RETRY_DELAYS_SECONDS, retry_name
+
+MAX_EVENTS_A_BATCH = 200
+PREFETCH_MESSAGES = 200
+
+log = structlog.get_logger()
+
+
+class Rejected(Exception):
+    """Raised by a use case for an event that no later attempt can cure: it goes to the dead letters at once.
+
+    `reason` is a slug listed in docs/events.md.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Receiving(Protocol):
+    """The part of a unit of work that the consumer uses."""
+
+    async def take_in(self, consumer: str, events: Sequence[Received]) -> list[Received]: ...
+
+    async def commit(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event with what the message that brought it says of it."""
+
+    event: Received | Unreadable
+    message: AbstractIncomingMessage
+
+    @property
+    def attempts(self) -> int:
+        value = self.message.headers.get("x-attempts", 0)
+        return value if isinstance(value, int) else 0
+
+    @property
+    def routing_key(self) -> str:
+        """The key it was first published under: after a retry the message bears the queue's name instead."""
+        return str(self.message.headers.get("x-routing-key") or self.message.routing_key or "")
+
+
+U = TypeVar("U", bound=Receiving)
+
+
+class Consumer(Generic[U]):
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        service: str,
+        decoder: Decoder,
+        units: Callable[[], AbstractAsyncContextManager[U]],
+        use_case: Callable[[Sequence[Received], U], Awaitable[None]],
+    ) -> None:
+        self._broker = broker
+        self._service = service
+        self._decoder = decoder
+        self._units = units
+        self._use_case = use_case
+        self._arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+        self._channel: AbstractChannel | None = None
+        self._queue: AbstractQueue | None = None
+        self._tag = ""
+        self._loop: asyncio.Task[None] | None = None
+        self._in_hand = asyncio.Lock()
+        self._stopping = False
+        broker.serve(self)
+
+    async def attach(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
+        self._arrived = asyncio.Queue()
+        self._channel, self._queue = channel, queue
+        await channel.set_qos(prefetch_count=PREFETCH_MESSAGES)
+        self._loop = asyncio.create_task(self._run(), name="consumer")
+        self._tag = await queue.consume(self._arrived.put)
+
+    async def attached(self) -> bool:
+        if self._stopping:
+            return True
+        if self._channel is None or self._channel.is_closed or self._loop is None or self._loop.done():
+            return False
+        return self._tag in (await self._channel.get_underlay_channel()).consumers
+
+    async def detach(self) -> None:
+        """Ends the loop. A batch in hand is rolled back, or was just committed; it comes again either way."""
+        self._channel = None
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+
+    async def problem(self) -> str | None:
+        """None while this process is a consumer of its queue, else what is wrong."""
+        return None if await self.attached() else f"not consuming {self._service}"
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        """Takes no more messages and finishes the batch in hand; what waits behind it goes back to the queue."""
+        self._stopping = True
+        try:
+            async with asyncio.timeout(15):
+                if self._queue is not None and self._channel is not None and not self._channel.is_closed:
+                    await self._queue.cancel(self._tag)
+                async with self._in_hand:
+                    if self._loop is not None:
+                        self._loop.cancel()
+        except Exception as error:
+            log.warning("the consumer did not stop in order", reason=reason_of(error))
+
+    async def _run(self) -> None:
+        arrived = self._arrived
+        try:
+            while True:
+                first = await arrived.get()
+                async with self._in_hand:
+                    messages, deliveries = [first], self._deliveries(first)
+                    while len(deliveries) < MAX_EVENTS_A_BATCH and not arrived.empty():
+                        messages.append(arrived.get_nowait())
+                        deliveries += self._deliveries(messages[-1])
+                    await self._take(deliveries)
+                    await messages[-1].ack(multiple=True)
+        except Exception as error:  # the connection notices that this loop has ended, and is made anew
+            log.warning("consuming interrupted", reason=reason_of(error), exc_info=not is_outage(error))
+
+    def _deliveries(self, message: AbstractIncomingMessage) -> list[Delivery]:
+        return [Delivery(event, message) for event in self._decoder.decode(message.body, message.content_type)]
+
+    async def _take(self, deliveries: Sequence[Delivery]) -> None:
+        readable: list[Delivery] = []
+        for delivery in deliveries:
+            if isinstance(delivery.event, Unreadable):
+                await self._dead_letter(delivery, delivery.event.reason, delivery.event.detail)
+            else:
+                readable.append(delivery)
+        for start in range(0, len(readable), MAX_EVENTS_A_BATCH):
+            await self._settle(readable[start : start + MAX_EVENTS_A_BATCH])
+
+    async def _settle(self, deliveries: Sequence[Delivery]) -> None:
+        """Returns when each event has taken effect or been set aside, however long the database is away."""
+        pauses = 0
+        while True:
+            try:
+                await self._attempt([delivery.event for delivery in deliveries if isinstance(delivery.event, Received)])
+                if pauses:
+                    log.info("consuming again", events=len(deliveries))
+                return
+            except Exception as error:
+                if is_outage(error) and not self._stopping:
+                    if pauses == 0:
+                        log.warning("consuming paused until the database answers", reason=reason_of(error))
+                    pauses += 1
+                    await asyncio.sleep(random.uniform(0.1, min(0.25 * 2**pauses, 5.0)))
+                elif is_conflict(error):
+                    await asyncio.sleep(random.uniform(0.0, 0.05))
+                elif len(deliveries) == 1:
+                    await self._set_aside(deliveries[0], error)
+                    return
+                else:
+                    break
+        for delivery in deliveries:
+            await self._settle([delivery])
+
+    async def _attempt(self, events: Sequence[Received]) -> None:
+        began = time.perf_counter()
+        async with self._units() as unit:
+            fresh = await unit.take_in(self._service, events)
+            if fresh:
+                await self._use_case(fresh, unit)
+            await unit.commit()
+        types = Counter(event.type for event in fresh)
+        for name, number in types.items():
+            EVENTS_CONSUMED.labels(name).inc(number)
+        EVENT_BATCH_SIZE.observe(len(events))
+        EVENTS_DUPLICATE.inc(len(events) - len(fresh))
+        log.info(
+            "consumed",
+            types=dict(types),
+            events=len(fresh),
+            duplicates=len(events) - len(fresh),
+            orders=[event.order_id for event in fresh],
+            ms=round((time.perf_counter() - began) * 1000, 1),
+        )
+
+    async def _set_aside(self, delivery: Delivery, error: Exception) -> None:
+        """Gives one event to a retry queue, or to the dead letters when no retry is left or none can help."""
+        if isinstance(error, Rejected):
+            await self._dead_letter(delivery, error.reason, str(error))
+            return
+        if self._stopping and is_outage(error):
+            raise error
+        if delivery.attempts >= len(RETRY_DELAYS_SECONDS):
+            await self._dead_letter(delivery, "handler-error", reason_of(error), error)
+            return
+        delay = RETRY_DELAYS_SECONDS[delivery.attempts]
+        await self._publish(delivery, retry_name(delay), "handler-error", reason_of(error))
+        EVENTS_RETRIED.inc()
+        log.warning("event set aside", reason=reason_of(error), retry_after_seconds=delay, **_names(delivery))
+
+    async def _dead_letter(self, delivery: Delivery, reason: str, detail: str, error: Exception | None = None) -> None:
+        await self._publish(delivery, DEAD_LETTER_EXCHANGE, reason, detail)
+        EVENTS_DEAD_LETTERED.labels(reason).inc()
+        log.error("event dead-lettered", reason=reason, detail=detail, exc_info=error, **_names(delivery))
+
+    async def _publish(self, delivery: Delivery, exchange: str, reason: str, detail: str) -> None:
+        unreadable = isinstance(delivery.event, Unreadable)
+        await self._broker.publish(
+            self._service,
+            delivery.event.raw,
+            delivery.message.content_type if unreadable else SINGLE,
+            exchange=exchange,
+            headers={
+                "x-reason": reason,
+                "x-service": self._service,
+                "x-routing-key": delivery.routing_key,
+                "x-attempts": delivery.attempts + 1,
+                "x-error": detail[:500],
+            },
+        )
+
+
+def _names(delivery: Delivery) -> dict[str, object]:
+    event = delivery.event
+    if isinstance(event, Received):
+        return {
+            "type": event.type,
+            "event_id": str(event.id),
+            "order": event.order_id,
+            "attempts": delivery.attempts + 1,
+        }
+    return {"routing_key": delivery.routing_key, "bytes": len(event.raw)}

@@ -1,0 +1,100 @@
+"""Connections to PostgreSQL, and which of its errors mean "not now" rather than "not this"."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import orjson
+from chassis.settings import DatabaseSettings
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+# SQLSTATE classes and codes (PostgreSQL, appendix A) that another attempt can cure: the server is away, starting,
+# stopping, full or read-only, or the schema isn't migrated yet.
+_OUTAGE_CLASSES = ("08", "53", "57P", "58")
+_OUTAGE_CODES = ("25006", "25P03", "28000", "28P01", "3D000", "3F000", "42P01", "42501")
+# A transaction that lost to another one: it did nothing, and can be run again at once.
+_CONFLICT_CODES = ("40001", "40P01", "55P03")
+
+
+class Unavailable(Exception):
+    """Something that this service needs is away or overloaded for now. The message is fit for the caller to read."""
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the work could not be done for now, through no fault of its own."""
+    if isinstance(error, DBAPIError):
+        code = _sqlstate(error)
+        return (
+            error.connection_invalidated
+            or isinstance(error, InterfaceError)
+            or code.startswith(_OUTAGE_CLASSES)
+            or code in _OUTAGE_CODES
+        )
+    return isinstance(error, Unavailable | PoolTimeoutError | TimeoutError | OSError)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether the transaction lost to a concurrent one (deadlock, serialization) and can be run again."""
+    return isinstance(error, DBAPIError) and _sqlstate(error) in _CONFLICT_CODES
+
+
+class Database:
+    """The pool of one service, every connection of which looks into that service's schema."""
+
+    def __init__(self, settings: DatabaseSettings, *, service: str, schema: str) -> None:
+        self.schema = schema
+        self.engine = create_async_engine(
+            settings.database_url,
+            pool_size=settings.database_pool_size,
+            max_overflow=0,
+            pool_timeout=5,
+            json_deserializer=orjson.loads,
+            connect_args={
+                "timeout": 5,
+                "command_timeout": 20,
+                "server_settings": {
+                    "search_path": schema,
+                    "application_name": service,
+                    "idle_in_transaction_session_timeout": "30s",
+                    "jit": "off",
+                },
+            },
+        )
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on which each statement is a transaction of its own, without BEGIN and COMMIT around it."""
+        async with self._autocommit.connect() as connection:
+            yield connection
+
+    async def problem(self) -> str | None:
+        """None if the schema can be read, else why it can't; takes 3 s at most."""
+        try:
+            async with asyncio.timeout(3), self.autocommit() as connection:
+                await connection.execute(text("SELECT 1 FROM inbox LIMIT 1"))
+        except Exception as error:
+            return reason_of(error)
+        return None
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        await self.engine.dispose()
+
+
+def reason_of(error: BaseException) -> str:
+    """One line for a log or a health check, without SQL and parameters."""
+    if isinstance(error, DBAPIError):
+        if _sqlstate(error) in ("42P01", "3F000"):
+            return "the schema lacks its tables: run `alembic upgrade head` first"
+        error = error.orig or error
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]

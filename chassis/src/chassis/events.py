@@ -1,0 +1,164 @@
+"""The envelope of an event and its codec: CloudEvents 1.0 in structured JSON, alone or as a JSON batch.
+
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md, sections 3 and 4.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Protocol
+from uuid import UUID
+
+import orjson
+from chassis.telemetry import valid_traceparent
+from pydantic import TypeAdapter, ValidationError
+
+SINGLE = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+MAX_BODY_BYTES = 512 * 1024
+
+
+class OrderEvent(Protocol):
+    """A domain event: a dataclass whose fields are the event's `data`. `name` is its CloudEvents type: a string that
+    the service owns, not the class's name."""
+
+    name: ClassVar[str]
+
+    @property
+    def order_id(self) -> UUID: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How a consumed event is called outside."""
+
+    type: str
+    routing_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An event ready to be sent: what a row of the outbox holds."""
+
+    id: UUID
+    type: str
+    routing_key: str
+    order_id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An event taken from a queue; `data` is an instance of the class that the consumer declared for its type."""
+
+    id: UUID
+    type: str
+    order_id: str
+    traceparent: str | None
+    data: Any
+    document: Any = field(repr=False)
+
+    @property
+    def raw(self) -> bytes:
+        """The event by itself, as it would be sent alone."""
+        return orjson.dumps(self.document)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A message, or one event of it, that can't be understood. `reason` is a slug listed in docs/events.md."""
+
+    reason: str
+    detail: str
+    raw: bytes = field(repr=False)
+
+
+class Encoder:
+    """Turns the domain events of one service into what the outbox sends."""
+
+    def __init__(self, source: str, routing_keys: Mapping[type, str]) -> None:
+        self._source = source
+        self._routing_keys = routing_keys
+
+    def encode(self, event: OrderEvent, *, event_id: UUID, time: datetime, traceparent: str) -> Outgoing:
+        envelope = {
+            "specversion": "1.0",
+            "id": event_id,
+            "type": event.name,
+            "source": self._source,
+            "subject": event.order_id,
+            "time": time,
+            "datacontenttype": "application/json",
+            "dataschema": f"urn:order-processing:event:{event.name}:1",
+            "traceparent": traceparent,
+            "data": event,
+        }
+        body = orjson.dumps(envelope, default=_plain, option=orjson.OPT_UTC_Z)
+        return Outgoing(event_id, event.name, self._routing_keys[type(event)], str(event.order_id), body)
+
+
+def _plain(value: object) -> float | str:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, UUID):  # asyncpg's own subclass of it, which orjson does not take for one
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in an event")
+
+
+def join(bodies: list[bytes]) -> tuple[bytes, str]:
+    """One message's body and content type for one or more encoded events."""
+    return (bodies[0], SINGLE) if len(bodies) == 1 else (b"[" + b",".join(bodies) + b"]", BATCH)
+
+
+class Decoder:
+    """Reads messages for one consumer, which declares a class, with the fields it uses, for each type it reads."""
+
+    def __init__(self, consumed: Mapping[Wire, type]) -> None:
+        self._adapters = {wire.type: TypeAdapter(data_class) for wire, data_class in consumed.items()}
+
+    def decode(self, body: bytes, content_type: str | None) -> list[Received | Unreadable]:
+        """The message's events in their order. Never raises: what can't be read is returned as Unreadable."""
+        if len(body) > MAX_BODY_BYTES:
+            return [Unreadable("too-large", f"{len(body)} bytes, at most {MAX_BODY_BYTES} are read", body)]
+        media_type = (content_type or "").partition(";")[0].strip().lower()
+        if media_type not in (SINGLE, BATCH):
+            return [Unreadable("unsupported-content-type", f"{content_type!r} is neither {SINGLE} nor {BATCH}", body)]
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            return [Unreadable("not-json", str(error), body)]
+        if media_type == SINGLE:
+            return [self._event(document, body)]
+        if not isinstance(document, list):
+            return [Unreadable("not-cloudevents", "a batch is a JSON array of events", body)]
+        if not document:
+            return [Unreadable("empty-batch", "a batch without an event", body)]
+        return [self._event(element, body) for element in document]
+
+    def _event(self, document: Any, message: bytes) -> Received | Unreadable:
+        def unreadable(reason: str, detail: str) -> Unreadable:
+            try:
+                return Unreadable(reason, detail, orjson.dumps(document))
+            except orjson.JSONEncodeError:  # nested more deeply than orjson writes: keep the whole message instead
+                return Unreadable(reason, detail, message)
+
+        if not isinstance(document, dict) or document.get("specversion") != "1.0":
+            return unreadable("not-cloudevents", "an event is a JSON object with specversion 1.0")
+        name, subject = document.get("type"), document.get("subject")
+        if not (isinstance(name, str) and isinstance(document.get("source"), str) and isinstance(subject, str)):
+            return unreadable("not-cloudevents", "type, source and subject must be strings")
+        try:
+            event_id = UUID(document.get("id"))
+        except (ValueError, TypeError, AttributeError):
+            return unreadable("not-cloudevents", "id must be a UUID")
+        adapter = self._adapters.get(name)
+        if adapter is None:
+            return unreadable("unknown-type", f"{name[:100]} is not read here")
+        try:
+            data = adapter.validate_python(document.get("data"))
+        except (ValidationError, RecursionError) as error:
+            return unreadable("invalid-data", str(error)[:500])
+        traceparent = document.get("traceparent")
+        trace = valid_traceparent(traceparent) if isinstance(traceparent, str) else None
+        return Received(event_id, name, subject, trace, data, document)

@@ -1,0 +1,75 @@
+"""Health: what this instance can do now, asked of the things themselves and not of what was once noted."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
+
+import orjson
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+RESTART_AFTER_SECONDS = 60
+"""How long a consumer may stay away from a broker that is there before a restart is the better cure."""
+
+Check = Callable[[], Awaitable[str | None]]
+"""Returns None when all is well, else what is wrong in a few words."""
+
+
+class Status(BaseModel):
+    status: Literal["ok", "failing"]
+    detail: str | None = None
+
+
+class Health(BaseModel):
+    status: Literal["ok", "failing"]
+    service: str
+    version: str
+    checks: dict[str, Status]
+
+
+def router(service: str, version: str, checks: Mapping[str, Check], ready: tuple[str, ...]) -> APIRouter:
+    """The three health endpoints. `ready` names the checks without which this instance can't serve requests."""
+    routes = APIRouter(tags=["health"])
+    consumer_lost_at: float | None = None
+
+    async def answer(names: tuple[str, ...]) -> Response:
+        nonlocal consumer_lost_at
+        results = dict(zip(names, await asyncio.gather(*(checks[name]() for name in names)), strict=True))
+        if "consumer" in results:
+            lost = results["consumer"] is not None and results.get("broker") is None
+            consumer_lost_at = (consumer_lost_at or time.monotonic()) if lost else None
+        failing = any(results.values())
+        health = Health(
+            status="failing" if failing else "ok",
+            service=service,
+            version=version,
+            checks={
+                name: Status(status="failing" if problem else "ok", detail=problem) for name, problem in results.items()
+            },
+        )
+        body = orjson.dumps(health.model_dump(exclude_none=True))
+        return Response(body, 503 if failing else 200, media_type="application/json")
+
+    unwell = {503: {"model": Health, "description": "At least one check fails; its detail says why."}}
+
+    @routes.get("/health", response_model=Health, responses={**unwell})
+    async def health() -> Response:
+        """Everything this instance works with."""
+        return await answer(tuple(checks))
+
+    @routes.get("/health/ready", response_model=Health, responses={**unwell})
+    async def readiness() -> Response:
+        """Whether this instance can serve requests."""
+        return await answer(ready)
+
+    @routes.get("/health/live", response_model=Health, responses={**unwell})
+    async def liveness() -> Response:
+        """Red only for what a restart cures."""
+        if {"consumer", "broker"} <= set(checks):
+            await answer(("consumer", "broker"))
+            if consumer_lost_at is not None and time.monotonic() - consumer_lost_at > RESTART_AFTER_SECONDS:
+                return await answer(("consumer",))
+        return await answer(())
+
+    return routes

@@ -1,0 +1,79 @@
+"""The inbox: which events have taken effect, kept in the transaction of the effect (idempotent receiver)."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from chassis.events import Received
+from sqlalchemy import Column, DateTime, Index, MetaData, Table, Text, Uuid, func, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+KEPT_DAYS = 7
+
+_TAKE_IN = text(
+    """
+    WITH fresh AS (
+        INSERT INTO inbox (consumer, event_id)
+        SELECT :consumer, id FROM unnest(CAST(:ids AS uuid[])) AS id ORDER BY id
+        ON CONFLICT DO NOTHING RETURNING event_id
+    )
+    SELECT now(), array(SELECT event_id FROM fresh)
+    """
+)
+_PRUNE = text(
+    """
+    DELETE FROM inbox WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM inbox WHERE processed_at < now() - make_interval(days => :days) LIMIT 10000))
+    """
+)
+
+
+def inbox_table(metadata: MetaData) -> Table:
+    table = Table(
+        "inbox",
+        metadata,
+        Column("consumer", Text, primary_key=True),
+        Column("event_id", Uuid, primary_key=True),
+        Column("processed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    )
+    # Rows are written in the order of their times, so a BRIN index of a few pages finds the old ones.
+    Index("inbox_processed_at", table.c.processed_at, postgresql_using="brin")
+    return table
+
+
+async def take_in(connection: AsyncConnection, consumer: str, ids: Sequence[UUID]) -> tuple[datetime, set[UUID]]:
+    """Records the ids and returns the transaction's time and those that were not there before.
+
+    Of two transactions that record the same id the second waits for the first, and finds it if it was committed.
+    """
+    now, fresh = (await connection.execute(_TAKE_IN, {"consumer": consumer, "ids": list(set(ids))})).one()
+    return now, set(fresh)
+
+
+async def prune(connection: AsyncConnection) -> None:
+    """Forgets what is older than KEPT_DAYS, 10,000 rows a transaction."""
+    while (await connection.execute(_PRUNE, {"days": KEPT_DAYS})).rowcount:
+        pass
+
+
+def distinct(events: Sequence[Received], fresh: set[UUID]) -> list[Received]:
+    """The fresh events in their order, each once, though a batch may hold one twice."""
+    return list({event.id: event for event in events if event.id in fresh}.values())
+
+
+class RecentIds:
+    """The last ids seen, in memory: the inbox of a service without a database."""
+
+    def __init__(self, capacity: int = 10_000) -> None:
+        self._capacity = capacity
+        self._ids: OrderedDict[UUID, None] = OrderedDict()
+
+    def __contains__(self, event_id: UUID) -> bool:
+        return event_id in self._ids
+
+    def add(self, event_id: UUID) -> None:
+        self._ids[event_id] = None
+        self._ids.move_to_end(event_id)
+        if len(self._ids) > self._capacity:
+            self._ids.popitem(last=False)

@@ -1,0 +1,63 @@
+"""Structured logs: one JSON object a line, or readable lines on a terminal.
+
+At INFO a batch is one line, whatever its size; at DEBUG each event, request and SQL statement has its own.
+"""
+
+import logging
+import sys
+
+import orjson
+import structlog
+from chassis.settings import ServiceSettings
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+
+def configure(service: str, settings: ServiceSettings) -> None:
+    """Sends this process's logs, those of its libraries included, to standard output in one format."""
+    level = logging.getLevelNamesMapping()[settings.log_level]
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
+
+    def name_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        return event
+
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        name_service,
+    ]
+    final: list[Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
+        if as_json
+        else [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+    )
+    structlog.configure(
+        processors=[*shared, *final],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(level, logging.INFO))
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        if logging.getLogger(name).handlers:  # none where uvicorn was told not to log requests
+            logging.getLogger(name).handlers = []
+            logging.getLogger(name).propagate = True
+    # The broker's and the pool's comings and goings are told by our own lines; the libraries' would repeat them.
+    for name in ("aio_pika", "aiormq", "sqlalchemy.pool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if level <= logging.DEBUG:
+        logging.getLogger("sqlalchemy.engine").setLevel(logging.INFO)
+
+
+def _json(value: object, **_: object) -> str:
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

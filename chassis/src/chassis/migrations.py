@@ -1,0 +1,68 @@
+"""What the env.py of every service's Alembic history does: one schema, one role, one history each.
+
+Each runs as an administrator, makes the role and the schema where they lack, and is safe to run at the same time as the
+others and as itself: all of them take one advisory lock.
+"""
+
+import asyncio
+
+from alembic import context
+from chassis.settings import DatabaseSettings, load
+from sqlalchemy import Connection, MetaData, pool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+_LOCK = 0x6F726465725F6462  # "order_db"
+_SCHEMAS_FOR_PEOPLE = "orders, inventory, payments, public"
+
+
+def run(metadata: MetaData, schema: str) -> None:
+    """Brings the schema to the revision that Alembic was called for; a role of the schema's name owns all of it."""
+    asyncio.run(_run(metadata, schema, load(DatabaseSettings).database_url))
+
+
+async def _run(metadata: MetaData, schema: str, url: str) -> None:
+    engine = create_async_engine(
+        url, poolclass=pool.NullPool, connect_args={"server_settings": {"search_path": schema}, "timeout": 10}
+    )
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_migrate, metadata, schema)
+    finally:
+        await engine.dispose()
+
+
+def _migrate(connection: Connection, metadata: MetaData, schema: str) -> None:
+    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+    _make_role_and_schema(connection, schema)
+    connection.commit()
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        include_name=lambda name, kind, _: name in (None, schema) if kind == "schema" else True,
+        compare_server_default=True,
+    )
+    with context.begin_transaction():
+        connection.execute(text(f"SET LOCAL ROLE {schema}"))
+        context.run_migrations()
+    connection.commit()
+
+
+def _make_role_and_schema(connection: Connection, schema: str) -> None:
+    def missing(query: str) -> bool:
+        return connection.execute(text(query), {"name": schema}).first() is None
+
+    if missing("SELECT 1 FROM pg_roles WHERE rolname = :name"):
+        # For a password of your own make the role beforehand: it is then left as it is.
+        connection.execute(text(f"CREATE ROLE {schema} LOGIN PASSWORD '{schema}'"))
+    if missing("SELECT 1 FROM pg_roles WHERE rolname = 'auditor'"):
+        connection.execute(text("CREATE ROLE auditor NOLOGIN"))
+    if missing("SELECT 1 WHERE pg_has_role(current_user, :name, 'MEMBER')"):
+        connection.execute(text(f"GRANT {schema} TO CURRENT_USER"))
+    if missing("SELECT 1 FROM pg_namespace WHERE nspname = :name"):
+        connection.execute(text(f"CREATE SCHEMA {schema} AUTHORIZATION {schema}"))
+        connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO auditor"))
+        connection.execute(
+            text(f"ALTER DEFAULT PRIVILEGES FOR ROLE {schema} IN SCHEMA {schema} GRANT SELECT ON TABLES TO auditor")
+        )
+    database = connection.execute(text("SELECT quote_ident(current_database())")).scalar_one()
+    connection.execute(text(f"ALTER DATABASE {database} SET search_path = {_SCHEMAS_FOR_PEOPLE}"))

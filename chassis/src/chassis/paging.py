@@ -1,0 +1,32 @@
+"""Lists a page at a time: `limit`, and a cursor that the caller gets in a Link header (RFC 8288) and sends back."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol, TypeVar
+from uuid import UUID
+
+from fastapi import Query, Request, Response
+from pydantic import TypeAdapter
+
+Limit = Annotated[int, Query(ge=1, le=200, description="How many to return at most.")]
+Cursor = Annotated[
+    UUID | None, Query(description="Where to go on: take it from the Link header of the page before, as it is.")
+]
+
+
+class Identified(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+T = TypeVar("T", bound=Identified)
+
+
+def page(request: Request, adapter: TypeAdapter[list[T]], rows: Sequence[Any], limit: int) -> Response:
+    """The first `limit` of the rows, which were asked for with one more to see whether there is a next page."""
+    shown = list(rows[:limit])
+    headers = {}
+    if len(rows) > limit:
+        following = request.url.include_query_params(limit=limit, cursor=str(shown[-1].id))
+        headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+    body = adapter.dump_json(adapter.validate_python(shown))
+    return Response(body, headers=headers, media_type="application/json")

@@ -1,0 +1,87 @@
+"""Work that a service does by itself, every few seconds or when woken."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, TypeVar
+
+import structlog
+from chassis.database import is_conflict, is_outage, reason_of
+
+log = structlog.get_logger()
+
+
+class Batch(Protocol):
+    """The part of a unit of work that periodic work uses."""
+
+    async def start(self) -> None: ...
+
+    async def commit(self) -> None: ...
+
+
+U = TypeVar("U", bound=Batch)
+
+
+def in_batches(
+    units: Callable[[], AbstractAsyncContextManager[U]], use_case: Callable[[U], Awaitable[bool]]
+) -> Callable[[], Awaitable[None]]:
+    """Runs the use case in a unit of its own, and again while it returns True: there may be more."""
+
+    async def act() -> None:
+        more = True
+        while more:
+            async with units() as unit:
+                await unit.start()
+                more = await use_case(unit)
+                await unit.commit()
+
+    return act
+
+
+class Periodic:
+    """Runs `act` at once, then every `every_seconds` (and up to a tenth more, so that replicas spread out). A failure
+    is logged, and the next turn tries again."""
+
+    def __init__(self, name: str, every_seconds: float, act: Callable[[], Awaitable[object]]) -> None:
+        self._name = name
+        self._every_seconds = every_seconds
+        self._act = act
+        self._task: asyncio.Task[None] | None = None
+        self._woken = asyncio.Event()
+        self._stopping = False
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=self._name)
+
+    def wake(self) -> None:
+        """Begins the next turn now, or right after the one under way."""
+        self._woken.set()
+
+    async def stop(self) -> None:
+        """Lets the turn under way end."""
+        self._stopping = True
+        self.wake()
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=10)
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        failing = False
+        while not self._stopping:
+            self._woken.clear()
+            try:
+                await self._act()
+                failing = False
+            except Exception as error:
+                if is_outage(error) or is_conflict(error):
+                    if not failing:
+                        log.warning(f"{self._name}: not now", reason=reason_of(error))
+                else:
+                    log.exception(f"{self._name} failed")
+                failing = True
+            try:
+                async with asyncio.timeout(self._every_seconds * random.uniform(1.0, 1.1)):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass

@@ -1,0 +1,144 @@
+"""Errors as RFC 9457 problem details (`application/problem+json`). Their slugs are listed in docs/errors.md."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from chassis.database import is_conflict, is_outage, reason_of
+from chassis.telemetry import trace_id
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 2
+_SLUGS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed"}
+
+log = structlog.get_logger()
+
+
+class FieldError(BaseModel):
+    path: str
+    message: str
+
+
+class ProblemDetails(BaseModel):
+    """The body of every error, as the OpenAPI documents describe it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": "/problems/not-found",
+                "title": "Not Found",
+                "status": 404,
+                "detail": "There is no such order.",
+                "instance": "/orders/0198c5f0-7d2a-7cc3-a1b4-2f6d1c9be001",
+                "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+            }
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    trace_id: str
+    errors: list[FieldError] | None = None
+
+
+class Problem(Exception):
+    def __init__(
+        self,
+        status: int,
+        slug: str,
+        *,
+        detail: str,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.slug = slug
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these problems, for its OpenAPI document."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def validation_problem(errors: Sequence[Any]) -> Problem:
+    """422 with the path and the message of each of pydantic's errors, and nothing of the input."""
+    return Problem(
+        422,
+        "validation-error",
+        detail="The request has fields that are missing, unknown or out of bounds; `errors` names them.",
+        errors=[
+            {
+                "path": ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path")) or "body",
+                "message": str(error["msg"]).removeprefix("Value error, "),
+            }
+            for error in errors[:100]
+        ],
+    )
+
+
+def install(app: FastAPI, statuses: Mapping[type[Exception], int]) -> None:
+    """Makes every error of the app a problem. `statuses` maps the domain's errors, each with a `slug`, to a status."""
+
+    async def on_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        return _response(request, error)
+
+    async def on_invalid_request(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return _response(request, validation_problem(error.errors()))
+
+    async def on_http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        detail = f"{request.method} {request.url.path}: {error.detail}."
+        slug = _SLUGS.get(error.status_code, "bad-request")
+        return _response(request, Problem(error.status_code, slug, detail=detail, headers=error.headers))
+
+    async def on_domain_error(request: Request, error: Exception) -> Response:
+        slug = getattr(error, "slug", "bad-request")
+        return _response(request, Problem(statuses[type(error)], slug, detail=str(error)))
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_invalid_request)
+    app.add_exception_handler(HTTPException, on_http_error)
+    for kind in statuses:
+        app.add_exception_handler(kind, on_domain_error)
+
+
+def failure(request: Request, error: Exception) -> Response:
+    """The answer to an error that nobody foresaw: 503 when something we need is away, else 500, with nothing of it."""
+    if is_outage(error) or is_conflict(error):
+        log.warning("request refused", path=request.url.path, reason=reason_of(error))
+        detail = "The service can't do this right now. Try again later, with the same Idempotency-Key if it had one."
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return _response(request, Problem(503, "unavailable", detail=detail, headers=headers))
+    log.error("request failed", path=request.url.path, exc_info=error)
+    detail = "Something went wrong in the service; it was logged under this trace_id."
+    return _response(request, Problem(500, "internal-error", detail=detail))
+
+
+def _response(request: Request, problem: Problem) -> Response:
+    body: dict[str, object] = {
+        "type": f"/problems/{problem.slug}",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": request.url.path,
+        "trace_id": trace_id(request.state.traceparent),
+    }
+    if problem.errors:
+        body["errors"] = problem.errors
+    return Response(orjson.dumps(body), problem.status, dict(problem.headers or {}), MEDIA_TYPE)

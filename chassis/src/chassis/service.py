@@ -1,0 +1,100 @@
+"""The plumbing of a service with a database, put together once: what is left to its main.py is what only it has."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeVar
+
+from chassis import inbox, logs
+from chassis.app import Part, create_app
+from chassis.broker import Broker
+from chassis.consumer import Consumer, Receiving
+from chassis.database import Database
+from chassis.events import Decoder, Encoder, Received, Wire
+from chassis.outbox import SWEEP_EVERY_SECONDS, Outbox
+from chassis.periodic import Periodic
+from chassis.settings import DatabaseSettings
+from chassis.topology import Queue
+from fastapi import APIRouter, FastAPI
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+PRUNE_EVERY_SECONDS = 600.0
+
+R = TypeVar("R")
+U = TypeVar("U", bound=Receiving)
+Prune = Callable[[AsyncConnection], Awaitable[None]]
+
+
+class Service:
+    """`published` maps each event class to its routing key, `consumed` each event that is read to the class for it."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: DatabaseSettings,
+        *,
+        version: str,
+        schema: str,
+        published: Mapping[type, str],
+        consumed: Mapping[Wire, type],
+    ) -> None:
+        logs.configure(name, settings)
+        self.name = name
+        self.version = version
+        self.database = Database(settings, service=name, schema=schema)
+        self.broker = Broker(settings.rabbitmq_url, Queue(name, [wire.routing_key for wire in consumed]))
+        self.outbox = Outbox(self.database, self.broker)
+        self.encoder = Encoder(name, published)
+        self._decoder = Decoder(consumed)
+
+    def reading(self, repository: Callable[[AsyncConnection], R]) -> Callable[[], AbstractAsyncContextManager[R]]:
+        """For requests that only read: a repository on a connection without a transaction."""
+
+        @asynccontextmanager
+        async def read() -> AsyncIterator[R]:
+            async with self.database.autocommit() as connection:
+                yield repository(connection)
+
+        return read
+
+    def app(
+        self,
+        summary: str,
+        *,
+        units: Callable[[], AbstractAsyncContextManager[U]],
+        consume: Callable[[Sequence[Received], U], Awaitable[None]],
+        routers: Sequence[APIRouter],
+        jobs: Sequence[Part] = (),
+        prune: Sequence[Prune] = (),
+        errors: Mapping[type[Exception], int],
+    ) -> FastAPI:
+        """The application: `consume` is run on what arrives, `jobs` and `prune` by themselves."""
+        consumer = Consumer(self.broker, service=self.name, decoder=self._decoder, units=units, use_case=consume)
+
+        async def prune_all() -> None:
+            async with self.database.autocommit() as connection:
+                for forget in (inbox.prune, *prune):
+                    await forget(connection)
+
+        return create_app(
+            service=self.name,
+            version=self.version,
+            summary=summary,
+            routers=routers,
+            parts=[
+                self.database,
+                self.broker,
+                self.outbox,
+                consumer,
+                Periodic("outbox sweep", SWEEP_EVERY_SECONDS, self.outbox.sweep),
+                Periodic("pruning", PRUNE_EVERY_SECONDS, prune_all),
+                *jobs,
+            ],
+            checks={
+                "database": self.database.problem,
+                "broker": self.broker.problem,
+                "consumer": consumer.problem,
+                "outbox": self.outbox.problem,
+            },
+            ready=("database",),
+            errors=errors,
+        )

@@ -1,0 +1,173 @@
+"""Test support for every folder: real servers, each test run in a database and a vhost of its own, and a unit of
+work in memory. A conftest.py takes it in with `pytest_plugins = ["chassis.testing"]`.
+
+Tests use the servers that DATABASE_URL, RABBITMQ_URL and RABBITMQ_MANAGEMENT_URL name, by default those of `make up`.
+Where none answers they are skipped, or fail if REQUIRE_SERVERS is set.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+from chassis.events import OrderEvent, Received
+from chassis.ids import uuid7
+from chassis.settings import DatabaseSettings
+
+_HOW = "start the system with `make up`, or run `make test` at the root, which brings its own"
+
+
+def _servers() -> tuple[str, str, str]:
+    settings = DatabaseSettings()
+    management = os.environ.get("RABBITMQ_MANAGEMENT_URL", "http://admin:admin@localhost:15672")
+    return settings.database_url.replace("+asyncpg", ""), settings.rabbitmq_url, management
+
+
+def _unavailable(server: str, error: Exception) -> None:
+    message = f"{server} does not answer ({type(error).__name__}): {_HOW}"
+    if os.environ.get("REQUIRE_SERVERS"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def _with_path(url: str, path: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{path}"))
+
+
+def make_database(*service_folders: Path) -> tuple[str, Callable[[], None]]:
+    """A fresh database, brought up to date by the migrations of these services: its URL, and what removes it."""
+    admin_url, _, _ = _servers()
+    name = f"test_{uuid4().hex[:12]}"
+
+    async def run(statement: str) -> None:
+        connection = await asyncpg.connect(admin_url, timeout=5)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(run(f"CREATE DATABASE {name}"))
+    url = _with_path(admin_url, name).replace("postgresql://", "postgresql+asyncpg://")
+    for folder in service_folders:
+        migrate(folder, url, "upgrade", "head")
+    return url, lambda: asyncio.run(run(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def migrate(folder: Path, database_url: str, *command: str) -> str:
+    """Runs Alembic as a person does, in the service's folder with its own interpreter; returns what it printed."""
+    python = folder / ".venv" / "bin" / "python"
+    run = subprocess.run(
+        [str(python) if python.exists() else sys.executable, "-m", "alembic", *command],
+        cwd=folder,
+        env={**os.environ, "DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    return run.stdout + run.stderr
+
+
+def make_vhost() -> tuple[str, str, Callable[[], None]]:
+    """A fresh vhost: its AMQP URL, its name, and what removes it."""
+    _, amqp_url, management_url = _servers()
+    name = f"test_{uuid4().hex[:12]}"
+    with httpx.Client(base_url=management_url, timeout=10) as client:
+        client.put(f"/api/vhosts/{name}").raise_for_status()
+
+    def remove() -> None:
+        with httpx.Client(base_url=management_url, timeout=30) as client:
+            client.delete(f"/api/vhosts/{name}").raise_for_status()
+
+    return _with_path(amqp_url, name), name, remove
+
+
+@pytest.fixture(scope="session")
+def database_url(pytestconfig: pytest.Config) -> Iterator[str]:
+    """A database of this test run's own, with the schema of the service in whose folder pytest runs."""
+    try:
+        url, remove = make_database(
+            *([pytestconfig.rootpath] if (pytestconfig.rootpath / "alembic.ini").exists() else [])
+        )
+    except (OSError, asyncpg.PostgresError) as error:
+        _unavailable("PostgreSQL", error)
+        raise
+    yield url
+    remove()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url() -> Iterator[str]:
+    """A vhost of this test run's own."""
+    try:
+        url, _, remove = make_vhost()
+    except httpx.HTTPError as error:
+        _unavailable("RabbitMQ's management API", error)
+        raise
+    yield url
+    remove()
+
+
+async def eventually(condition: Callable[[], object], *, seconds: float = 15) -> None:
+    """Waits until the condition (which may be a coroutine function) holds; fails after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while True:
+            result = condition()
+            if asyncio.iscoroutine(result):
+                result = await result
+            if result:
+                return
+            await asyncio.sleep(0.02)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    event: OrderEvent
+    traceparent: str
+    event_id: UUID
+    time: datetime
+
+
+@dataclass
+class MemoryUnit:
+    """What a use case sees of a unit of work, in memory. A service's tests add its repositories."""
+
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    published: list[Published] = field(default_factory=list)
+    unchanged_events: list[Received] = field(default_factory=list)
+    _after_commit: list[Callable[[], None]] = field(default_factory=list)
+
+    def publish(
+        self, event: OrderEvent, traceparent: str, *, event_id: UUID | None = None, time: datetime | None = None
+    ) -> None:
+        self.published.append(Published(event, traceparent, event_id or uuid7(), time or self.now))
+
+    def unchanged(self, event: Received) -> None:
+        self.unchanged_events.append(event)
+
+    def after_commit(self, act: Callable[[], None]) -> None:
+        self._after_commit.append(act)
+
+    def commit(self) -> None:
+        acts, self._after_commit = self._after_commit, []
+        for act in acts:
+            act()
+
+    @property
+    def events(self) -> list[OrderEvent]:
+        return [published.event for published in self.published]
+
+
+def received(data: object, *, event_id: UUID | None = None, traceparent: str | None = None) -> Received:
+    """An event as a use case gets it, with `data` as the consumer's class for it."""
+    order_id = getattr(data, "order_id", None)
+    return Received(event_id or uuid7(), type(data).__name__, str(order_id), traceparent, data, None)

@@ -1,0 +1,75 @@
+"""The exchanges and queues of RabbitMQ. deploy/rabbitmq/definitions.json is the whole map; a service asserts its part.
+
+Works on RabbitMQ 3.10 to 4.x: https://www.rabbitmq.com/docs/quorum-queues and https://www.rabbitmq.com/docs/dlx
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractChannel, AbstractQueue
+
+EXCHANGE = "order_events"
+DEAD_LETTER_EXCHANGE = "order_events.dlx"
+RETRY_DELAYS_SECONDS = (1, 5, 30)
+DELIVERY_LIMIT = 50
+"""Deliveries of a message that may end without an answer: it is for what kills the process, not for errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The queue of one service and the routing keys that it reads."""
+
+    service: str
+    routing_keys: Sequence[str]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": DEAD_LETTER_EXCHANGE,
+            "x-dead-letter-routing-key": self.service,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+
+
+def retry_name(delay_seconds: int) -> str:
+    """The exchange, and the queue, in which an event waits that long. A delay is one queue: RabbitMQ lets messages
+    expire only at a queue's head, so two delays in one queue would hold each other up."""
+    return f"{EXCHANGE}.retry.{delay_seconds}s"
+
+
+def _retry_arguments(delay_seconds: int) -> dict[str, Any]:
+    # Expired messages go to the default exchange under the key they were published with: their service's queue.
+    return {
+        "x-queue-type": "quorum",
+        "x-message-ttl": delay_seconds * 1000,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+# A person who reads the dead letters in the management UI requeues them, and each time counts as a delivery.
+_DEAD_LETTER_ARGUMENTS = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+
+
+async def assert_topology(channel: AbstractChannel, queue: Queue) -> AbstractQueue:
+    """Declares what the service needs, in an order in which no message can be lost; what is there already is left."""
+    await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
+    dead_letters = await channel.declare_exchange(DEAD_LETTER_EXCHANGE, ExchangeType.DIRECT, durable=True)
+    dead_letter_queue = await channel.declare_queue(
+        f"{queue.service}.dlq", durable=True, arguments=_DEAD_LETTER_ARGUMENTS
+    )
+    await dead_letter_queue.bind(dead_letters, queue.service)
+    for delay in RETRY_DELAYS_SECONDS:
+        exchange = await channel.declare_exchange(retry_name(delay), ExchangeType.FANOUT, durable=True)
+        waiting = await channel.declare_queue(retry_name(delay), durable=True, arguments=_retry_arguments(delay))
+        await waiting.bind(exchange, "")
+    own = await channel.declare_queue(queue.service, durable=True, arguments=queue.arguments)
+    for routing_key in queue.routing_keys:
+        await own.bind(EXCHANGE, routing_key)
+    return own

@@ -1,0 +1,91 @@
+"""The unit of work: one transaction for a whole batch; its events leave after the commit, and only then."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Protocol, Self
+from uuid import UUID
+
+from chassis import inbox
+from chassis.database import Database
+from chassis.events import Encoder, OrderEvent, Outgoing, Received
+from chassis.ids import uuid7
+from chassis.outbox import Outbox, insert_into_outbox
+from chassis.telemetry import EVENTS_UNCHANGED
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_NOW = text("SELECT now()")
+
+
+class Unit(Protocol):
+    """What a use case sees of the unit of work that it is run in; each service adds its repositories."""
+
+    @property
+    def now(self) -> datetime:
+        """The database's clock, the same for the whole transaction."""
+
+    def publish(
+        self, event: OrderEvent, traceparent: str, *, event_id: UUID | None = None, time: datetime | None = None
+    ) -> None:
+        """Sends the event if and when the unit is committed. The same id twice is the same event, sent again."""
+
+    def unchanged(self, event: Received) -> None:
+        """Counts an event that came twice, late or too early, and changed nothing."""
+
+
+class UnitOfWork:
+    """Leaving it without commit() rolls back. It begins with `start()` or with `take_in(...)`, either of which sets
+    the clock."""
+
+    now: datetime
+    connection: AsyncConnection
+
+    def __init__(self, database: Database, encoder: Encoder, outbox: Outbox) -> None:
+        self._database = database
+        self._encoder = encoder
+        self._outbox = outbox
+        self._events: list[Outgoing] = []
+        self._unchanged: list[Received] = []
+        self._after_commit: list[Callable[[], None]] = []
+
+    async def __aenter__(self) -> Self:
+        self.connection = await self._database.engine.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.connection.close()  # rolls back what was not committed
+
+    async def start(self) -> None:
+        self.now = (await self.connection.execute(_NOW)).scalar_one()
+
+    async def take_in(self, consumer: str, events: Sequence[Received]) -> list[Received]:
+        """Enters the events in the inbox and returns those that were not in it."""
+        self.now, fresh = await inbox.take_in(self.connection, consumer, [event.id for event in events])
+        return inbox.distinct(events, fresh)
+
+    def publish(
+        self, event: OrderEvent, traceparent: str, *, event_id: UUID | None = None, time: datetime | None = None
+    ) -> None:
+        self._events.append(
+            self._encoder.encode(event, event_id=event_id or uuid7(), time=time or self.now, traceparent=traceparent)
+        )
+
+    def unchanged(self, event: Received) -> None:
+        self._unchanged.append(event)
+
+    def after_commit(self, act: Callable[[], None]) -> None:
+        """Remembers what must happen once the transaction is durable, and never if it isn't."""
+        self._after_commit.append(act)
+
+    async def commit(self) -> None:
+        if self._events:
+            await insert_into_outbox(self.connection, self._events)
+        await self.connection.commit()
+        self._outbox.send(self._events)
+        for event in self._unchanged:
+            EVENTS_UNCHANGED.labels(event.type).inc()
+        for act in self._after_commit:
+            act()

@@ -1,0 +1,7 @@
+"""Alembic's entry point: everything it does is in the chassis, and the same for every service."""
+
+from chassis.migrations import run
+
+from infrastructure.tables import SCHEMA, metadata
+
+run(metadata, SCHEMA)

@@ -1,0 +1,62 @@
+"""The inventory resource."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+from uuid import UUID
+
+from chassis.paging import Cursor, Limit, page
+from chassis.problems import documented
+from chassis.requests import json_body, json_response, read_json
+from fastapi import APIRouter, Request, Response
+
+from api.schemas import ITEM_LIST, ItemResponse, SetStockRequest
+from application.set_stock import SetStock, Stocked
+from domain.errors import ItemNotFound
+from domain.item import Item
+
+
+class ItemReader(Protocol):
+    async def get(self, product_id: UUID) -> Item | None: ...
+
+    async def listed(self, *, before: UUID | None, limit: int) -> list[Item]: ...
+
+
+def router(
+    set_stock: Callable[[SetStock], Awaitable[Stocked]],
+    reading: Callable[[], AbstractAsyncContextManager[ItemReader]],
+) -> APIRouter:
+    routes = APIRouter(prefix="/inventory", tags=["inventory"])
+
+    @routes.get("", response_model=list[ItemResponse], responses=documented(422))
+    async def get_items(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Response:
+        """All items, newest first."""
+        async with reading() as items:
+            rows = await items.listed(before=cursor, limit=limit + 1)
+        return page(request, ITEM_LIST, rows, limit)
+
+    @routes.get("/{product_id}", response_model=ItemResponse, responses=documented(404, 422))
+    async def get_item(product_id: UUID) -> Response:
+        """How much of a product is free, and how much is held."""
+        async with reading() as items:
+            item = await items.get(product_id)
+        if item is None:
+            raise ItemNotFound("There is no item of this product.")
+        return json_response(ItemResponse.model_validate(item))
+
+    @routes.put(
+        "/{product_id}",
+        response_model=ItemResponse,
+        responses={
+            201: {"model": ItemResponse, "description": "The item is new."},
+            **documented(400, 413, 415, 422),
+        },
+        openapi_extra=json_body(SetStockRequest),
+    )
+    async def put_item(request: Request, product_id: UUID) -> Response:
+        """Sets what is free to be ordered, and never touches what is held."""
+        body = await read_json(request, SetStockRequest)
+        stocked = await set_stock(SetStock(product_id, body.quantity_available))
+        return json_response(ItemResponse.model_validate(stocked.item), 201 if stocked.created else 200)
+
+    return routes

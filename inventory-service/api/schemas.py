@@ -1,0 +1,38 @@
+"""What goes in and out over HTTP."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from chassis.requests import RequestModel
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic.config import JsonDict
+
+_ITEM: JsonDict = {
+    "id": "0198c5f0-7d2a-7cc3-a1b4-2f6d1c9be002",
+    "product_id": "9f8c1f4e-2b4d-4a7e-9d53-6a1c0e7b1a01",
+    "quantity_available": 100,
+    "reserved_quantity": 0,
+    "created_at": "2026-11-24T12:00:00Z",
+    "updated_at": "2026-11-24T12:00:00Z",
+}
+
+
+class SetStockRequest(RequestModel):
+    model_config = ConfigDict(json_schema_extra={"example": {"quantity_available": 100}})
+
+    quantity_available: Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
+class ItemResponse(BaseModel):
+    model_config = ConfigDict(from_attributes=True, json_schema_extra={"example": _ITEM})
+
+    id: UUID
+    product_id: UUID
+    quantity_available: int
+    reserved_quantity: int
+    created_at: datetime
+    updated_at: datetime
+
+
+ITEM_LIST = TypeAdapter(list[ItemResponse])

@@ -1,0 +1,77 @@
+"""Holds stock for new orders, and sells or releases it when the order service has decided.
+
+All of a batch is one read: the holds are locked first, then the items, each in the order of their keys, so that two
+replicas never wait for each other in a circle.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from chassis.consumer import Rejected
+from chassis.events import Received
+from chassis.telemetry import new_traceparent
+
+from application.messages import OrderCompleted, OrderCreated, OrderUndone
+from application.ports import InventoryUnit, NewHold
+from domain.events import Line
+from domain.hold import Demand, Hold, Status
+from domain.item import Item
+
+
+async def hold_stock(events: Sequence[Received], unit: InventoryUnit) -> None:
+    """Raises Rejected for the completion of an order that nothing was ever held for."""
+    holds = await unit.holds.locked(
+        [event.data.order_id for event in events],
+        absent=[_new_hold(event) for event in events if not isinstance(event.data, OrderCompleted)],
+    )
+    products = {
+        line.product_id for event in events if isinstance(event.data, OrderCreated) for line in event.data.items
+    }
+    for hold in holds.values():
+        if hold.status is Status.HELD and hold.demand is not None:
+            products |= hold.demand.quantities().keys()
+    items = await unit.items.locked(list(products))
+
+    changed: dict[Hold, None] = {}
+    for event in events:
+        found = holds.get(event.data.order_id)
+        if found is None:
+            raise Rejected("unknown-order", f"{event.type} about order {event.data.order_id}, which was never held")
+        if _follow(found, event, items, unit.now):
+            changed[found] = None
+        else:
+            unit.unchanged(event)
+    await unit.holds.save(list(changed))
+    await unit.items.save([item for item in items.values() if item.updated_at == unit.now])
+    for hold in changed:
+        announce(hold, unit)
+
+
+def announce(hold: Hold, unit: InventoryUnit) -> None:
+    for event in hold.events:
+        unit.publish(event, hold.traceparent)
+    hold.events.clear()
+
+
+def _new_hold(event: Received) -> NewHold:
+    data: Any = event.data
+    return NewHold(data.order_id, data.customer_id, data.expires_at, event.traceparent or new_traceparent())
+
+
+def _follow(hold: Hold, event: Received, items: dict[UUID, Item], now: datetime) -> bool:
+    """Does what the event asks for; False if it came twice or late, and asks for nothing any more."""
+    match event.data:
+        case OrderCreated() as created if hold.status is Status.NEW:
+            lines = tuple(Line(line.product_id, line.quantity, line.price) for line in created.items)
+            hold.place(Demand(lines, created.total_amount, created.currency), items, now)
+        case OrderCompleted() if hold.status is Status.HELD:
+            hold.sell(items, now)
+        case OrderUndone(reason=reason) if hold.status is Status.HELD:
+            hold.release(reason, items, now)
+        case OrderUndone() if hold.status is Status.NEW:
+            hold.void(now)
+        case _:
+            return False
+    return True

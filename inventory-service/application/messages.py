@@ -1,0 +1,40 @@
+"""The events that this service reads, with the fields that it uses."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedLine:
+    product_id: UUID
+    quantity: Annotated[int, Field(ge=1, le=10_000)]
+    price: Annotated[Decimal, Field(gt=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCreated:
+    order_id: UUID
+    customer_id: UUID
+    items: Annotated[tuple[OrderedLine, ...], Field(min_length=1, max_length=100)]
+    total_amount: Decimal
+    currency: str
+    expires_at: AwareDatetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCompleted:
+    order_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUndone:
+    """OrderFailed or OrderCancelled, which mean the same here."""
+
+    order_id: UUID
+    customer_id: UUID
+    reason: str
+    expires_at: AwareDatetime

@@ -1,0 +1,137 @@
+"""The hold that an order has on stock.
+
+    new -> held -> sold | released        new -> refused        new -> void
+
+`new` lasts no longer than the transaction that makes the hold. `void` is a tombstone: the order was undone, or its time
+had passed, before there was anything to hold, and nothing ever will be. No hold ends without the order service's
+decision.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from domain.errors import IllegalTransition
+from domain.events import InventoryEvent, InventoryReleased, InventoryReserved, InventoryUnavailable, Line
+from domain.item import Item
+
+FIRST_REMINDER_AFTER = timedelta(minutes=1)
+LAST_REMINDER_INTERVAL = timedelta(hours=1)
+TOMBSTONE_KEPT = timedelta(days=7)
+
+
+class Status(StrEnum):
+    NEW = "new"
+    HELD = "held"
+    SOLD = "sold"
+    RELEASED = "released"
+    REFUSED = "refused"
+    VOID = "void"
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What an order wants held, with all that whoever charges for it needs to know."""
+
+    items: tuple[Line, ...]
+    total_amount: Decimal
+    currency: str
+
+    def quantities(self) -> dict[UUID, int]:
+        """By product: the same product on two lines is held as one sum."""
+        sums: dict[UUID, int] = {}
+        for line in self.items:
+            sums[line.product_id] = sums.get(line.product_id, 0) + line.quantity
+        return sums
+
+
+@dataclass(slots=True, eq=False)
+class Hold:
+    order_id: UUID
+    customer_id: UUID
+    status: Status
+    reason: str | None
+    demand: Demand | None
+    """None for a tombstone, which may never have heard of it."""
+    expires_at: datetime
+    """The order's deadline, past which nothing is held for it any more."""
+    due_at: datetime | None
+    """When to remind of a hold that nobody decides about; for a tombstone, when it may be forgotten."""
+    reminders: int
+    traceparent: str
+    """The trace of the request that placed the order, which all its events bear."""
+    created_at: datetime
+    updated_at: datetime
+    events: list[InventoryEvent] = field(default_factory=list)
+
+    def place(self, demand: Demand, items: Mapping[UUID, Item], now: datetime) -> None:
+        """Holds every line, or none: then the hold is refused. Past the order's deadline it is void, and says nothing.
+
+        Raises IllegalTransition unless the hold is new.
+        """
+        if now >= self.expires_at:
+            return self.void(now)
+        self.demand = demand
+        wanted = demand.quantities()
+        if not wanted.keys() <= items.keys():
+            return self._refuse("unknown-product", now)
+        if not all(items[product_id].has(quantity) for product_id, quantity in wanted.items()):
+            return self._refuse("out-of-stock", now)
+        self._become(Status.HELD, {Status.NEW}, now)
+        for product_id, quantity in wanted.items():
+            items[product_id].hold(quantity, now)
+        self.due_at = self.expires_at + FIRST_REMINDER_AFTER
+        self.events.append(self._reserved(demand))
+        return None
+
+    def void(self, now: datetime) -> None:
+        """Leaves a tombstone. Raises IllegalTransition unless the hold is new."""
+        self._become(Status.VOID, {Status.NEW}, now)
+        self.due_at = self.expires_at + TOMBSTONE_KEPT
+
+    def sell(self, items: Mapping[UUID, Item], now: datetime) -> None:
+        """The order is completed: what was held is gone. Raises IllegalTransition unless held."""
+        self._become(Status.SOLD, {Status.HELD}, now)
+        for product_id, quantity in self._held().quantities().items():
+            items[product_id].sell(quantity, now)
+
+    def release(self, reason: str, items: Mapping[UUID, Item], now: datetime) -> None:
+        """The order is undone: what was held is free again. Raises IllegalTransition unless held."""
+        self._become(Status.RELEASED, {Status.HELD}, now)
+        self.reason = reason
+        for product_id, quantity in self._held().quantities().items():
+            items[product_id].release(quantity, now)
+        self.events.append(InventoryReleased(self.order_id, self.customer_id, reason))
+
+    def remind(self, now: datetime) -> None:
+        """Says once more that the stock is held, because the order should have been decided long ago: the order service
+        answers with its decision, if there is one. Raises IllegalTransition unless held."""
+        if self.status is not Status.HELD:
+            raise IllegalTransition(self.status, "announced again")
+        self.due_at = now + min(FIRST_REMINDER_AFTER * 2**self.reminders, LAST_REMINDER_INTERVAL)
+        self.reminders = min(self.reminders + 1, 10)
+        self.events.append(self._reserved(self._held()))
+
+    def _refuse(self, reason: str, now: datetime) -> None:
+        self._become(Status.REFUSED, {Status.NEW}, now)
+        self.reason = reason
+        self.events.append(InventoryUnavailable(self.order_id, self.customer_id, reason))
+
+    def _reserved(self, demand: Demand) -> InventoryReserved:
+        return InventoryReserved(
+            self.order_id, self.customer_id, demand.items, demand.total_amount, demand.currency, self.expires_at
+        )
+
+    def _held(self) -> Demand:
+        assert self.demand is not None, "a hold that was ever held has its demand"
+        return self.demand
+
+    def _become(self, wanted: Status, allowed: set[Status], now: datetime) -> None:
+        if self.status not in allowed:
+            raise IllegalTransition(self.status, wanted)
+        self.status = wanted
+        self.due_at = None
+        self.updated_at = now

@@ -1,0 +1,39 @@
+"""An item: how much of a product is free to be ordered, and how much is held for orders that are not final."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    id: UUID
+    product_id: UUID
+    quantity_available: int
+    reserved_quantity: int
+    created_at: datetime
+    updated_at: datetime
+
+    def set_available(self, quantity: int, now: datetime) -> None:
+        """Sets what is free; what is held stays held."""
+        self.quantity_available = quantity
+        self.updated_at = now
+
+    def has(self, quantity: int) -> bool:
+        return self.quantity_available >= quantity
+
+    def hold(self, quantity: int, now: datetime) -> None:
+        self._move(-quantity, quantity, now)
+
+    def sell(self, quantity: int, now: datetime) -> None:
+        self._move(0, -quantity, now)
+
+    def release(self, quantity: int, now: datetime) -> None:
+        self._move(quantity, -quantity, now)
+
+    def _move(self, available: int, reserved: int, now: datetime) -> None:
+        if self.quantity_available + available < 0 or self.reserved_quantity + reserved < 0:
+            raise ValueError(f"Product {self.product_id} can't have less than nothing available or reserved.")
+        self.quantity_available += available
+        self.reserved_quantity += reserved
+        self.updated_at = now

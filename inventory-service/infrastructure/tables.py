@@ -1,0 +1,60 @@
+"""The tables of the schema `inventory`."""
+
+from chassis.inbox import inbox_table
+from chassis.outbox import outbox_table
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    Uuid,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+SCHEMA = "inventory"
+
+metadata = MetaData()
+
+inventory_items = Table(
+    "inventory_items",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("product_id", Uuid, nullable=False, unique=True),
+    Column("quantity_available", BigInteger, nullable=False),
+    Column("reserved_quantity", BigInteger, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # The domain never lets these be broken; they are the last line against overselling all the same.
+    CheckConstraint("quantity_available >= 0", name="inventory_items_available"),
+    CheckConstraint("reserved_quantity >= 0", name="inventory_items_reserved"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("order_id", Uuid, primary_key=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("items", JSONB),
+    Column("total_amount", Numeric(12, 2)),
+    Column("currency", Text),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("due_at", DateTime(timezone=True)),
+    Column("reminders", Integer, nullable=False, server_default="0"),
+    Column("traceparent", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("status IN ('held', 'sold', 'released', 'refused', 'void')", name="holds_status"),
+)
+Index("holds_due_at", holds.c.due_at, postgresql_where=holds.c.due_at.is_not(None))
+
+inbox = inbox_table(metadata)
+outbox = outbox_table(metadata)

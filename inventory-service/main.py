@@ -1,0 +1,39 @@
+"""The inventory service: `uvicorn main:app --port 8002`. The composition root: adapters are built only here."""
+
+from chassis.batching import Batcher
+from chassis.periodic import Periodic, in_batches
+from chassis.service import Service
+from chassis.settings import load
+
+from api import inventory as inventory_api
+from application.hold_stock import hold_stock
+from application.remind_of_holds import remind_of_holds
+from application.set_stock import set_stock
+from domain import errors
+from infrastructure.holds import prune_tombstones
+from infrastructure.items import PostgresItems
+from infrastructure.messages import CONSUMED, PUBLISHED
+from infrastructure.tables import SCHEMA
+from infrastructure.unit_of_work import InventoryUnitOfWork
+from settings import Settings
+
+REMIND_EVERY_SECONDS = 10.0
+
+service = Service(
+    "inventory-service", load(Settings), version="1.0.0", schema=SCHEMA, published=PUBLISHED, consumed=CONSUMED
+)
+
+
+def units() -> InventoryUnitOfWork:
+    return InventoryUnitOfWork(service.database, service.encoder, service.outbox)
+
+
+app = service.app(
+    "Keeps the stock: holds it for orders, and sells or releases it as the order service decides.",
+    units=units,
+    consume=hold_stock,
+    routers=[inventory_api.router(Batcher("set_stock", units, set_stock).submit, service.reading(PostgresItems))],
+    jobs=[Periodic("reminders", REMIND_EVERY_SECONDS, in_batches(units, remind_of_holds))],
+    prune=[prune_tombstones],
+    errors={errors.ItemNotFound: 404, errors.IllegalTransition: 409},
+)

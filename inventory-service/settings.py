@@ -1,0 +1,7 @@
+"""This service's settings; every variable is described in .env.example."""
+
+from chassis.settings import DatabaseSettings
+
+
+class Settings(DatabaseSettings):
+    pass

@@ -1,0 +1,48 @@
+"""The notifications resource."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Protocol
+from uuid import UUID
+
+from chassis.paging import Cursor, Limit, page
+from chassis.problems import documented
+from chassis.requests import json_body, json_response, read_json
+from fastapi import APIRouter, Query, Request, Response
+
+from api.schemas import NOTIFICATION_LIST, NotificationResponse, SendNotificationRequest
+from application.send_notifications import SendNotification
+from domain.notification import Notification
+
+
+class NotificationReader(Protocol):
+    def listed(self, *, customer_id: UUID | None, before: UUID | None, limit: int) -> list[Notification]: ...
+
+
+def router(send: Callable[[SendNotification], Awaitable[Notification]], recent: NotificationReader) -> APIRouter:
+    routes = APIRouter(prefix="/notifications", tags=["notifications"])
+
+    @routes.post(
+        "",
+        status_code=201,
+        response_model=NotificationResponse,
+        responses=documented(400, 413, 415, 422),
+        openapi_extra=json_body(SendNotificationRequest),
+    )
+    async def send_notification(request: Request) -> Response:
+        """Tells a customer something."""
+        body = await read_json(request, SendNotificationRequest)
+        notification = await send(SendNotification(body.customer_id, body.subject, body.message))
+        return json_response(NotificationResponse.model_validate(notification), 201)
+
+    @routes.get("", response_model=list[NotificationResponse], responses=documented(422))
+    async def get_notifications(
+        request: Request,
+        customer_id: Annotated[UUID | None, Query(description="Whose; without it, everybody's.")] = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """This instance's last 1,000 notifications, newest first."""
+        rows = recent.listed(customer_id=customer_id, before=cursor, limit=limit + 1)
+        return page(request, NOTIFICATION_LIST, rows, limit)
+
+    return routes

@@ -1,0 +1,60 @@
+"""The events that this service reads, with the fields that it uses."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class OrderConfirmed:
+    order_id: UUID
+    customer_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCompleted:
+    order_id: UUID
+    customer_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCancelled:
+    order_id: UUID
+    customer_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFailed:
+    order_id: UUID
+    customer_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryUnavailable:
+    order_id: UUID
+    customer_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentProcessed:
+    order_id: UUID
+    customer_id: UUID
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFailed:
+    order_id: UUID
+    customer_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRefunded:
+    order_id: UUID
+    customer_id: UUID
+    amount: Decimal
+    currency: str

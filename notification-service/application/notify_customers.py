@@ -1,0 +1,70 @@
+"""Tells customers what became of their orders, in words."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from chassis.events import Received
+
+from application.messages import (
+    InventoryUnavailable,
+    OrderCancelled,
+    OrderCompleted,
+    OrderConfirmed,
+    OrderFailed,
+    PaymentFailed,
+    PaymentProcessed,
+    PaymentRefunded,
+)
+from application.ports import NotificationUnit
+from application.send_notifications import SendNotification
+
+_REASONS = {
+    "out-of-stock": "a product is out of stock",
+    "unknown-product": "a product is not sold here",
+    "payment-declined": "the payment was declined",
+    "payment-retries-exhausted": "the payment did not go through",
+    "expired": "it was not finished in time",
+}
+
+
+class NotifyCustomers:
+    def __init__(self, send: Callable[[SendNotification], Awaitable[object]]) -> None:
+        self._send = send
+
+    async def __call__(self, events: Sequence[Received], unit: NotificationUnit) -> None:
+        for event in events:
+            subject, message = compose(event.data)
+            await self._send(SendNotification(event.data.customer_id, subject, message))
+            unit.told(event)
+
+
+def compose(event: Any) -> tuple[str, str]:
+    """The subject and the message about an event."""
+    order = f"Your order {event.order_id}"
+    match event:
+        case OrderConfirmed():
+            return "Order confirmed", f"{order} is confirmed: everything you ordered is set aside for you."
+        case OrderCompleted():
+            return "Order completed", f"{order} is complete. Thank you!"
+        case OrderCancelled():
+            return "Order cancelled", f"{order} was cancelled, as you asked. If you have paid, you get the money back."
+        case OrderFailed(reason=reason):
+            return "Order failed", f"{order} could not be completed: {_in_words(reason)}."
+        case InventoryUnavailable(reason=reason):
+            return "Not available", f"{order} can't be delivered: {_in_words(reason)}."
+        case PaymentProcessed(amount=amount, currency=currency):
+            return "Payment received", f"{order} is paid: {_money(amount, currency)}."
+        case PaymentFailed(reason=reason):
+            return "Payment failed", f"{order} is not paid: {_in_words(reason)}. You were not charged."
+        case PaymentRefunded(amount=amount, currency=currency):
+            return "Payment refunded", f"{order} is undone, and you get {_money(amount, currency)} back."
+    raise TypeError(f"{type(event).__name__} is not told to customers")
+
+
+def _in_words(reason: str) -> str:
+    return _REASONS.get(reason, reason.replace("-", " "))
+
+
+def _money(amount: Decimal, currency: str) -> str:
+    return f"{amount:.2f} {currency}"

@@ -1,0 +1,29 @@
+"""What the use cases need of the world. Adapters are in infrastructure/."""
+
+from typing import Protocol
+from uuid import UUID
+
+from chassis.events import Received
+
+from domain.notification import Notification
+
+
+class NotificationChannel(Protocol):
+    """A way to reach a customer: the log for now, e-mail later."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def send(self, customer_id: UUID, subject: str, message: str) -> None:
+        """Returns once the message is on its way; raises if it is not."""
+
+
+class NotificationLog(Protocol):
+    """The notifications that were sent."""
+
+    def add(self, notification: Notification) -> None: ...
+
+
+class NotificationUnit(Protocol):
+    def told(self, event: Received) -> None:
+        """Remembers at once that the event was told: what was sent can't be taken back."""

@@ -1,0 +1,97 @@
+"""The orders resource."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from hashlib import sha256
+from typing import Annotated, Protocol
+from uuid import UUID
+
+from chassis.idempotency import checked_key
+from chassis.paging import Cursor, Limit, page
+from chassis.problems import documented
+from chassis.requests import json_body, json_response, read_json
+from fastapi import APIRouter, Header, Request, Response
+
+from api.schemas import ORDER_LIST, TIMELINE, OrderResponse, PlaceOrderRequest, TimelineEntryResponse
+from application.place_orders import Placed, PlaceOrder
+from domain.errors import OrderNotFound
+from domain.events import Line
+from domain.order import Order
+
+
+class OrderReader(Protocol):
+    async def get(self, ids: list[UUID]) -> dict[UUID, Order]: ...
+
+    async def of_customer(self, customer_id: UUID, *, before: UUID | None, limit: int) -> list[Order]: ...
+
+
+def router(
+    place: Callable[[PlaceOrder], Awaitable[Placed]],
+    cancel: Callable[[UUID], Awaitable[Order]],
+    reading: Callable[[], AbstractAsyncContextManager[OrderReader]],
+) -> APIRouter:
+    routes = APIRouter(prefix="/orders", tags=["orders"])
+
+    async def found(order_id: UUID) -> Order:
+        async with reading() as orders:
+            order = (await orders.get([order_id])).get(order_id)
+        if order is None:
+            raise OrderNotFound("There is no such order.")
+        return order
+
+    @routes.post(
+        "",
+        status_code=201,
+        response_model=OrderResponse,
+        responses=documented(400, 413, 415, 422),
+        openapi_extra=json_body(PlaceOrderRequest),
+    )
+    async def place_order(
+        request: Request,
+        idempotency_key: Annotated[
+            str | None,
+            Header(description="1 to 255 visible ASCII characters, kept for 24 hours: the same request again is safe."),
+        ] = None,
+    ) -> Response:
+        """Takes an order. It is answered once the order is committed; what happens then needs no client."""
+        key = checked_key(idempotency_key)
+        body = await read_json(request, PlaceOrderRequest)
+        command = PlaceOrder(
+            customer_id=body.customer_id,
+            items=tuple(Line(item.product_id, item.quantity, item.price) for item in body.items),
+            traceparent=request.state.traceparent,
+            idempotency_key=key,
+            fingerprint=sha256(body.model_dump_json().encode()).digest() if key else b"",
+        )
+        placed = await place(command)
+        headers = {"Location": f"/orders/{placed.order.id}"}
+        if placed.replayed:
+            headers["Idempotent-Replayed"] = "true"
+        return json_response(OrderResponse.model_validate(placed.order), 201, headers)
+
+    @routes.get("/{order_id}", response_model=OrderResponse, responses=documented(404, 422))
+    async def get_order(order_id: UUID) -> Response:
+        """An order and how it stands."""
+        return json_response(OrderResponse.model_validate(await found(order_id)))
+
+    @routes.delete("/{order_id}", response_model=OrderResponse, responses=documented(404, 409, 422))
+    async def cancel_order(order_id: UUID) -> Response:
+        """Cancels an order that is not final; what was held or charged for it is given back."""
+        return json_response(OrderResponse.model_validate(await cancel(order_id)))
+
+    @routes.get("/customer/{customer_id}", response_model=list[OrderResponse], responses=documented(422))
+    async def get_orders_of_customer(
+        request: Request, customer_id: UUID, limit: Limit = 50, cursor: Cursor = None
+    ) -> Response:
+        """A customer's orders, newest first."""
+        async with reading() as orders:
+            rows = await orders.of_customer(customer_id, before=cursor, limit=limit + 1)
+        return page(request, ORDER_LIST, rows, limit)
+
+    @routes.get("/{order_id}/timeline", response_model=list[TimelineEntryResponse], responses=documented(404, 422))
+    async def get_timeline(order_id: UUID) -> Response:
+        """What happened to an order, oldest first."""
+        timeline = TIMELINE.validate_python((await found(order_id)).timeline)
+        return Response(TIMELINE.dump_json(timeline), media_type="application/json")
+
+    return routes

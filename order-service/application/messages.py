@@ -1,0 +1,38 @@
+"""The facts that this service reads, with the fields that it uses."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryReserved:
+    order_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryUnavailable:
+    order_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryReleased:
+    order_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentProcessed:
+    order_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFailed:
+    order_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRefunded:
+    order_id: UUID
+    reason: str

@@ -1,0 +1,191 @@
+"""The order, whose state machine is the saga's arbiter.
+
+    pending -> confirmed -> completed        pending | confirmed -> failed | cancelled
+
+The last three are final, and the first of them to be reached under the order's row lock is the decision that all other
+services follow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Self
+from uuid import UUID
+
+from domain.errors import IllegalTransition, InvalidOrder
+from domain.events import (
+    Decision,
+    Line,
+    OrderCancelled,
+    OrderCompleted,
+    OrderConfirmed,
+    OrderCreated,
+    OrderEvent,
+    OrderFailed,
+)
+
+MAX_TOTAL = Decimal("9999999999.99")
+"""The largest NUMERIC(12,2)."""
+
+
+class Status(StrEnum):
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+UNDONE = frozenset({Status.FAILED, Status.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    at: datetime
+    event: str
+    status: str
+    reason: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    id: UUID
+    customer_id: UUID
+    items: tuple[Line, ...]
+    total_amount: Decimal
+    currency: str
+    status: Status
+    reason: str | None
+    expires_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    timeline: list[TimelineEntry]
+    traceparent: str
+    """The trace of the request that placed the order, which all its events bear."""
+    events: list[OrderEvent] = field(default_factory=list)
+    """What happened since the order was placed or loaded."""
+
+    @classmethod
+    def place(
+        cls,
+        order_id: UUID,
+        customer_id: UUID,
+        items: Sequence[Line],
+        *,
+        currency: str,
+        expires_after: timedelta,
+        traceparent: str,
+        now: datetime,
+    ) -> Self:
+        """A new order. Raises InvalidOrder without lines or when the total is beyond MAX_TOTAL."""
+        if not items:
+            raise InvalidOrder("An order has at least one line.")
+        total = sum((line.price * line.quantity for line in items), Decimal("0.00"))
+        if total > MAX_TOTAL:
+            raise InvalidOrder(f"The order's total is {total}, and may be {MAX_TOTAL} at most.")
+        order = cls(
+            id=order_id,
+            customer_id=customer_id,
+            items=tuple(items),
+            total_amount=total,
+            currency=currency,
+            status=Status.PENDING,
+            reason=None,
+            expires_at=now + expires_after,
+            created_at=now,
+            updated_at=now,
+            timeline=[],
+            traceparent=traceparent,
+        )
+        order._record(
+            OrderCreated(order.id, customer_id, order.items, total, currency, order.expires_at), Status.PENDING, now
+        )
+        return order
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def is_undone(self) -> bool:
+        return self.status in UNDONE
+
+    def confirm(self, now: datetime) -> None:
+        """The stock is held. Raises IllegalTransition unless pending."""
+        self._leave({Status.PENDING}, Status.CONFIRMED)
+        self._record(OrderConfirmed(self.id, self.customer_id), Status.CONFIRMED, now)
+
+    def complete(self, now: datetime) -> None:
+        """The money was taken, which implies that the stock is held: a pending order is confirmed on the way.
+
+        Raises IllegalTransition when the order is final.
+        """
+        if self.status is Status.PENDING:
+            self.confirm(now)
+        self._leave({Status.CONFIRMED}, Status.COMPLETED)
+        self._record(OrderCompleted(self.id, self.customer_id, self.total_amount, self.currency), Status.COMPLETED, now)
+
+    def fail(self, reason: str, now: datetime) -> None:
+        """No stock, no payment, or no time left. Raises IllegalTransition when the order is final."""
+        self._leave({Status.PENDING, Status.CONFIRMED}, Status.FAILED)
+        self._record(OrderFailed(self.id, self.customer_id, reason, self.expires_at), Status.FAILED, now, reason)
+
+    def cancel(self, now: datetime) -> None:
+        """The customer changed their mind. Raises IllegalTransition when the order is completed or failed; an order
+        that is cancelled already stays as it is."""
+        if self.status is Status.CANCELLED:
+            return
+        self._leave({Status.PENDING, Status.CONFIRMED}, Status.CANCELLED)
+        reason = "cancelled-by-customer"
+        self._record(OrderCancelled(self.id, self.customer_id, reason, self.expires_at), Status.CANCELLED, now, reason)
+
+    def note(self, event: str, reason: str, now: datetime) -> bool:
+        """Adds a line about a compensation to the timeline, once; False if it is there already."""
+        if any(entry.event == event for entry in self.timeline):
+            return False
+        self.timeline.append(TimelineEntry(now, event, self.status, reason))
+        self.updated_at = now
+        return True
+
+    def decision(self) -> tuple[Decision, datetime]:
+        """The event of the order's final state, as it was first told, and when."""
+        at = next(entry.at for entry in self.timeline if entry.status == self.status)
+        match self.status:
+            case Status.COMPLETED:
+                return OrderCompleted(self.id, self.customer_id, self.total_amount, self.currency), at
+            case Status.FAILED:
+                return OrderFailed(self.id, self.customer_id, self.reason or "", self.expires_at), at
+            case Status.CANCELLED:
+                return OrderCancelled(self.id, self.customer_id, self.reason or "", self.expires_at), at
+        raise IllegalTransition(self.status, "decided again")
+
+    def as_placed(self) -> "Order":
+        """The order as it was when it was placed: the first answer to the request that placed it."""
+        return Order(
+            id=self.id,
+            customer_id=self.customer_id,
+            items=self.items,
+            total_amount=self.total_amount,
+            currency=self.currency,
+            status=Status.PENDING,
+            reason=None,
+            expires_at=self.expires_at,
+            created_at=self.created_at,
+            updated_at=self.created_at,
+            timeline=self.timeline[:1],
+            traceparent=self.traceparent,
+        )
+
+    def _leave(self, allowed: set[Status], wanted: Status) -> None:
+        if self.status not in allowed:
+            raise IllegalTransition(self.status, wanted)
+
+    def _record(self, event: OrderEvent, status: Status, now: datetime, reason: str | None = None) -> None:
+        self.status = status
+        self.reason = reason
+        self.updated_at = now
+        self.timeline.append(TimelineEntry(now, event.name, status, reason))
+        self.events.append(event)

@@ -1,0 +1,11 @@
+"""This service's settings; every variable is described in .env.example."""
+
+from typing import Annotated
+
+from chassis.settings import DatabaseSettings
+from pydantic import Field
+
+
+class Settings(DatabaseSettings):
+    order_expires_after_seconds: Annotated[int, Field(ge=1, le=30 * 86_400)] = 900
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"

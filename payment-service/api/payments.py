@@ -1,0 +1,44 @@
+"""The payments resource."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+from uuid import UUID
+
+from chassis.problems import documented
+from chassis.requests import json_response
+from fastapi import APIRouter, Response
+
+from api.schemas import PaymentResponse
+from domain.errors import PaymentNotFound
+from domain.payment import Payment
+
+
+class PaymentReader(Protocol):
+    async def get(self, payment_id: UUID) -> Payment | None: ...
+
+    async def of_order(self, order_id: UUID) -> Payment | None: ...
+
+
+def router(reading: Callable[[], AbstractAsyncContextManager[PaymentReader]]) -> APIRouter:
+    routes = APIRouter(prefix="/payments", tags=["payments"])
+
+    @routes.get("/{payment_id}", response_model=PaymentResponse, responses=documented(404, 422))
+    async def get_payment(payment_id: UUID) -> Response:
+        """A payment and how it stands."""
+        async with reading() as payments:
+            return _answer(await payments.get(payment_id), "There is no such payment.")
+
+    @routes.get("/order/{order_id}", response_model=PaymentResponse, responses=documented(404, 422))
+    async def get_payment_of_order(order_id: UUID) -> Response:
+        """The payment of an order: there is none until the order's stock is held."""
+        async with reading() as payments:
+            return _answer(await payments.of_order(order_id), "There is no payment of this order.")
+
+    return routes
+
+
+def _answer(payment: Payment | None, otherwise: str) -> Response:
+    if payment is None:
+        raise PaymentNotFound(otherwise)
+    return json_response(PaymentResponse.model_validate(payment))

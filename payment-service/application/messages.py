@@ -1,0 +1,27 @@
+"""The events that this service reads, with the fields that it uses."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryReserved:
+    order_id: UUID
+    customer_id: UUID
+    total_amount: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
+    currency: str
+    expires_at: AwareDatetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUndone:
+    """OrderFailed or OrderCancelled, which mean the same here."""
+
+    order_id: UUID
+    customer_id: UUID
+    reason: str
+    expires_at: AwareDatetime

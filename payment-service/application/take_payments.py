@@ -1,0 +1,51 @@
+"""Opens a payment for every order whose stock is held, and undoes the payments of orders that are undone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from chassis.events import Received
+from chassis.telemetry import new_traceparent
+
+from application.charge_due import ChargeDue
+from application.messages import InventoryReserved
+from application.ports import NewPayment, PaymentUnit
+from domain.payment import Payment, Status
+
+
+class TakePayments:
+    def __init__(self, charge_due: ChargeDue) -> None:
+        self._charge_due = charge_due
+
+    async def __call__(self, events: Sequence[Received], unit: PaymentUnit) -> None:
+        """The first attempt begins in the transaction that opens the payment, as far as there is room for it."""
+        payments = await unit.payments.locked(
+            [event.data.order_id for event in events], absent=[_new_payment(event) for event in events]
+        )
+        changed: dict[Payment, None] = {}
+        for event in events:
+            payment = payments[event.data.order_id]
+            if _follow(payment, event.data, unit):
+                changed[payment] = None
+            else:
+                unit.unchanged(event)
+        self._charge_due.begin([payment for payment in changed if _is_due(payment)], unit)
+        await unit.payments.save(list(changed))
+
+
+def _new_payment(event: Received) -> NewPayment:
+    data: Any = event.data
+    return NewPayment(data.order_id, data.customer_id, data.expires_at, event.traceparent or new_traceparent())
+
+
+def _follow(payment: Payment, message: Any, unit: PaymentUnit) -> bool:
+    """Does what the message asks for; False if it came twice or late, and asks for nothing any more."""
+    if not isinstance(message, InventoryReserved):
+        return payment.undo(message.reason, unit.now)
+    if payment.status is not Status.NEW:
+        return False
+    payment.open(message.total_amount, message.currency, unit.now)
+    return True
+
+
+def _is_due(payment: Payment) -> bool:
+    return payment.status in (Status.PENDING, Status.REFUNDING) and payment.lease is None

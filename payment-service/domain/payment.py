@@ -1,0 +1,199 @@
+"""The payment of an order: charged once, or known not to be charged; given back if the order is undone.
+
+    new -> pending -> processing -> completed -> refunding -> refunded
+           pending | processing -> cancelled
+                     processing -> failed
+    new -> void
+
+`new` lasts no longer than the transaction that makes the payment. `void` is a tombstone: the order was undone, or its
+time had passed, before there was anything to charge for.
+
+While `outcome_unknown`, money may or may not have been taken: from the moment an attempt begins until its answer is
+applied, and for as long as there is none. The gateway is then asked again under the same key, which is how it knows
+that it is the same charge; only its definite answer "not charged, an error" gives the next attempt a key of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from domain.attempt import Answer, Attempt, Kind
+from domain.errors import IllegalTransition
+from domain.events import PaymentEvent, PaymentFailed, PaymentProcessed, PaymentRefunded
+
+LEASE = timedelta(seconds=30)
+"""How long an attempt may go without an answer before another worker makes it again; longer than any gateway call."""
+LONGEST_WAIT = timedelta(minutes=1)
+TOMBSTONE_KEPT = timedelta(days=7)
+
+
+class Status(StrEnum):
+    NEW = "new"
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REFUNDING = "refunding"
+    REFUNDED = "refunded"
+    VOID = "void"
+
+
+@dataclass(slots=True, eq=False)
+class Payment:
+    id: UUID
+    order_id: UUID
+    customer_id: UUID
+    amount: Decimal | None
+    """None for a tombstone only."""
+    currency: str | None
+    status: Status
+    reason: str | None
+    attempts: int
+    """How often the gateway was asked to charge."""
+    charge_number: int
+    """The number of the charge, part of its idempotency key: one more than the definite errors so far."""
+    outcome_unknown: bool
+    waits: int
+    """How often in a row an answer was no answer; the delays grow with it."""
+    undone_reason: str | None
+    """Why the order was undone, if it was while the outcome was unknown or the money taken."""
+    due_at: datetime | None
+    """When the gateway is to be asked next; while it is being asked, when the lease ends; for a tombstone, when it may
+    be forgotten."""
+    lease: UUID | None
+    expires_at: datetime
+    """The order's deadline, past which no charge is begun for it any more."""
+    traceparent: str
+    """The trace of the request that placed the order, which all its events bear."""
+    created_at: datetime
+    updated_at: datetime
+    events: list[PaymentEvent] = field(default_factory=list)
+
+    def open(self, amount: Decimal, currency: str, now: datetime) -> None:
+        """The stock is held: the charge is due. Past the order's deadline the payment is void.
+
+        Raises IllegalTransition unless the payment is new.
+        """
+        if now >= self.expires_at:
+            return self.void(now)
+        self._become(Status.PENDING, {Status.NEW}, now)
+        self.amount, self.currency = amount, currency
+        self.due_at = now
+        return None
+
+    def void(self, now: datetime) -> None:
+        """Leaves a tombstone. Raises IllegalTransition unless the payment is new."""
+        self._become(Status.VOID, {Status.NEW}, now)
+        self.due_at = self.expires_at + TOMBSTONE_KEPT
+
+    def begin_attempt(self, lease: UUID, now: datetime) -> Attempt:
+        """Notes, before the gateway is called, that it is. Raises IllegalTransition when there is nothing to ask it."""
+        assert self.amount is not None, "a tombstone is never due"
+        assert self.currency is not None, "a tombstone is never due"
+        if self.status is Status.REFUNDING:
+            kind, key = Kind.REFUND, f"{self.id}:refund"
+            self.updated_at = now
+        else:
+            self._become(Status.PROCESSING, {Status.PENDING, Status.PROCESSING}, now)
+            self.attempts += 1
+            self.outcome_unknown = True
+            kind, key = Kind.CHARGE, f"{self.id}:{self.charge_number}"
+        self.lease = lease
+        self.due_at = now + LEASE
+        return Attempt(kind, key, self.id, self.order_id, self.customer_id, self.amount, self.currency, lease)
+
+    def apply(self, attempt: Attempt, answer: Answer, retry_delays: Sequence[timedelta], now: datetime) -> bool:
+        """What the gateway answered. False if the attempt's lease is not the payment's any more: another worker has
+        asked again since, and its answer counts."""
+        if self.lease != attempt.lease:
+            return False
+        self.lease = None
+        self.updated_at = now
+        if answer is Answer.UNKNOWN or (attempt.kind is Kind.REFUND and answer is not Answer.DONE):
+            self.due_at = now + min(timedelta(seconds=2 ** min(self.waits, 10)), LONGEST_WAIT)
+            self.waits += 1
+            return True
+        self.waits = 0
+        if attempt.kind is Kind.REFUND:
+            self._refunded(now)
+        elif answer is Answer.DONE:
+            self._charged(now)
+        else:
+            self._not_charged(answer, retry_delays, now)
+        return True
+
+    def undo(self, reason: str, now: datetime) -> bool:
+        """The order failed or was cancelled. False if that changes nothing (any more)."""
+        match self.status:
+            case Status.NEW:
+                self.void(now)
+            case Status.PENDING:
+                self._cancel(reason, now)
+            case Status.PROCESSING if not self.outcome_unknown:
+                self._cancel(reason, now)
+            case Status.PROCESSING if self.undone_reason is None:
+                self.undone_reason = reason
+                self.updated_at = now
+            case Status.COMPLETED:
+                self.undone_reason = reason
+                self._begin_refund(now)
+            case _:
+                return False
+        return True
+
+    def _charged(self, now: datetime) -> None:
+        self.outcome_unknown = False
+        self._become(Status.COMPLETED, {Status.PROCESSING}, now)
+        if self.undone_reason is not None:
+            self._begin_refund(now)
+            return
+        assert self.amount is not None, "a tombstone is never charged"
+        assert self.currency is not None, "a tombstone is never charged"
+        self.events.append(PaymentProcessed(self.order_id, self.customer_id, self.id, self.amount, self.currency))
+
+    def _not_charged(self, answer: Answer, retry_delays: Sequence[timedelta], now: datetime) -> None:
+        self.outcome_unknown = False
+        if self.undone_reason is not None:
+            self._cancel(self.undone_reason, now)
+        elif answer is Answer.DECLINED:
+            self._fail("payment-declined", now)
+        elif self.charge_number > len(retry_delays):
+            self._fail("payment-retries-exhausted", now)
+        else:
+            self.due_at = now + retry_delays[self.charge_number - 1]
+            self.charge_number += 1
+
+    def _cancel(self, reason: str, now: datetime) -> None:
+        self._become(Status.CANCELLED, {Status.PENDING, Status.PROCESSING}, now)
+        self.reason = reason
+
+    def _fail(self, reason: str, now: datetime) -> None:
+        self._become(Status.FAILED, {Status.PROCESSING}, now)
+        self.reason = reason
+        self.events.append(PaymentFailed(self.order_id, self.customer_id, self.id, reason))
+
+    def _begin_refund(self, now: datetime) -> None:
+        self._become(Status.REFUNDING, {Status.COMPLETED}, now)
+        self.reason = self.undone_reason
+        self.due_at = now
+
+    def _refunded(self, now: datetime) -> None:
+        self._become(Status.REFUNDED, {Status.REFUNDING}, now)
+        assert self.amount is not None, "a tombstone is never refunded"
+        assert self.currency is not None, "a tombstone is never refunded"
+        self.events.append(
+            PaymentRefunded(
+                self.order_id, self.customer_id, self.id, self.amount, self.currency, self.undone_reason or ""
+            )
+        )
+
+    def _become(self, wanted: Status, allowed: set[Status], now: datetime) -> None:
+        if self.status not in allowed:
+            raise IllegalTransition(self.status, wanted)
+        self.status = wanted
+        self.due_at = None
+        self.updated_at = now

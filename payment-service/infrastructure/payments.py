@@ -1,0 +1,132 @@
+"""Payments in PostgreSQL: one statement for a whole batch, with explicit mapping to and from the aggregate."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from chassis.bulk import json_rows
+from chassis.ids import uuid7
+from sqlalchemy import Row, func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from application.ports import NewPayment
+from domain.payment import Payment, Status
+from infrastructure.tables import payments
+
+# Nobody sees the new rows as what they are written as: the transaction that makes them changes each of them.
+_MAKE = text(
+    """
+    INSERT INTO payments (id, order_id, customer_id, status, expires_at, traceparent)
+    SELECT id, order_id, customer_id, 'void', expires_at, traceparent
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
+        id uuid, order_id uuid, customer_id uuid, expires_at timestamptz, traceparent text)
+    ORDER BY order_id
+    ON CONFLICT (order_id) DO NOTHING RETURNING order_id
+    """
+)
+_SAVE = text(
+    """
+    UPDATE payments SET amount = r.amount, currency = r.currency, status = r.status, reason = r.reason,
+                        attempts = r.attempts, charge_number = r.charge_number, outcome_unknown = r.outcome_unknown,
+                        waits = r.waits, undone_reason = r.undone_reason, due_at = r.due_at, lease = r.lease,
+                        updated_at = r.updated_at
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
+        id uuid, amount numeric, currency text, status text, reason text, attempts int, charge_number int,
+        outcome_unknown boolean, waits int, undone_reason text, due_at timestamptz, lease uuid, updated_at timestamptz)
+    WHERE payments.id = r.id
+    """
+)
+_PRUNE = text("DELETE FROM payments WHERE status = 'void' AND due_at < now()")
+_VISIBLE = payments.c.status != Status.VOID
+
+
+class PostgresPayments:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def locked(self, order_ids: Sequence[UUID], absent: Sequence[NewPayment]) -> dict[UUID, Payment]:
+        made: set[UUID] = set()
+        if absent:
+            first = {new.order_id: {"id": uuid7(), **asdict(new)} for new in reversed(absent)}
+            made = set((await self._connection.execute(_MAKE, {"rows": json_rows(first.values())})).scalars())
+        query = (
+            select(payments)
+            .where(payments.c.order_id == func.any(list(set(order_ids))))
+            .order_by(payments.c.order_id)
+            .with_for_update()
+        )
+        found = {row.order_id: _to_payment(row) for row in await self._connection.execute(query)}
+        for order_id in made:
+            found[order_id].status = Status.NEW
+        return found
+
+    async def locked_due(self, limit: int) -> list[Payment]:
+        query = (
+            select(payments)
+            .where(payments.c.due_at <= func.now(), _VISIBLE)
+            .order_by(payments.c.due_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return [_to_payment(row) for row in await self._connection.execute(query)]
+
+    async def save(self, changed: Sequence[Payment]) -> None:
+        if changed:
+            await self._connection.execute(_SAVE, {"rows": json_rows(_changes(payment) for payment in changed)})
+
+    async def get(self, payment_id: UUID) -> Payment | None:
+        return await self._first(payments.c.id == payment_id)
+
+    async def of_order(self, order_id: UUID) -> Payment | None:
+        return await self._first(payments.c.order_id == order_id)
+
+    async def _first(self, condition: Any) -> Payment | None:
+        row = (await self._connection.execute(select(payments).where(condition, _VISIBLE))).first()
+        return None if row is None else _to_payment(row)
+
+
+async def prune_tombstones(connection: AsyncConnection) -> None:
+    """Forgets the tombstones of orders whose events can't come any more: no charge begins past an order's deadline."""
+    await connection.execute(_PRUNE)
+
+
+def _changes(payment: Payment) -> dict[str, object]:
+    return {
+        "id": payment.id,
+        "amount": payment.amount,
+        "currency": payment.currency,
+        "status": payment.status,
+        "reason": payment.reason,
+        "attempts": payment.attempts,
+        "charge_number": payment.charge_number,
+        "outcome_unknown": payment.outcome_unknown,
+        "waits": payment.waits,
+        "undone_reason": payment.undone_reason,
+        "due_at": payment.due_at,
+        "lease": payment.lease,
+        "updated_at": payment.updated_at,
+    }
+
+
+def _to_payment(row: Row[Any]) -> Payment:
+    return Payment(
+        id=row.id,
+        order_id=row.order_id,
+        customer_id=row.customer_id,
+        amount=row.amount,
+        currency=row.currency,
+        status=Status(row.status),
+        reason=row.reason,
+        attempts=row.attempts,
+        charge_number=row.charge_number,
+        outcome_unknown=row.outcome_unknown,
+        waits=row.waits,
+        undone_reason=row.undone_reason,
+        due_at=row.due_at,
+        lease=row.lease,
+        expires_at=row.expires_at,
+        traceparent=row.traceparent,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,60 @@
+"""A payment gateway that takes nobody's money, and behaves as a real one does otherwise.
+
+Like one it repeats a key's first answer for ever: the outcome is drawn from the key alone. Three customers make it
+predictable, as a card processor's test cards do.
+"""
+
+import hashlib
+from uuid import UUID
+
+from chassis.inbox import RecentIds
+
+from domain.attempt import Answer, Attempt, Kind
+
+DECLINED_CUSTOMER = UUID("00000000-0000-4000-8000-000000000001")
+FAILING_CUSTOMER = UUID("00000000-0000-4000-8000-000000000002")
+FORGETFUL_CUSTOMER = UUID("00000000-0000-4000-8000-000000000003")
+"""Is charged, and the first answer is lost."""
+
+
+class SimulatedGateway:
+    """`success_rate` of the keys are charged, `decline_rate` are declined, the rest end in an error; the answers to
+    `timeout_rate` of the keys are lost on their first way back, after the outcome was settled."""
+
+    def __init__(self, *, success_rate: float, decline_rate: float, timeout_rate: float) -> None:
+        self._success_rate = success_rate
+        self._decline_rate = decline_rate
+        self._timeout_rate = timeout_rate
+        self._lost = RecentIds()
+
+    async def ask(self, attempt: Attempt) -> Answer:
+        if self._loses(attempt):
+            return Answer.UNKNOWN
+        return self._outcome(attempt)
+
+    def _outcome(self, attempt: Attempt) -> Answer:
+        if attempt.kind is Kind.REFUND or attempt.customer_id == FORGETFUL_CUSTOMER:
+            return Answer.DONE
+        if attempt.customer_id == DECLINED_CUSTOMER:
+            return Answer.DECLINED
+        if attempt.customer_id == FAILING_CUSTOMER:
+            return Answer.ERROR
+        drawn = _draw(attempt.idempotency_key)
+        if drawn < self._success_rate:
+            return Answer.DONE
+        return Answer.DECLINED if drawn < self._success_rate + self._decline_rate else Answer.ERROR
+
+    def _loses(self, attempt: Attempt) -> bool:
+        forgetful = attempt.customer_id == FORGETFUL_CUSTOMER and attempt.kind is Kind.CHARGE
+        if not forgetful and _draw(f"{attempt.idempotency_key}:lost") >= self._timeout_rate:
+            return False
+        key = UUID(bytes=hashlib.sha256(attempt.idempotency_key.encode()).digest()[:16])
+        if key in self._lost:
+            return False
+        self._lost.add(key)
+        return True
+
+
+def _draw(key: str) -> float:
+    """A number in [0, 1) that is the key's alone."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64

@@ -1,0 +1,53 @@
+"""The payment service: `uvicorn main:app --port 8003`. The composition root: adapters are built only here."""
+
+from datetime import timedelta
+
+from chassis.batching import Batcher
+from chassis.periodic import Periodic, in_batches
+from chassis.service import Service
+from chassis.settings import load
+
+from api import payments as payments_api
+from application.charge_due import ChargeDue
+from application.settle_payments import SettlePayments
+from application.take_payments import TakePayments
+from domain import errors
+from infrastructure.messages import CONSUMED, PUBLISHED
+from infrastructure.observed_gateway import ObservedGateway
+from infrastructure.payments import PostgresPayments, prune_tombstones
+from infrastructure.simulated_gateway import SimulatedGateway
+from infrastructure.tables import SCHEMA
+from infrastructure.unit_of_work import PaymentsUnitOfWork
+from settings import Settings
+
+DUE_EVERY_SECONDS = 0.5
+
+settings = load(Settings)
+service = Service("payment-service", settings, version="1.0.0", schema=SCHEMA, published=PUBLISHED, consumed=CONSUMED)
+
+
+def units() -> PaymentsUnitOfWork:
+    return PaymentsUnitOfWork(service.database, service.encoder, service.outbox)
+
+
+gateway = ObservedGateway(
+    SimulatedGateway(
+        success_rate=settings.payment_success_rate,
+        decline_rate=settings.payment_decline_rate,
+        timeout_rate=settings.payment_timeout_rate,
+    )
+)
+settle_payments = SettlePayments([timedelta(seconds=delay) for delay in settings.payment_retry_delays_seconds])
+charge_due = ChargeDue(gateway, Batcher("settle_payments", units, settle_payments).submit)
+due = Periodic("due payments", DUE_EVERY_SECONDS, in_batches(units, charge_due))
+charge_due.on_room = due.wake
+
+app = service.app(
+    "Charges for orders whose stock is held, and gives back what was charged for orders that are undone.",
+    units=units,
+    consume=TakePayments(charge_due),
+    routers=[payments_api.router(service.reading(PostgresPayments))],
+    jobs=[due],
+    prune=[prune_tombstones],
+    errors={errors.PaymentNotFound: 404, errors.IllegalTransition: 409},
+)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 import structlog
-from chassis import health, problems
+from chassis import health, openapi, problems
 from chassis.telemetry import REQUEST_SECONDS, new_traceparent, trace_id, valid_traceparent
 from fastapi import APIRouter, FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -65,6 +65,7 @@ def create_app(
     async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
+    openapi.complete(app)
     app.add_middleware(RequestContext)
     return app
 

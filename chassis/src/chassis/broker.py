@@ -1,8 +1,8 @@
 """The connection to RabbitMQ: made, watched and made again by one loop, which owns all its channels.
 
 aio-pika's own reconnecting connection is not used: it restores each channel and consumer by itself, and what it fails
-to restore stays silent. Here any doubt (a closed channel, a cancelled consumer, a queue that lacks us, an answer that does
-not come) ends the connection, and a new one is built from nothing.
+to restore stays silent. Here any doubt (a closed channel, a cancelled consumer, a queue that lacks us, an answer that
+does not come) ends the connection, and a new one is built from nothing.
 """
 
 import asyncio

@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+import aiormq
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from chassis.broker import Broker
@@ -109,7 +110,8 @@ class Consumer(Generic[U]):
             return True
         if self._channel is None or self._channel.is_closed or self._loop is None or self._loop.done():
             return False
-        return self._tag in (await self._channel.get_underlay_channel()).consumers
+        channel = await self._channel.get_underlay_channel()
+        return isinstance(channel, aiormq.Channel) and self._tag in channel.consumers
 
     async def detach(self) -> None:
         """Ends the loop. A batch in hand is rolled back, or was just committed; it comes again either way."""
@@ -141,7 +143,7 @@ class Consumer(Generic[U]):
     async def _run(self) -> None:
         arrived = self._arrived
         try:
-            while True:
+            while not self._stopping:
                 first = await arrived.get()
                 async with self._in_hand:
                     messages, deliveries = [first], self._deliveries(first)

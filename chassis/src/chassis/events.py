@@ -115,7 +115,9 @@ class Decoder:
     """Reads messages for one consumer, which declares a class, with the fields it uses, for each type it reads."""
 
     def __init__(self, consumed: Mapping[Wire, type]) -> None:
-        self._adapters = {wire.type: TypeAdapter(data_class) for wire, data_class in consumed.items()}
+        self._adapters: dict[str, TypeAdapter[Any]] = {
+            wire.type: TypeAdapter(data_class) for wire, data_class in consumed.items()
+        }
 
     def decode(self, body: bytes, content_type: str | None) -> list[Received | Unreadable]:
         """The message's events in their order. Never raises: what can't be read is returned as Unreadable."""

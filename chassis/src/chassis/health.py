@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 from fastapi import APIRouter, Response
@@ -51,19 +51,21 @@ def router(service: str, version: str, checks: Mapping[str, Check], ready: tuple
         body = orjson.dumps(health.model_dump(exclude_none=True))
         return Response(body, 503 if failing else 200, media_type="application/json")
 
-    unwell = {503: {"model": Health, "description": "At least one check fails; its detail says why."}}
+    unwell: dict[int | str, dict[str, Any]] = {
+        503: {"model": Health, "description": "At least one check fails; its detail says why."}
+    }
 
-    @routes.get("/health", response_model=Health, responses={**unwell})
+    @routes.get("/health", response_model=Health, responses=unwell)
     async def health() -> Response:
         """Everything this instance works with."""
         return await answer(tuple(checks))
 
-    @routes.get("/health/ready", response_model=Health, responses={**unwell})
+    @routes.get("/health/ready", response_model=Health, responses=unwell)
     async def readiness() -> Response:
         """Whether this instance can serve requests."""
         return await answer(ready)
 
-    @routes.get("/health/live", response_model=Health, responses={**unwell})
+    @routes.get("/health/live", response_model=Health, responses=unwell)
     async def liveness() -> Response:
         """Red only for what a restart cures."""
         if {"consumer", "broker"} <= set(checks):

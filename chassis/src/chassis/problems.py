@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import structlog
 from chassis.database import is_conflict, is_outage, reason_of
+from chassis.openapi import reference
 from chassis.telemetry import trace_id
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -70,7 +71,7 @@ class Problem(Exception):
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these problems, for its OpenAPI document."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    content = {MEDIA_TYPE: {"schema": reference(ProblemDetails)}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
+from chassis.openapi import reference
 from chassis.problems import Problem, validation_problem
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError, WithJsonSchema
@@ -20,8 +21,7 @@ class RequestModel(BaseModel):
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads its body with `read_json`."""
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference(model)}}}}
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -54,7 +54,7 @@ def _retry_arguments(delay_seconds: int) -> dict[str, Any]:
 
 
 # A person who reads the dead letters in the management UI requeues them, and each time counts as a delivery.
-_DEAD_LETTER_ARGUMENTS = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+_DEAD_LETTER_ARGUMENTS: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
 
 
 async def assert_topology(channel: AbstractChannel, queue: Queue) -> AbstractQueue:

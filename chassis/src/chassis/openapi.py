@@ -1,0 +1,32 @@
+"""What FastAPI can't see of our routes, which read and write their bodies themselves: the schemas of these bodies."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+_TEMPLATE = "#/components/schemas/{model}"
+_models: dict[str, type[BaseModel]] = {}
+
+
+def reference(model: type[BaseModel]) -> dict[str, str]:
+    """A reference to the model's schema, which `complete` adds to the document."""
+    _models[model.__name__] = model
+    return {"$ref": _TEMPLATE.format(model=model.__name__)}
+
+
+def complete(app: FastAPI) -> None:
+    """Makes the app's OpenAPI document contain what `reference` refers to."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for name, model in _models.items():
+            schema = model.model_json_schema(ref_template=_TEMPLATE)
+            for inner, definition in schema.pop("$defs", {}).items():
+                schemas.setdefault(inner, definition)
+            schemas.setdefault(name, schema)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way

@@ -1,0 +1,54 @@
+"""The servers and the pieces of a service, for the tests of the chassis."""
+
+from collections.abc import AsyncIterator, Callable
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel
+from chassis.broker import Broker
+from chassis.database import Database
+from chassis.outbox import Outbox
+from chassis.settings import DatabaseSettings
+from chassis.unit_of_work import UnitOfWork
+from tests.note_service import ENCODER, QUEUE, SERVICE, metadata
+
+pytest_plugins = ["chassis.testing"]
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(DatabaseSettings(database_url=database_url), service=SERVICE, schema="public")
+    async with database.engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    yield database
+    async with database.engine.begin() as connection:
+        await connection.run_sync(metadata.drop_all)
+    await database.stop()
+
+
+@pytest.fixture
+async def broker(rabbitmq_url: str) -> AsyncIterator[Broker]:
+    """Not started: a consumer may have to be named first."""
+    broker = Broker(rabbitmq_url, QUEUE)
+    yield broker
+    await broker.stop()
+
+
+@pytest.fixture
+async def channel(rabbitmq_url: str) -> AsyncIterator[AbstractChannel]:
+    """A channel of the test's own. The queues are emptied first."""
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        channel = await connection.channel()
+        for name in (SERVICE, f"{SERVICE}.dlq", "watch"):
+            await channel.queue_delete(name)
+        yield channel
+
+
+@pytest.fixture
+def outbox(database: Database, broker: Broker) -> Outbox:
+    return Outbox(database, broker)
+
+
+@pytest.fixture
+def units(database: Database, outbox: Outbox) -> Callable[[], UnitOfWork]:
+    return lambda: UnitOfWork(database, ENCODER, outbox)

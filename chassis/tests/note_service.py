@@ -1,0 +1,75 @@
+"""A tiny service: it reads one kind of event, takes a note of each, and says so. It stands for whatever is built on the
+chassis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID
+
+from chassis.database import Database
+from chassis.events import Decoder, Encoder, Received, Wire
+from chassis.idempotency import idempotency_table
+from chassis.ids import uuid7
+from chassis.inbox import inbox_table
+from chassis.outbox import outbox_table
+from chassis.topology import Queue
+from chassis.unit_of_work import UnitOfWork
+from sqlalchemy import Column, MetaData, Table, Uuid, text
+
+SERVICE = "note-service"
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+metadata = MetaData()
+inbox_table(metadata)
+outbox_table(metadata)
+idempotency_table(metadata)
+notes = Table("notes", metadata, Column("order_id", Uuid, primary_key=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    name: ClassVar[str] = "Noted"
+
+    order_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    order_id: UUID
+
+
+ENCODER = Encoder(SERVICE, {Noted: "note.noted"})
+DECODER = Decoder({Wire("Happened", "thing.happened"): Happened})
+QUEUE = Queue(SERVICE, ["thing.happened"])
+
+
+async def take_notes(events: Sequence[Received], unit: UnitOfWork) -> None:
+    """The use case: one row and one event for each order that something happened to; a row twice is an error."""
+    for event in events:
+        await unit.connection.execute(notes.insert(), {"order_id": event.data.order_id})
+        unit.publish(Noted(event.data.order_id), event.traceparent or TRACE)
+
+
+async def noted(database: Database) -> set[UUID]:
+    async with database.autocommit() as connection:
+        return set((await connection.execute(text("SELECT order_id FROM notes"))).scalars())
+
+
+async def outbox_size(database: Database) -> int:
+    async with database.autocommit() as connection:
+        return int((await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one())
+
+
+def happened(order_id: UUID | None = None, event_id: UUID | None = None, **changes: object) -> dict[str, object]:
+    """The envelope of an event that the service reads."""
+    order = str(order_id or uuid7())
+    return {
+        "specversion": "1.0",
+        "id": str(event_id or uuid7()),
+        "type": "Happened",
+        "source": "elsewhere",
+        "subject": order,
+        "traceparent": TRACE,
+        "data": {"order_id": order},
+        **changes,
+    }

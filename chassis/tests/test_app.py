@@ -1,0 +1,176 @@
+"""What every service's HTTP side does: problems, traces, health, metrics."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Annotated
+
+import httpx
+import pytest
+from chassis.app import create_app
+from chassis.database import Unavailable
+from chassis.problems import documented
+from chassis.requests import JsonNumber, RequestModel, json_body, json_response, read_json
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+class DomainError(Exception):
+    slug = "not-today"
+
+
+class Price(RequestModel):
+    price: Annotated[Decimal, Field(max_digits=12, decimal_places=2)]
+
+
+class Priced(BaseModel):
+    price: JsonNumber
+
+
+problems: dict[str, str | None] = {"database": None, "broker": None, "consumer": None}
+
+
+def _check(name: str) -> object:
+    async def check() -> str | None:
+        return problems[name]
+
+    return check
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    routes = APIRouter()
+
+    @routes.get("/boom/{what}")
+    async def boom(what: str) -> None:
+        raise {"domain": DomainError("Not today."), "away": Unavailable("gone"), "bug": RuntimeError("SELECT secret")}[
+            what
+        ]
+
+    @routes.post("/prices", responses=documented(400), response_model=Priced, openapi_extra=json_body(Price))
+    async def prices(request: Request) -> Response:
+        return json_response(Priced(price=(await read_json(request, Price)).price))
+
+    app = create_app(
+        service="test-service",
+        version="1.2.3",
+        summary="",
+        routers=[routes],
+        parts=[],
+        checks={name: _check(name) for name in problems},  # type: ignore[misc]
+        ready=("database",),
+        errors={DomainError: 409},
+    )
+    for name in problems:
+        problems[name] = None
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "slug"),
+    [
+        ("/boom/domain", 409, "not-today"),
+        ("/boom/away", 503, "unavailable"),
+        ("/boom/bug", 500, "internal-error"),
+        ("/nowhere", 404, "not-found"),
+        ("/prices", 405, "method-not-allowed"),
+    ],
+)
+async def test_every_error_is_a_problem_with_the_trace_of_its_request(
+    client: httpx.AsyncClient, path: str, status: int, slug: str
+) -> None:
+    answer = await client.get(path, headers={"traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["type"] == f"/problems/{slug}"
+    assert body["status"] == status
+    assert body["instance"] == path
+    assert body["trace_id"] == TRACE_ID
+    assert "SELECT" not in answer.text
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "slug"),
+    [
+        (b"{", "application/json", 400, "malformed-json"),
+        (b'{"price": "\xff"}', "application/json", 400, "malformed-json"),
+        (b"[" * 20_000, "application/json", 400, "malformed-json"),
+        (b"{}", "text/plain", 415, "unsupported-media-type"),
+        (b"{}", None, 415, "unsupported-media-type"),
+        (b'{"price": "' + b"1" * 70_000 + b'"}', "application/json", 413, "content-too-large"),
+        (b"{}", "application/json", 422, "validation-error"),
+        (b'{"price": 1e400}', "application/json", 422, "validation-error"),
+        (b'{"price": NaN}', "application/json", 422, "validation-error"),
+        (b'{"price": 1.001}', "application/json", 422, "validation-error"),
+        (b'{"price": 1, "tip": 2}', "application/json", 422, "validation-error"),
+        (b'{"\\u0000": 1, "price": 2}', "application/json", 422, "validation-error"),
+    ],
+)
+async def test_a_body_that_is_not_what_was_asked_for_is_refused_with_the_reason(
+    client: httpx.AsyncClient, body: bytes, content_type: str | None, status: int, slug: str
+) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    answer = await client.post("/prices", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}")
+    assert ("errors" in answer.json()) == (status == 422)
+
+
+@pytest.mark.parametrize("price", ["9999999999.99", "0.07", "19.9", "1", '"12.34"'])
+async def test_money_comes_back_as_the_number_that_was_sent(client: httpx.AsyncClient, price: str) -> None:
+    headers = {"content-type": "application/json"}
+    answer = await client.post("/prices", content=f'{{"price": {price}}}', headers=headers)
+    assert Decimal(str(answer.json()["price"])) == Decimal(price.strip('"'))
+    assert '"price":"' not in answer.text
+
+
+@pytest.mark.parametrize("header", ["", "00-zz-1-01", f"00-{'0' * 32}-00f067aa0ba902b7-01", "01-x", "ü"])
+async def test_a_request_without_a_valid_trace_gets_one(client: httpx.AsyncClient, header: str) -> None:
+    answer = await client.get("/nowhere", headers=[(b"traceparent", header.encode("latin-1"))])
+    assert len(answer.json()["trace_id"]) == 32
+    assert answer.json()["trace_id"] != "0" * 32
+
+
+async def test_health_names_what_fails_and_readiness_only_what_requests_need(client: httpx.AsyncClient) -> None:
+    healthy = await client.get("/health")
+    assert healthy.status_code == 200
+    assert healthy.json()["checks"] == {name: {"status": "ok"} for name in problems}
+    problems["broker"] = "gone"
+    failing = await client.get("/health")
+    assert failing.status_code == 503
+    assert failing.json()["checks"]["broker"] == {"status": "failing", "detail": "gone"}
+    assert (failing.json()["service"], failing.json()["version"]) == ("test-service", "1.2.3")
+    assert (await client.get("/health/ready")).status_code == 200
+    problems["database"] = "gone"
+    assert (await client.get("/health/ready")).status_code == 503
+    assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_liveness_is_red_only_for_a_consumer_that_stays_away_from_a_broker_that_is_there(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.health.RESTART_AFTER_SECONDS", 0)
+    problems["consumer"] = problems["broker"] = "gone"
+    assert (await client.get("/health/live")).status_code == 200
+    problems["broker"] = None
+    assert (await client.get("/health/live")).status_code == 503
+    problems["consumer"] = None
+    assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_requests_are_counted_by_the_template_of_their_route(client: httpx.AsyncClient) -> None:
+    await client.get("/boom/domain")
+    metrics = (await client.get("/metrics")).text
+    assert 'http_request_duration_seconds_count{method="GET",route="/boom/{what}",status="409"}' in metrics
+    assert 'route="/boom/domain"' not in metrics
+
+
+async def test_the_openapi_document_shows_the_bodies_and_the_problems(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    operation = document["paths"]["/prices"]["post"]
+    assert operation["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Price"}
+    assert {"400", "503"} <= operation["responses"].keys()
+    assert {"Price", "ProblemDetails"} <= document["components"]["schemas"].keys()

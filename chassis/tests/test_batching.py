@@ -1,0 +1,116 @@
+"""Concurrent commands share a transaction; each gets its own result."""
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import pytest
+from chassis import batching
+from chassis.batching import Batcher
+from chassis.database import Unavailable
+
+
+class Unit:
+    """Notes its commits; the use case's list is what it was run with."""
+
+    commits = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    async def start(self) -> None:
+        await asyncio.sleep(0)
+
+    async def commit(self) -> None:
+        type(self).commits += 1
+
+
+async def test_a_lone_command_waits_for_nobody_and_concurrent_ones_share_the_next_batch() -> None:
+    batches: list[list[int]] = []
+    begun = asyncio.Event()
+
+    async def double(commands: Sequence[int], unit: Unit) -> list[int | Exception]:
+        batches.append(list(commands))
+        begun.set()
+        await asyncio.sleep(0)
+        return [command * 2 for command in commands]
+
+    batcher = Batcher("double", Unit, double)
+    first = asyncio.create_task(batcher.submit(0))
+    await begun.wait()
+    results = await asyncio.gather(first, *(batcher.submit(number) for number in range(1, 500)))
+    assert results == [number * 2 for number in range(500)]
+    assert batches[0] == [0]
+    assert [len(batch) for batch in batches] == [1, 200, 200, 99]
+
+
+async def test_a_refused_command_fails_alone() -> None:
+    async def refuse_odd(commands: Sequence[int], unit: Unit) -> list[int | Exception]:
+        return [ValueError(command) if command % 2 else command for command in commands]
+
+    batcher = Batcher("refuse_odd", Unit, refuse_odd)
+    results = await asyncio.gather(*(batcher.submit(number) for number in range(4)), return_exceptions=True)
+    assert [type(result) for result in results] == [int, ValueError, int, ValueError]
+
+
+async def test_a_command_that_breaks_the_batch_fails_alone() -> None:
+    async def break_on_seven(commands: Sequence[int], unit: Unit) -> list[int | Exception]:
+        if 7 in commands:
+            raise RuntimeError("seven")
+        return list(commands)
+
+    batcher = Batcher("break_on_seven", Unit, break_on_seven)
+    results = await asyncio.gather(*(batcher.submit(number) for number in (5, 6, 7, 8)), return_exceptions=True)
+    assert [type(result) for result in results] == [int, int, RuntimeError, int]
+
+
+async def test_an_outage_fails_the_whole_batch_once_because_its_commit_may_have_happened() -> None:
+    runs = 0
+
+    async def fail(commands: Sequence[int], unit: Unit) -> list[int | Exception]:
+        nonlocal runs
+        runs += 1
+        raise ConnectionResetError
+
+    batcher = Batcher("fail", Unit, fail)
+    results = await asyncio.gather(*(batcher.submit(number) for number in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [Unavailable] * 3
+    assert runs == 1
+
+
+async def test_too_many_waiting_commands_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "MAX_WAITING", 2)
+    gate = asyncio.Event()
+
+    async def wait(commands: Sequence[int], unit: Unit) -> list[int | Exception]:
+        await gate.wait()
+        return list(commands)
+
+    batcher = Batcher("wait", Unit, wait)
+    accepted = [asyncio.create_task(batcher.submit(number)) for number in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await batcher.submit(3)
+    gate.set()
+    assert await asyncio.gather(*accepted) == [0, 1]
+
+
+async def test_a_caller_that_went_away_disturbs_nobody() -> None:
+    gate = asyncio.Event()
+
+    async def wait(commands: Sequence[int], unit: Unit) -> list[int | Exception]:
+        await gate.wait()
+        return list(commands)
+
+    batcher = Batcher("wait", Unit, wait)
+    gone, stays = asyncio.create_task(batcher.submit(1)), asyncio.create_task(batcher.submit(2))
+    await asyncio.sleep(0)
+    gone.cancel()
+    gate.set()
+    assert await stays == 2

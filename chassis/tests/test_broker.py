@@ -1,0 +1,138 @@
+"""The connection to the broker: it is made anew after whatever happens to it, and never pretends."""
+
+import asyncio
+import os
+
+import httpx
+import pytest
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from chassis import broker as broker_module
+from chassis.broker import Broker, Unroutable
+from chassis.database import Unavailable
+from chassis.events import SINGLE
+from chassis.testing import eventually
+from chassis.topology import EXCHANGE
+from tests.note_service import QUEUE, SERVICE
+
+
+class CountingConsumer:
+    """Notes what the connection asks of a consumer."""
+
+    def __init__(self) -> None:
+        self.channels: list[AbstractChannel] = []
+        self.present = True
+
+    async def attach(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
+        self.present = True
+        self.channels.append(channel)
+        await queue.consume(_acknowledge)
+
+    async def detach(self) -> None:
+        pass
+
+    async def attached(self) -> bool:
+        return self.present and not self.channels[-1].is_closed
+
+
+async def _acknowledge(message: AbstractIncomingMessage) -> None:
+    await message.ack()
+
+
+@pytest.fixture
+async def consumer(broker: Broker, channel: AbstractChannel, monkeypatch: pytest.MonkeyPatch) -> CountingConsumer:
+    monkeypatch.setattr(broker_module, "WATCH_EVERY_SECONDS", 0.1)
+    consumer = CountingConsumer()
+    broker.serve(consumer)
+    await broker.start()
+    await eventually(lambda: broker.connected)
+    return consumer
+
+
+async def test_a_message_that_no_queue_takes_is_not_published(broker: Broker, consumer: CountingConsumer) -> None:
+    with pytest.raises(Unroutable):
+        await broker.publish("nobody.reads", b"{}", SINGLE)
+    results = await asyncio.gather(
+        *(broker.publish(key, b"{}", SINGLE) for key in ("thing.happened", "nobody.reads") * 20),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [type(None), Unroutable] * 20
+
+
+async def test_publishing_while_the_broker_is_away_fails_at_once(broker: Broker) -> None:
+    with pytest.raises(Unavailable):
+        await broker.publish("thing.happened", b"{}", SINGLE)
+    assert await broker.problem() is not None
+
+
+async def test_a_connection_that_the_broker_closes_is_made_anew(
+    broker: Broker, consumer: CountingConsumer, rabbitmq_url: str
+) -> None:
+    await _close_connections(rabbitmq_url)
+    await eventually(lambda: len(consumer.channels) == 2 and broker.connected)
+    await broker.publish("thing.happened", b"{}", SINGLE)
+    assert await broker.problem() is None
+
+
+async def test_a_deleted_queue_is_declared_and_consumed_again(
+    broker: Broker, consumer: CountingConsumer, channel: AbstractChannel
+) -> None:
+    await channel.queue_delete(SERVICE)
+    await eventually(lambda: len(consumer.channels) == 2 and broker.connected)
+    await broker.publish("thing.happened", b"{}", SINGLE)
+
+
+async def test_a_deleted_binding_is_asserted_again(
+    broker: Broker, consumer: CountingConsumer, channel: AbstractChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = await channel.get_queue(SERVICE)
+    await queue.unbind(EXCHANGE, "thing.happened")
+    monkeypatch.setattr(broker_module, "ASSERT_EVERY_SECONDS", 0.1)
+    await _close_connections(broker._url)  # the next connection asserts often
+
+    async def routable() -> bool:
+        try:
+            await broker.publish("thing.happened", b"{}", SINGLE)
+        except (Unroutable, Unavailable):
+            return False
+        return True
+
+    await eventually(routable)
+    await queue.unbind(EXCHANGE, "thing.happened")
+    await eventually(routable)
+
+
+async def test_a_consumer_that_is_not_there_any_more_gets_a_new_connection(
+    broker: Broker, consumer: CountingConsumer
+) -> None:
+    consumer.present = False
+    await eventually(lambda: len(consumer.channels) == 2 and broker.connected)
+
+
+async def test_a_broker_that_is_not_there_yet_is_waited_for() -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    waiting = Broker(f"amqp://admin:admin@127.0.0.1:{port}/", QUEUE)
+    await waiting.start()
+    await eventually(lambda: waiting._problem != "not connected yet")
+    assert not waiting.connected
+    await waiting.stop()
+    server.close()
+    await server.wait_closed()
+
+
+async def _close_connections(rabbitmq_url: str) -> None:
+    """Closes all connections of the vhost from the broker's side, as an operator can."""
+    vhost = rabbitmq_url.rsplit("/", 1)[1]
+    management = os.environ.get("RABBITMQ_MANAGEMENT_URL", "http://admin:admin@localhost:15672")
+    closed = 0
+
+    async with httpx.AsyncClient(base_url=management) as client:
+
+        async def close_all() -> bool:
+            nonlocal closed
+            for connection in (await client.get(f"/api/vhosts/{vhost}/connections")).json():
+                if connection.get("client_properties", {}).get("connection_name") == SERVICE:
+                    closed += (await client.delete(f"/api/connections/{connection['name']}")).status_code == 204
+            return closed > 0
+
+        await eventually(close_all)  # the management API learns of a new connection a moment late

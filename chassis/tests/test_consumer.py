@@ -1,0 +1,228 @@
+"""The batching consumer, on a real broker and a real database."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from aio_pika import Message
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from chassis import consumer as consumer_module
+from chassis.broker import Broker
+from chassis.consumer import Consumer, Rejected
+from chassis.database import Database, Unavailable
+from chassis.events import BATCH, SINGLE, Received
+from chassis.outbox import Outbox
+from chassis.testing import eventually
+from chassis.topology import EXCHANGE
+from chassis.unit_of_work import UnitOfWork
+from tests.note_service import DECODER, SERVICE, happened, noted, outbox_size, take_notes
+
+UseCase = Callable[[Sequence[Received], UnitOfWork], Awaitable[None]]
+Running = Callable[[UseCase], Any]
+
+
+@pytest.fixture
+def running(broker: Broker, units: Callable[[], UnitOfWork], outbox: Outbox, channel: AbstractChannel) -> Running:
+    @asynccontextmanager
+    async def run(use_case: UseCase = take_notes) -> AsyncIterator[Consumer[UnitOfWork]]:
+        consumer = Consumer(broker, service=SERVICE, decoder=DECODER, units=units, use_case=use_case)
+        await broker.start()
+        await eventually(lambda: broker.connected)
+        yield consumer
+        await consumer.stop()
+        await outbox.stop()
+        await broker.stop()
+
+    return run
+
+
+async def send(channel: AbstractChannel, *events: object, content_type: str | None = None, body: bytes = b"") -> None:
+    exchange = await channel.get_exchange(EXCHANGE)
+    default = (SINGLE, orjson.dumps(events[0])) if len(events) == 1 else (BATCH, orjson.dumps(events))
+    message = Message(body or default[1], content_type=content_type or default[0])
+    await exchange.publish(message, "thing.happened")
+
+
+async def dead_letters(channel: AbstractChannel, number: int) -> list[AbstractIncomingMessage]:
+    queue = await channel.get_queue(f"{SERVICE}.dlq")
+    found: list[AbstractIncomingMessage] = []
+
+    async def all_there() -> bool:
+        message = await queue.get(no_ack=True, fail=False)
+        if message is not None:
+            found.append(message)
+        return len(found) == number
+
+    await eventually(all_there)
+    assert await queue.get(no_ack=True, fail=False) is None
+    return found
+
+
+async def drained(channel: AbstractChannel) -> bool:
+    """Whether the queue is empty and nothing in it waits for an acknowledgement: its deletion would say so."""
+    queue = await channel.declare_queue(SERVICE, passive=True)
+    return queue.declaration_result.message_count == 0
+
+
+def orders(*events: dict[str, object]) -> set[UUID]:
+    return {UUID(str(event["subject"])) for event in events}
+
+
+async def test_an_event_takes_effect_once_however_often_it_comes(
+    running: Running, channel: AbstractChannel, database: Database
+) -> None:
+    first, second = happened(), happened()
+    async with running(take_notes):
+        await send(channel, first)
+        await send(channel, first, second, first)
+        await send(channel, second)
+        await eventually(lambda: _is(noted(database), orders(first, second)))
+        await eventually(lambda: drained(channel))
+    assert await outbox_size(database) in (0, 2), "nobody reads note.noted, so its events wait in the outbox"
+
+
+async def test_what_has_arrived_is_one_transaction(
+    running: Running, channel: AbstractChannel, database: Database
+) -> None:
+    sizes: list[int] = []
+    gate = asyncio.Event()
+
+    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+        sizes.append(len(events))
+        await take_notes(events, unit)
+        if not gate.is_set():
+            await gate.wait()
+
+    events = [happened() for _ in range(60)]
+    async with running(use_case):
+        await send(channel, events[0])
+        await eventually(lambda: sizes)
+        for event in events[1:31]:
+            await send(channel, event)
+        await send(channel, *events[31:])
+        gate.set()
+        await eventually(lambda: _is(noted(database), orders(*events)))
+    assert sizes[0] == 1
+    assert max(sizes) > 30
+    assert len(sizes) < 10
+
+
+async def test_one_bad_event_harms_no_other_and_is_set_aside_alone(
+    running: Running, channel: AbstractChannel, database: Database
+) -> None:
+    good, bad, unreadable = [happened() for _ in range(5)], happened(), happened(data={})
+
+    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+        if any(event.data.order_id in orders(bad) for event in events):
+            raise Rejected("unknown-order", "never heard of it")
+        await take_notes(events, unit)
+
+    async with running(use_case):
+        await send(channel, *good[:2], bad, unreadable, *good[2:])
+        letters = await dead_letters(channel, 2)
+        await eventually(lambda: _is(noted(database), orders(*good)))
+    by_reason = {letter.headers["x-reason"]: letter for letter in letters}
+    assert orjson.loads(by_reason["unknown-order"].body) == bad
+    assert orjson.loads(by_reason["invalid-data"].body) == unreadable
+    headers = by_reason["unknown-order"].headers
+    assert headers["x-service"] == SERVICE
+    assert headers["x-routing-key"] == "thing.happened"
+    assert headers["x-attempts"] == 1
+    assert headers["x-error"] == "never heard of it"
+
+
+async def test_a_handlers_error_is_retried_and_then_dead_lettered(
+    running: Running, channel: AbstractChannel, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "RETRY_DELAYS_SECONDS", (1, 1))
+    hopeless, recovers, attempts = happened(), happened(), list[UUID]()
+
+    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+        for event in events:
+            attempts.append(event.data.order_id)
+            if event.data.order_id in orders(hopeless) or attempts.count(event.data.order_id) < 3:
+                raise ValueError("no luck")
+        await take_notes(events, unit)
+
+    async with running(use_case):
+        await send(channel, hopeless)
+        await send(channel, recovers)
+        (letter,) = await dead_letters(channel, 1)
+        await eventually(lambda: _is(noted(database), orders(recovers)))
+    assert letter.headers["x-reason"] == "handler-error"
+    assert letter.headers["x-attempts"] == 3
+    assert letter.headers["x-routing-key"] == "thing.happened"
+    assert "no luck" in str(letter.headers["x-error"])
+
+
+async def test_an_outage_pauses_the_consumer_and_costs_no_attempt(
+    running: Running, channel: AbstractChannel, database: Database
+) -> None:
+    failures = 0
+
+    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+        nonlocal failures
+        if failures < 5:
+            failures += 1
+            raise Unavailable("the database is away")
+        await take_notes(events, unit)
+
+    events = [happened(), happened()]
+    async with running(use_case):
+        await send(channel, *events)
+        await eventually(lambda: _is(noted(database), orders(*events)))
+    assert failures == 5
+    await dead_letters(channel, 0)
+
+
+async def test_a_batch_in_hand_is_finished_at_shutdown_and_the_rest_goes_back(
+    running: Running, channel: AbstractChannel, database: Database
+) -> None:
+    began, gate = asyncio.Event(), asyncio.Event()
+
+    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+        began.set()
+        await gate.wait()
+        await take_notes(events, unit)
+
+    first, second = happened(), happened()
+    async with running(use_case) as consumer:
+        await send(channel, first)
+        await began.wait()
+        await send(channel, second)
+        stopping = asyncio.create_task(consumer.stop())
+        gate.set()
+        await stopping
+    assert await noted(database) == orders(first)
+    async with running(take_notes):
+        await eventually(lambda: _is(noted(database), orders(first, second)))
+
+
+async def test_events_of_an_interrupted_batch_come_again(
+    running: Running, channel: AbstractChannel, database: Database, broker: Broker
+) -> None:
+    began = asyncio.Event()
+    interrupted = False
+
+    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            began.set()
+            await asyncio.Event().wait()
+        await take_notes(events, unit)
+
+    event = happened()
+    async with running(use_case) as consumer:
+        await send(channel, event)
+        await began.wait()
+        await consumer.detach()  # as a lost connection does
+        await eventually(lambda: _is(noted(database), orders(event)), seconds=30)
+
+
+async def _is(value: Awaitable[Any], expected: object) -> bool:
+    return bool(await value == expected)

@@ -1,0 +1,203 @@
+"""The transactional outbox, on a real broker and a real database."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+from aio_pika.abc import AbstractChannel, AbstractQueue
+from chassis import outbox as outbox_module
+from chassis.broker import Broker
+from chassis.database import Database
+from chassis.events import Received
+from chassis.ids import uuid7
+from chassis.outbox import Outbox
+from chassis.testing import eventually
+from chassis.topology import EXCHANGE
+from chassis.unit_of_work import UnitOfWork
+from sqlalchemy import text
+from tests.note_service import ENCODER, TRACE, Noted, outbox_size
+
+
+@pytest.fixture
+async def watch(broker: Broker, channel: AbstractChannel) -> AsyncIterator[AbstractQueue]:
+    """A queue that the service's events are routed to, with the broker connected."""
+    await broker.start()
+    await eventually(lambda: broker.connected)
+    queue = await channel.declare_queue("watch", durable=True)
+    await queue.bind(EXCHANGE, "note.noted")
+    yield queue
+    await channel.queue_delete("watch")
+
+
+async def seen(queue: AbstractQueue, number: int) -> list[str]:
+    """The ids of the next events in the queue, in their order."""
+    ids: list[str] = []
+
+    async def enough() -> bool:
+        while (message := await queue.get(no_ack=True, fail=False)) is not None:
+            assert message.delivery_mode == 2, "messages survive a restart of the broker"
+            document = orjson.loads(message.body)
+            ids.extend(event["id"] for event in (document if isinstance(document, list) else [document]))
+        return len(ids) >= number
+
+    await eventually(enough)
+    return ids
+
+
+@asynccontextmanager
+async def committed(units: Callable[[], UnitOfWork], number: int) -> AsyncIterator[list[str]]:
+    async with units() as unit:
+        await unit.start()
+        ids = [uuid7() for _ in range(number)]
+        for event_id in ids:
+            unit.publish(Noted(uuid7()), TRACE, event_id=event_id)
+        await unit.commit()
+    yield [str(event_id) for event_id in ids]
+
+
+async def test_committed_events_are_published_coalesced_and_their_rows_deleted(
+    units: Callable[[], UnitOfWork], watch: AbstractQueue, database: Database
+) -> None:
+    async with committed(units, 250) as ids:
+        assert await seen(watch, 250) == ids
+    await eventually(lambda: _empty(database))
+
+
+async def test_what_is_rolled_back_is_never_published(
+    units: Callable[[], UnitOfWork], watch: AbstractQueue, database: Database
+) -> None:
+    async with units() as unit:
+        await unit.start()
+        unit.publish(Noted(uuid7()), TRACE)
+    async with committed(units, 1) as ids:
+        assert await seen(watch, 1) == ids
+    await eventually(lambda: _empty(database))
+
+
+async def test_what_a_crash_leaves_behind_is_published_by_the_sweep(
+    database: Database, outbox: Outbox, watch: AbstractQueue
+) -> None:
+    ids = await _left_behind(database, 3)
+    await outbox.sweep()
+    assert sorted(await seen(watch, 3)) == sorted(ids)
+    await eventually(lambda: _empty(database))
+
+
+async def test_a_fresh_row_is_left_to_the_process_that_committed_it(
+    database: Database, outbox: Outbox, watch: AbstractQueue
+) -> None:
+    await _left_behind(database, 1, age_seconds=0)
+    await outbox.sweep()
+    assert await outbox_size(database) == 1
+
+
+async def test_two_sweepers_publish_nothing_twice(
+    database: Database, broker: Broker, outbox: Outbox, watch: AbstractQueue
+) -> None:
+    ids = await _left_behind(database, 200)
+    replica = Outbox(database, broker)
+    await asyncio.gather(outbox.sweep(), replica.sweep())
+    assert sorted(await seen(watch, 200)) == sorted(ids)
+    await outbox.stop()
+    await replica.stop()
+    assert await watch.get(no_ack=True, fail=False) is None
+
+
+async def test_an_event_that_no_queue_takes_stays_and_shows_and_holds_up_no_other(
+    database: Database, outbox: Outbox, watch: AbstractQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "STUCK_AFTER_SECONDS", 5)
+    await _left_behind(database, 2, routing_key="nobody.reads")
+    (id_of_third,) = await _left_behind(database, 1)
+    await outbox.sweep()
+    assert await seen(watch, 1) == [id_of_third]
+    await outbox.stop()
+    assert await outbox_size(database) == 2
+    assert "has waited" in (await outbox.problem() or "")
+
+
+async def test_events_committed_while_the_broker_is_away_go_when_it_is_back(
+    units: Callable[[], UnitOfWork],
+    database: Database,
+    broker: Broker,
+    outbox: Outbox,
+    channel: AbstractChannel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outbox_module, "LEFT_BEHIND_AFTER_SECONDS", 0)
+    async with committed(units, 2) as ids:
+        assert await outbox_size(database) == 2
+        await broker.start()
+        await eventually(lambda: broker.connected)
+        queue = await channel.declare_queue("watch", durable=True)
+        await queue.bind(EXCHANGE, "note.noted")
+        await outbox.sweep()
+        assert sorted(await seen(queue, 2)) == sorted(ids)
+    await eventually(lambda: _empty(database))
+
+
+async def test_more_than_memory_may_hold_is_left_to_the_sweep(
+    units: Callable[[], UnitOfWork],
+    database: Database,
+    watch: AbstractQueue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outbox_module, "MAX_EVENTS_IN_MEMORY", 4)
+    async with committed(units, 5):
+        assert await outbox_size(database) == 5
+    async with committed(units, 4) as ids:
+        assert await seen(watch, 4) == ids
+
+
+async def test_an_event_said_again_while_it_waits_is_one_row(
+    units: Callable[[], UnitOfWork], database: Database
+) -> None:
+    event_id, event = uuid7(), Noted(uuid7())
+    for _ in range(2):
+        async with units() as unit:
+            await unit.start()
+            unit.publish(event, TRACE, event_id=event_id)
+            await unit.commit()
+    assert await outbox_size(database) == 1
+
+
+async def test_the_inbox_lets_an_event_through_once_even_to_two_transactions_at_a_time(
+    units: Callable[[], UnitOfWork], database: Database
+) -> None:
+    event = Received(uuid7(), "Happened", "", None, None, None)
+
+    async def take() -> bool:
+        async with units() as unit:
+            fresh = await unit.take_in("note-service", [event, event])
+            await asyncio.sleep(0.01)
+            await unit.commit()
+            return bool(fresh)
+
+    assert sorted(await asyncio.gather(*(take() for _ in range(5)))) == [False] * 4 + [True]
+
+
+async def _left_behind(
+    database: Database, number: int, *, age_seconds: int = 10, routing_key: str = "note.noted"
+) -> list[str]:
+    """Rows as a process leaves them that dies between its commit and its publishing."""
+    ids = []
+    for _ in range(number):
+        order_id, event_id = uuid7(), uuid7()
+        async with database.autocommit() as connection:
+            now = (await connection.execute(text("SELECT now()"))).scalar_one()
+            body = ENCODER.encode(Noted(order_id), event_id=event_id, time=now, traceparent=TRACE).body.decode()
+            await connection.execute(
+                text(
+                    "INSERT INTO outbox (id, type, routing_key, order_id, body, created_at) "
+                    "VALUES (:id, 'Noted', :key, :order, :body, now() - make_interval(secs => :age))"
+                ),
+                {"id": event_id, "key": routing_key, "order": str(order_id), "body": body, "age": age_seconds},
+            )
+        ids.append(str(event_id))
+    return ids
+
+
+async def _empty(database: Database) -> bool:
+    return await outbox_size(database) == 0

@@ -45,8 +45,10 @@ async def channel(rabbitmq_url: str) -> AsyncIterator[AbstractChannel]:
 
 
 @pytest.fixture
-def outbox(database: Database, broker: Broker) -> Outbox:
-    return Outbox(database, broker)
+async def outbox(database: Database, broker: Broker) -> AsyncIterator[Outbox]:
+    outbox = Outbox(database, broker)
+    yield outbox
+    await outbox.stop()
 
 
 @pytest.fixture

@@ -150,8 +150,8 @@ class Broker:
         """Returns never; raises as soon as anything of the connection is not as _open left it."""
         loop = asyncio.get_running_loop()
         assert_at = loop.time() + ASSERT_EVERY_SECONDS
+        closed = asyncio.ensure_future(connection.closed())
         while True:
-            closed = asyncio.ensure_future(connection.closed())
             await asyncio.wait([closed], timeout=WATCH_EVERY_SECONDS)
             if closed.done() or connection.is_closed or not self.connected:
                 raise Unavailable("the connection was closed")

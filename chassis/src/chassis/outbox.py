@@ -157,6 +157,8 @@ class Outbox:
 
     async def _delete(self) -> None:
         ids, self._confirmed = self._confirmed, []
+        if not ids:
+            return
         try:
             async with self._database.autocommit() as connection:
                 await connection.execute(_DELETE, {"ids": ids})
@@ -191,6 +193,7 @@ class Outbox:
                 if row.id not in self._sending
             ]
             await asyncio.gather(*(self._publish(message) for message in coalesce(events)))
+            await self._delete()  # before another replica may sweep
             if not self._broker.connected:
                 return
 

@@ -77,7 +77,7 @@ class Batcher(Generic[C, R, U]):
                 for single in batch:
                     await self._answer([single])
                 return
-            if is_outage(error):
+            if is_outage(error) and not isinstance(error, Unavailable):
                 error = Unavailable(f"the database did not answer: {reason_of(error)}")
             results = [error] * len(batch)
         COMMAND_BATCH_SIZE.labels(self._name).observe(len(batch))

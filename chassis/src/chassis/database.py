@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import orjson
+import structlog
 from chassis.settings import DatabaseSettings
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 # SQLSTATE classes and codes (PostgreSQL, appendix A) that another attempt can cure: the server is away, starting,
 # stopping, full or read-only, or the schema isn't migrated yet.
@@ -17,6 +18,9 @@ _OUTAGE_CLASSES = ("08", "53", "57P", "58")
 _OUTAGE_CODES = ("25006", "25P03", "28000", "28P01", "3D000", "3F000", "42P01", "42501")
 # A transaction that lost to another one: it did nothing, and can be run again at once.
 _CONFLICT_CODES = ("40001", "40P01", "55P03")
+
+
+log = structlog.get_logger()
 
 
 class Unavailable(Exception):
@@ -68,12 +72,35 @@ class Database:
             },
         )
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._away = False
+
+    async def connect(self) -> AsyncConnection:
+        """A connection of the pool, to be closed by the caller. Raises Unavailable when there is none to be had."""
+        return await self._connect(self.engine)
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:
         """A connection on which each statement is a transaction of its own, without BEGIN and COMMIT around it."""
-        async with self._autocommit.connect() as connection:
+        connection = await self._connect(self._autocommit)
+        try:
             yield connection
+        finally:
+            await connection.close()
+
+    async def _connect(self, engine: AsyncEngine) -> AsyncConnection:
+        try:
+            connection = await engine.connect()
+        except PoolTimeoutError:
+            raise Unavailable("all connections to the database are busy") from None
+        except Exception as error:
+            if not self._away:
+                log.warning("database away, trying again until it is back", reason=reason_of(error))
+            self._away = True
+            raise Unavailable(f"the database is away: {reason_of(error)}") from error
+        if self._away:
+            log.info("the database is back")
+        self._away = False
+        return connection
 
     async def problem(self) -> str | None:
         """None if the schema can be read, else why it can't; takes 3 s at most."""

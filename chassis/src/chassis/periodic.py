@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 
 import structlog
-from chassis.database import is_conflict, is_outage, reason_of
+from chassis.database import Unavailable, is_conflict, is_outage, reason_of
 
 log = structlog.get_logger()
 
@@ -74,11 +74,10 @@ class Periodic:
                 await self._act()
                 failing = False
             except Exception as error:
-                if is_outage(error) or is_conflict(error):
-                    if not failing:
-                        log.warning(f"{self._name}: not now", reason=reason_of(error))
-                else:
+                if not (is_outage(error) or is_conflict(error)):
                     log.exception(f"{self._name} failed")
+                elif not (failing or isinstance(error, Unavailable)):  # that was told where it was noticed
+                    log.warning(f"{self._name}: not now", reason=reason_of(error))
                 failing = True
             try:
                 async with asyncio.timeout(self._every_seconds * random.uniform(1.0, 1.1)):

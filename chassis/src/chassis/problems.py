@@ -122,7 +122,7 @@ def install(app: FastAPI, statuses: Mapping[type[Exception], int]) -> None:
 def failure(request: Request, error: Exception) -> Response:
     """The answer to an error that nobody foresaw: 503 when something we need is away, else 500, with nothing of it."""
     if is_outage(error) or is_conflict(error):
-        log.warning("request refused", path=request.url.path, reason=reason_of(error))
+        log.debug("request refused", path=request.url.path, reason=reason_of(error))
         detail = "The service can't do this right now. Try again later, with the same Idempotency-Key if it had one."
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         return _response(request, Problem(503, "unavailable", detail=detail, headers=headers))

@@ -45,5 +45,5 @@ def load(settings_class: type[S]) -> S:
     except ValidationError as error:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"]).upper()
-            print(f"{name}: {problem['msg']} (see .env.example); got {problem['input']!r}", file=sys.stderr)
+            print(f"{name or 'Settings'}: {problem['msg']} (see .env.example)", file=sys.stderr)  # never the value
         raise SystemExit(2) from None

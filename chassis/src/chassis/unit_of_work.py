@@ -50,7 +50,7 @@ class UnitOfWork:
         self._after_commit: list[Callable[[], None]] = []
 
     async def __aenter__(self) -> Self:
-        self.connection = await self._database.engine.connect()
+        self.connection = await self._database.connect()
         return self
 
     async def __aexit__(

@@ -11,6 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 KEPT_DAYS = 7
 
+CREATE_INBOX_1 = (
+    """
+    CREATE TABLE inbox (
+        consumer text,
+        event_id uuid,
+        processed_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (consumer, event_id)
+    )
+    """,
+    "CREATE INDEX inbox_processed_at ON inbox USING brin (processed_at)",
+)
+"""For the services' migrations. A migration is never edited: a change of the table is a CHANGE_INBOX_2 beside this."""
+
 _TAKE_IN = text(
     """
     WITH fresh AS (

@@ -26,6 +26,21 @@ DELETE_EVERY_SECONDS = 0.1
 LEFT_BEHIND_AFTER_SECONDS = 5
 STUCK_AFTER_SECONDS = 20
 
+CREATE_OUTBOX_1 = (
+    """
+    CREATE TABLE outbox (
+        id uuid PRIMARY KEY,
+        type text NOT NULL,
+        routing_key text NOT NULL,
+        order_id text NOT NULL,
+        body text NOT NULL,
+        created_at timestamptz NOT NULL DEFAULT now()
+    ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)
+    """,
+)
+"""For the services' migrations, as CREATE_INBOX_1 is. Each row is deleted within moments, so its dead rows are cleared
+early and often."""
+
 _SWEEPER_LOCK = 0x6F7574626F78  # "outbox"; paired with the schema's hash, so that each service has its own
 
 _INSERT = text(

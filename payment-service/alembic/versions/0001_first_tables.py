@@ -4,6 +4,8 @@ Revision: 0001.
 """
 
 from alembic import op
+from chassis.inbox import CREATE_INBOX_1
+from chassis.outbox import CREATE_OUTBOX_1
 
 revision = "0001"
 down_revision = None
@@ -38,30 +40,8 @@ def upgrade() -> None:
         """
     )
     op.execute("CREATE INDEX payments_due_at ON payments (due_at) WHERE due_at IS NOT NULL")
-    op.execute(
-        """
-        CREATE TABLE inbox (
-            consumer text,
-            event_id uuid,
-            processed_at timestamptz NOT NULL DEFAULT now(),
-            PRIMARY KEY (consumer, event_id)
-        )
-        """
-    )
-    op.execute("CREATE INDEX inbox_processed_at ON inbox USING brin (processed_at)")
-    # Every row of the outbox is deleted within moments, so its dead rows are cleared early and often.
-    op.execute(
-        """
-        CREATE TABLE outbox (
-            id uuid PRIMARY KEY,
-            type text NOT NULL,
-            routing_key text NOT NULL,
-            order_id text NOT NULL,
-            body text NOT NULL,
-            created_at timestamptz NOT NULL DEFAULT now()
-        ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)
-        """
-    )
+    for statement in (*CREATE_INBOX_1, *CREATE_OUTBOX_1):
+        op.execute(statement)
 
 
 def downgrade() -> None:

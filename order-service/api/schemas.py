@@ -20,11 +20,11 @@ _ORDER: JsonDict = {
     "items": [_ITEM],
     "total_amount": 39.98,
     "currency": "USD",
-    "status": "pending",
-    "reason": None,
+    "status": "failed",
+    "reason": "out-of-stock",
     "expires_at": "2026-11-24T12:15:00Z",
     "created_at": "2026-11-24T12:00:00Z",
-    "updated_at": "2026-11-24T12:00:00Z",
+    "updated_at": "2026-11-24T12:00:01Z",
 }
 
 

@@ -13,9 +13,9 @@ _PAYMENT: JsonDict = {
     "customer_id": "5d0f4a1c-94ab-4b3c-8a38-7f1f2f0d9e11",
     "amount": 39.98,
     "currency": "USD",
-    "status": "completed",
+    "status": "failed",
     "attempts": 1,
-    "reason": None,
+    "reason": "payment-declined",
     "created_at": "2026-11-24T12:00:00Z",
     "updated_at": "2026-11-24T12:00:01Z",
 }

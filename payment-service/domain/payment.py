@@ -92,8 +92,6 @@ class Payment:
 
     def begin_attempt(self, lease: UUID, now: datetime) -> Attempt:
         """Notes, before the gateway is called, that it is. Raises IllegalTransition when there is nothing to ask it."""
-        assert self.amount is not None, "a tombstone is never due"
-        assert self.currency is not None, "a tombstone is never due"
         if self.status is Status.REFUNDING:
             kind, key = Kind.REFUND, f"{self.id}:refund"
             self.updated_at = now
@@ -104,7 +102,7 @@ class Payment:
             kind, key = Kind.CHARGE, f"{self.id}:{self.charge_number}"
         self.lease = lease
         self.due_at = now + LEASE
-        return Attempt(kind, key, self.id, self.order_id, self.customer_id, self.amount, self.currency, lease)
+        return Attempt(kind, key, self.id, self.order_id, self.customer_id, *self._money(), lease)
 
     def apply(self, attempt: Attempt, answer: Answer, retry_delays: Sequence[timedelta], now: datetime) -> bool:
         """What the gateway answered. False if the attempt's lease is not the payment's any more: another worker has
@@ -151,9 +149,7 @@ class Payment:
         if self.undone_reason is not None:
             self._begin_refund(now)
             return
-        assert self.amount is not None, "a tombstone is never charged"
-        assert self.currency is not None, "a tombstone is never charged"
-        self.events.append(PaymentProcessed(self.order_id, self.customer_id, self.id, self.amount, self.currency))
+        self.events.append(PaymentProcessed(self.order_id, self.customer_id, self.id, *self._money()))
 
     def _not_charged(self, answer: Answer, retry_delays: Sequence[timedelta], now: datetime) -> None:
         self.outcome_unknown = False
@@ -183,13 +179,14 @@ class Payment:
 
     def _refunded(self, now: datetime) -> None:
         self._become(Status.REFUNDED, {Status.REFUNDING}, now)
-        assert self.amount is not None, "a tombstone is never refunded"
-        assert self.currency is not None, "a tombstone is never refunded"
         self.events.append(
-            PaymentRefunded(
-                self.order_id, self.customer_id, self.id, self.amount, self.currency, self.undone_reason or ""
-            )
+            PaymentRefunded(self.order_id, self.customer_id, self.id, *self._money(), self.undone_reason or "")
         )
+
+    def _money(self) -> tuple[Decimal, str]:
+        assert self.amount is not None, "only a tombstone has no amount"
+        assert self.currency is not None, "only a tombstone has no currency"
+        return self.amount, self.currency
 
     def _become(self, wanted: Status, allowed: set[Status], now: datetime) -> None:
         if self.status not in allowed:

@@ -1,0 +1,78 @@
+"""What this service reads is in what its producers promise: their own examples, with fields that it doesn't know."""
+
+from dataclasses import fields
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from chassis.events import BATCH, SINGLE, Decoder, Received, Unreadable, Wire
+
+from application.messages import OrderCreated
+from infrastructure.messages import CONSUMED
+from tests.contracts import ROOT, example_of, schema_of
+
+WIRES = sorted(CONSUMED, key=lambda wire: wire.type)
+CREATED = Wire("OrderCreated", "order.created")
+
+
+def contracts_of(wire: Wire) -> Path:
+    return ROOT / f"{wire.routing_key.partition('.')[0]}-service" / "contracts"
+
+
+def with_unknown_fields(event: dict[str, Any]) -> bytes:
+    data = event["data"] | {"new_field": {"a": [1]}}
+    if "items" in data:
+        data["items"] = [item | {"new_field": 1} for item in data["items"]]
+    return orjson.dumps(event | {"newextension": "x", "data": data})
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.type)
+def test_the_producers_example_is_read_and_unknown_fields_are_no_matter(wire: Wire) -> None:
+    example = example_of(wire.type, contracts_of(wire))
+    [event] = Decoder(CONSUMED).decode(with_unknown_fields(example), SINGLE)
+    assert isinstance(event, Received), event
+    assert type(event.data).__name__ == CONSUMED[wire].__name__
+    assert (event.id, event.type, event.order_id) == (UUID(example["id"]), wire.type, example["subject"])
+    assert event.traceparent == example["traceparent"]
+    assert str(event.data.order_id) == example["data"]["order_id"]
+
+
+def test_money_is_read_to_the_last_digit() -> None:
+    example = example_of("OrderCreated", contracts_of(CREATED))
+    [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
+    assert isinstance(event, Received)
+    created = event.data
+    assert isinstance(created, OrderCreated)
+    assert created.total_amount == Decimal(str(example["data"]["total_amount"]))
+    read = [(line.product_id, line.quantity, line.price) for line in created.items]
+    assert read == [
+        (UUID(item["product_id"]), item["quantity"], Decimal(str(item["price"]))) for item in example["data"]["items"]
+    ]
+    assert sum(line.price * line.quantity for line in created.items) == created.total_amount
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.type)
+def test_every_field_that_is_read_is_one_that_the_producer_promises(wire: Wire) -> None:
+    promised = schema_of(wire.type, contracts_of(wire))["properties"]["data"]
+    assert {field.name for field in fields(CONSUMED[wire])} <= set(promised["required"])
+    if wire == CREATED:
+        assert {"product_id", "quantity", "price"} <= set(promised["properties"]["items"]["items"]["required"])
+
+
+def test_the_examples_of_all_producers_are_read_from_one_message() -> None:
+    bodies = [with_unknown_fields(example_of(wire.type, contracts_of(wire))) for wire in WIRES]
+    events = Decoder(CONSUMED).decode(b"[" + b",".join(bodies) + b"]", BATCH)
+    assert [event.type for event in events if isinstance(event, Received)] == [wire.type for wire in WIRES]
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.type)
+def test_an_event_that_lacks_a_field_that_is_read_is_unreadable(wire: Wire) -> None:
+    for field in fields(CONSUMED[wire]):
+        example = example_of(wire.type, contracts_of(wire))
+        del example["data"][field.name]
+        [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
+        assert isinstance(event, Unreadable), field.name
+        assert event.reason == "invalid-data"

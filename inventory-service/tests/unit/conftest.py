@@ -1,0 +1,8 @@
+import pytest
+
+from tests.inventory import Inventory
+
+
+@pytest.fixture
+def inventory() -> Inventory:
+    return Inventory()

@@ -1,0 +1,230 @@
+import json
+import re
+from collections.abc import AsyncIterator
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from chassis.app import create_app
+from chassis.database import Unavailable
+from fastapi import FastAPI
+
+from api import inventory as inventory_api
+from application.set_stock import SetStock, Stocked
+from domain import errors
+from tests.inventory import Inventory
+from tests.messages import order_created
+
+PRODUCT = UUID(int=1)
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture
+def app(inventory: Inventory) -> FastAPI:
+    async def set_stock(command: SetStock) -> Stocked:
+        return await inventory.stock(command.product_id, command.quantity)
+
+    return create_app(
+        service="inventory-service",
+        version="1.0.0",
+        summary="",
+        routers=[inventory_api.router(set_stock, inventory.store.reading)],
+        parts=[],
+        checks={},
+        ready=(),
+        errors={errors.ItemNotFound: 404, errors.IllegalTransition: 409},
+    )
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inventory") as client:
+        yield client
+
+
+def assert_problem(answer: httpx.Response, status: int, slug: str) -> Any:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert (problem["type"], problem["status"]) == (f"/problems/{slug}", status)
+    assert problem["instance"] == answer.request.url.path
+    assert re.fullmatch("[0-9a-f]{32}", problem["trace_id"])
+    assert problem["title"]
+    assert problem["detail"]
+    return problem
+
+
+async def test_stock_is_made_then_set(client: httpx.AsyncClient) -> None:
+    made = await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 100})
+    changed = await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 7})
+    assert (made.status_code, changed.status_code) == (201, 200)
+    assert changed.json() == (await client.get(f"/inventory/{PRODUCT}")).json()
+    assert changed.json()["id"] == made.json()["id"]
+    assert set(changed.json()) == {
+        *("id", "product_id", "quantity_available", "reserved_quantity", "created_at", "updated_at")
+    }
+    assert (changed.json()["product_id"], changed.json()["quantity_available"]) == (str(PRODUCT), 7)
+    assert changed.json()["created_at"].endswith("Z")
+
+
+async def test_what_is_held_is_shown_and_not_touched(client: httpx.AsyncClient, inventory: Inventory) -> None:
+    await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 10})
+    await inventory.take(order_created((PRODUCT, 3)))
+    shown = (await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 0})).json()
+    assert (shown["quantity_available"], shown["reserved_quantity"]) == (0, 3)
+
+
+async def test_a_product_without_stock_is_not_found(client: httpx.AsyncClient) -> None:
+    assert_problem(await client.get(f"/inventory/{uuid4()}"), 404, "item-not-found")
+
+
+@pytest.mark.parametrize("quantity", [0, 1_000_000_000])
+async def test_the_bounds_of_stock_are_taken(client: httpx.AsyncClient, quantity: int) -> None:
+    answer = await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": quantity})
+    assert answer.json()["quantity_available"] == quantity
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "slug", "path"),
+    [
+        (b'{"quantity_available": -1}', 422, "validation-error", "quantity_available"),
+        (b'{"quantity_available": 1000000001}', 422, "validation-error", "quantity_available"),
+        (b'{"quantity_available": 1.5}', 422, "validation-error", "quantity_available"),
+        (b'{"quantity_available": 1e400}', 422, "validation-error", "quantity_available"),
+        (b'{"quantity_available": %s}' % (b"9" * 5_000), 400, "malformed-json", None),
+        (b'{"quantity_available": null}', 422, "validation-error", "quantity_available"),
+        (b'{"quantity_available": "many\\u0000"}', 422, "validation-error", "quantity_available"),
+        (b'{"quantity_available": 1, "reserved_quantity": 0}', 422, "validation-error", "reserved_quantity"),
+        (b"{}", 422, "validation-error", "quantity_available"),
+        (b"[1]", 422, "validation-error", "body"),
+        (b"", 400, "malformed-json", None),
+        (b'{"quantity_available": 1', 400, "malformed-json", None),
+        (b'{"quantity_available": "\\ud800"}', 400, "malformed-json", None),
+        (b"[" * 60_000, 400, "malformed-json", None),
+        (b'{"quantity_available": "%s"}' % (b"9" * 70_000), 413, "content-too-large", None),
+    ],
+    ids=count(),
+)
+async def test_a_body_that_is_not_stock_is_refused(
+    client: httpx.AsyncClient, body: bytes, status: int, slug: str, path: str | None
+) -> None:
+    problem = assert_problem(await client.put(f"/inventory/{PRODUCT}", content=body, headers=JSON), status, slug)
+    assert [error["path"] for error in problem.get("errors", [])] == ([path] if path else [])
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+async def test_a_body_that_does_not_call_itself_json_is_refused(client: httpx.AsyncClient, content_type: str) -> None:
+    answer = await client.put(
+        f"/inventory/{PRODUCT}", content=b'{"quantity_available": 1}', headers={"content-type": content_type}
+    )
+    assert_problem(answer, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "slug"),
+    [
+        ("GET", "/inventory/not-a-uuid", 422, "validation-error"),
+        ("GET", "/inventory/%00", 422, "validation-error"),
+        ("PUT", "/inventory/not-a-uuid", 422, "validation-error"),
+        ("GET", "/inventory?limit=0", 422, "validation-error"),
+        ("GET", "/inventory?limit=201", 422, "validation-error"),
+        ("GET", "/inventory?cursor=%27%20OR%201", 422, "validation-error"),
+        ("DELETE", f"/inventory/{PRODUCT}", 405, "method-not-allowed"),
+        ("GET", "/nowhere", 404, "not-found"),
+    ],
+)
+async def test_a_request_that_cannot_be_meant_is_a_problem(
+    client: httpx.AsyncClient, method: str, path: str, status: int, slug: str
+) -> None:
+    assert_problem(await client.request(method, path), status, slug)
+
+
+async def test_an_outage_is_answered_with_when_to_come_again() -> None:
+    class Away:
+        async def __aenter__(self) -> Any:
+            raise Unavailable("the database is away")
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+    async def set_stock(_: SetStock) -> Stocked:
+        raise Unavailable("the database is away")
+
+    app = create_app(
+        service="inventory-service",
+        version="1.0.0",
+        summary="",
+        routers=[inventory_api.router(set_stock, Away)],
+        parts=[],
+        checks={},
+        ready=(),
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inventory") as client:
+        for answer in [
+            await client.get(f"/inventory/{PRODUCT}"),
+            await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 1}),
+        ]:
+            assert_problem(answer, 503, "unavailable")
+            assert int(answer.headers["retry-after"]) > 0
+            assert "database" not in answer.text
+
+
+async def test_a_list_is_read_a_page_at_a_time_newest_first(client: httpx.AsyncClient, inventory: Inventory) -> None:
+    products = [UUID(int=number) for number in range(7)]
+    for product_id in products:
+        await inventory.stock(product_id, 1)
+    seen, path = [], "/inventory?limit=3"
+    sizes = []
+    while path:
+        answer = await client.get(path)
+        sizes.append(len(answer.json()))
+        seen += [UUID(item["product_id"]) for item in answer.json()]
+        path = answer.links.get("next", {}).get("url", "")
+    assert (sizes, seen) == ([3, 3, 1], products[::-1])
+
+
+@pytest.mark.parametrize(("number", "pages"), [(0, 1), (50, 1), (51, 2)])
+async def test_a_page_has_fifty_and_the_last_one_no_next(
+    client: httpx.AsyncClient, inventory: Inventory, number: int, pages: int
+) -> None:
+    for product in range(number):
+        await inventory.stock(UUID(int=product), 1)
+    answer = await client.get("/inventory")
+    assert len(answer.json()) == min(number, 50)
+    assert ("next" in answer.links) is (pages == 2)
+
+
+ENDPOINTS = {
+    ("/inventory", "get"): {"200", "422", "503"},
+    ("/inventory/{product_id}", "get"): {"200", "404", "422", "503"},
+    ("/inventory/{product_id}", "put"): {"200", "201", "400", "413", "415", "422", "503"},
+    ("/health", "get"): {"200", "503"},
+    ("/health/live", "get"): {"200", "503"},
+    ("/health/ready", "get"): {"200", "503"},
+}
+
+
+async def test_the_openapi_document_lists_every_endpoint_with_its_errors(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    listed = {
+        (path, method): set(operation["responses"])
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert listed == ENDPOINTS
+
+
+async def test_the_openapi_document_explains_every_schema_that_it_names(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    named = set(re.findall('"#/components/schemas/([^"]+)"', json.dumps(document)))
+    schemas = document["components"]["schemas"]
+    assert named <= schemas.keys()
+    assert {"ItemResponse", "SetStockRequest", "ProblemDetails"} <= {
+        name for name, schema in schemas.items() if "example" in schema
+    }
+
+
+async def test_the_documentation_is_served(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/docs")).status_code == 200
+    assert "http_request_duration_seconds" in (await client.get("/metrics")).text

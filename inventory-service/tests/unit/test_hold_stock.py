@@ -1,0 +1,207 @@
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import permutations
+from uuid import UUID, uuid4
+
+import pytest
+from chassis.consumer import Rejected
+from chassis.testing import received
+
+from domain.events import InventoryReleased, InventoryReserved, InventoryUnavailable
+from tests.inventory import Inventory
+from tests.messages import CUSTOMER, TRACEPARENT, completed, order_created, undone
+
+PRODUCT, OTHER = UUID(int=1), UUID(int=2)
+
+
+async def test_the_stock_of_an_order_is_held_and_announced_under_the_orders_trace(inventory: Inventory) -> None:
+    await inventory.stock(PRODUCT, 10)
+    order = order_created((PRODUCT, 3))
+    [reserved] = await inventory.take_received(received(order, traceparent=TRACEPARENT))
+    assert isinstance(reserved.event, InventoryReserved)
+    assert (reserved.event.order_id, reserved.event.total_amount) == (order.order_id, order.total_amount)
+    assert reserved.traceparent == TRACEPARENT
+    assert inventory.quantities(PRODUCT) == (7, 3)
+
+
+async def test_the_trace_of_an_order_outlives_the_events_that_bear_none(inventory: Inventory) -> None:
+    await inventory.stock(PRODUCT, 10)
+    order = order_created((PRODUCT, 3))
+    [reserved] = await inventory.take_received(received(order))
+    [released] = await inventory.take_received(received(undone(order)))
+    assert reserved.traceparent == released.traceparent
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [([(PRODUCT, 1), (OTHER, 3)], "out-of-stock"), ([(PRODUCT, 1), (uuid4(), 1)], "unknown-product")],
+)
+async def test_an_order_with_one_line_that_cannot_be_had_holds_nothing(
+    inventory: Inventory, lines: list[tuple[UUID, int]], reason: str
+) -> None:
+    await inventory.stock(PRODUCT, 10)
+    await inventory.stock(OTHER, 2)
+    order = order_created(*lines)
+    assert await inventory.take(order) == [InventoryUnavailable(order.order_id, CUSTOMER, reason)]
+    assert (inventory.quantities(PRODUCT), inventory.quantities(OTHER)) == ((10, 0), (2, 0))
+
+
+async def test_of_two_orders_for_the_last_piece_the_first_in_the_batch_gets_it(inventory: Inventory) -> None:
+    await inventory.stock(PRODUCT, 1)
+    first, second = order_created((PRODUCT, 1)), order_created((PRODUCT, 1))
+    events = await inventory.take(first, second)
+    assert [type(event) for event in events] == [InventoryReserved, InventoryUnavailable]
+    assert (inventory.status(first.order_id), inventory.status(second.order_id)) == ("held", "refused")
+    assert inventory.quantities(PRODUCT) == (0, 1)
+
+
+async def test_what_one_order_of_a_batch_gives_back_the_next_can_have(inventory: Inventory) -> None:
+    await inventory.stock(PRODUCT, 1)
+    first, second = order_created((PRODUCT, 1)), order_created((PRODUCT, 1))
+    await inventory.take(first)
+    events = await inventory.take(undone(first), second)
+    assert [type(event) for event in events] == [InventoryReleased, InventoryReserved]
+    assert inventory.quantities(PRODUCT) == (0, 1)
+
+
+async def test_a_completed_order_takes_its_pieces_along(inventory: Inventory) -> None:
+    await inventory.stock(PRODUCT, 10)
+    order = order_created((PRODUCT, 3))
+    await inventory.take(order)
+    assert await inventory.take(completed(order)) == []
+    assert (inventory.status(order.order_id), inventory.quantities(PRODUCT)) == ("sold", (7, 0))
+
+
+async def test_an_undone_order_gives_its_pieces_back_and_says_why(inventory: Inventory) -> None:
+    await inventory.stock(PRODUCT, 10)
+    order = order_created((PRODUCT, 3))
+    await inventory.take(order)
+    released = InventoryReleased(order.order_id, CUSTOMER, "payment-declined")
+    assert await inventory.take(undone(order, "payment-declined")) == [released]
+    assert (inventory.status(order.order_id), inventory.quantities(PRODUCT)) == ("released", (10, 0))
+
+
+async def test_all_of_a_saga_fits_in_one_batch(inventory: Inventory) -> None:
+    await inventory.stock(PRODUCT, 10)
+    sold, given_back = order_created((PRODUCT, 3)), order_created((PRODUCT, 2))
+    await inventory.take(sold, given_back, completed(sold), undone(given_back))
+    assert (inventory.status(sold.order_id), inventory.status(given_back.order_id)) == ("sold", "released")
+    assert inventory.quantities(PRODUCT) == (7, 0)
+
+
+async def test_past_its_deadline_an_order_holds_nothing_and_nothing_is_published(inventory: Inventory) -> None:
+    await inventory.stock(PRODUCT, 10)
+    order = order_created((PRODUCT, 3), expires_at=inventory.store.now)
+    assert await inventory.take(order) == []
+    assert (inventory.status(order.order_id), inventory.quantities(PRODUCT)) == ("void", (10, 0))
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+async def test_an_order_undone_before_it_was_heard_of_holds_nothing(inventory: Inventory, batches: int) -> None:
+    await inventory.stock(PRODUCT, 10)
+    order = order_created((PRODUCT, 3))
+    if batches == 1:
+        assert await inventory.take(undone(order), order) == []
+    else:
+        assert await inventory.take(undone(order)) == []
+        assert await inventory.take(order) == []
+    assert (inventory.status(order.order_id), inventory.quantities(PRODUCT)) == ("void", (10, 0))
+    assert inventory.store.unchanged == 1
+
+
+async def test_an_order_undone_in_the_batch_that_brought_it_says_both(inventory: Inventory) -> None:
+    await inventory.stock(PRODUCT, 10)
+    order = order_created((PRODUCT, 3))
+    events = await inventory.take(order, undone(order))
+    assert [type(event) for event in events] == [InventoryReserved, InventoryReleased]
+    assert (inventory.status(order.order_id), inventory.quantities(PRODUCT)) == ("released", (10, 0))
+
+
+def _stories() -> Iterator[tuple[str, str, list[str]]]:
+    """The state a hold is in, a message that comes late or once more, and how the state came about."""
+    for late in ("created", "completed", "undone"):
+        yield "sold", late, ["created", "completed"]
+        yield "released", late, ["created", "undone"]
+        yield "void", late, ["undone"]
+    yield "held", "created", ["created"]
+    yield "refused", "created", ["created-too-large"]
+    yield "refused", "undone", ["created-too-large"]
+
+
+@pytest.mark.parametrize(("status", "late", "story"), list(_stories()))
+async def test_what_comes_twice_or_late_changes_nothing(
+    inventory: Inventory, status: str, late: str, story: list[str]
+) -> None:
+    await inventory.stock(PRODUCT, 10)
+    order = order_created((PRODUCT, 3))
+    too_large = order_created((PRODUCT, 11), order_id=order.order_id)
+    messages = {
+        "created": order,
+        "completed": completed(order),
+        "undone": undone(order),
+        "created-too-large": too_large,
+    }
+    for message in story:
+        await inventory.take(messages[message])
+    before = inventory.quantities(PRODUCT)
+    assert await inventory.take(messages[late]) == []
+    assert (inventory.status(order.order_id), inventory.quantities(PRODUCT)) == (status, before)
+    assert inventory.store.unchanged == 1
+
+
+async def test_a_message_that_a_batch_holds_twice_takes_effect_once(inventory: Inventory) -> None:
+    await inventory.stock(PRODUCT, 10)
+    order = order_created((PRODUCT, 3))
+    assert len(await inventory.take(order, order)) == 1
+    assert inventory.quantities(PRODUCT) == (7, 3)
+
+
+async def test_the_completion_of_an_order_that_was_never_held_is_for_the_dead_letters(inventory: Inventory) -> None:
+    order = order_created((PRODUCT, 3))
+    with pytest.raises(Rejected, match=str(order.order_id)) as rejected:
+        await inventory.take(completed(order))
+    assert rejected.value.reason == "unknown-order"
+    assert inventory.hold(order.order_id) is None
+
+
+async def test_a_rejected_event_leaves_no_trace_of_its_batch(inventory: Inventory) -> None:
+    await inventory.stock(PRODUCT, 10)
+    order = order_created((PRODUCT, 3))
+    with pytest.raises(Rejected):
+        await inventory.take(order, completed(order_created((PRODUCT, 1))))
+    assert (inventory.hold(order.order_id), inventory.quantities(PRODUCT)) == (None, (10, 0))
+    assert inventory.store.published == []
+
+
+@pytest.mark.parametrize("order_of_arrival", list(permutations(["created", "completed", "undone"], 2)))
+async def test_no_order_of_arrival_leaves_stock_behind(inventory: Inventory, order_of_arrival: tuple[str, ...]) -> None:
+    await inventory.stock(PRODUCT, 10)
+    order = order_created((PRODUCT, 3))
+    messages = {"created": order, "completed": completed(order), "undone": undone(order)}
+    for name in order_of_arrival:
+        try:
+            await inventory.take(messages[name])
+        except Rejected:
+            assert name == "completed"
+    available, reserved = inventory.quantities(PRODUCT)
+    assert available + reserved in (7, 10)
+
+
+async def test_stock_set_while_pieces_are_held_leaves_them_held(inventory: Inventory) -> None:
+    await inventory.stock(PRODUCT, 10)
+    order = order_created((PRODUCT, 3))
+    await inventory.take(order)
+    await inventory.stock(PRODUCT, 0)
+    assert inventory.quantities(PRODUCT) == (0, 3)
+    await inventory.take(undone(order))
+    assert inventory.quantities(PRODUCT) == (3, 0)
+
+
+async def test_a_hold_counts_from_the_units_clock(inventory: Inventory) -> None:
+    await inventory.stock(PRODUCT, 10)
+    order = order_created((PRODUCT, 3), expires_at=inventory.store.now + timedelta(minutes=15))
+    inventory.pass_time(timedelta(minutes=14))
+    await inventory.take(order)
+    hold = inventory.hold(order.order_id)
+    assert hold is not None
+    assert hold.updated_at == inventory.item(PRODUCT).updated_at == inventory.store.now

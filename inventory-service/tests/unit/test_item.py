@@ -1,0 +1,53 @@
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from domain.item import Item
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=1)
+
+
+def an_item(available: int, reserved: int) -> Item:
+    return Item(uuid4(), uuid4(), available, reserved, NOW, NOW)
+
+
+@pytest.mark.parametrize(
+    ("act", "quantity", "available", "reserved"),
+    [
+        ("hold", 4, 6, 9),
+        ("hold", 10, 0, 15),
+        ("sell", 4, 10, 1),
+        ("sell", 5, 10, 0),
+        ("release", 4, 14, 1),
+        ("release", 5, 15, 0),
+    ],
+)
+def test_pieces_move_between_free_held_and_gone(act: str, quantity: int, available: int, reserved: int) -> None:
+    item = an_item(10, 5)
+    getattr(item, act)(quantity, LATER)
+    assert (item.quantity_available, item.reserved_quantity) == (available, reserved)
+    assert item.updated_at == LATER
+
+
+@pytest.mark.parametrize(("act", "quantity"), [("hold", 11), ("sell", 6), ("release", 6)])
+def test_nothing_can_be_less_than_nothing(act: str, quantity: int) -> None:
+    item = an_item(10, 5)
+    with pytest.raises(ValueError, match=str(item.product_id)):
+        getattr(item, act)(quantity, LATER)
+    assert (item.quantity_available, item.reserved_quantity) == (10, 5)
+    assert item.updated_at == NOW
+
+
+@pytest.mark.parametrize(("quantity", "enough"), [(9, True), (10, True), (11, False)])
+def test_the_last_piece_can_be_had(quantity: int, enough: bool) -> None:
+    assert an_item(10, 0).has(quantity) is enough
+
+
+@pytest.mark.parametrize("quantity", [0, 3, 1_000_000_000])
+def test_setting_what_is_free_leaves_what_is_held(quantity: int) -> None:
+    item = an_item(10, 5)
+    item.set_available(quantity, LATER)
+    assert (item.quantity_available, item.reserved_quantity) == (quantity, 5)
+    assert item.updated_at == LATER

@@ -1,0 +1,110 @@
+from contextlib import suppress
+from datetime import timedelta
+from uuid import UUID
+
+from chassis.consumer import Rejected
+from chassis.testing import received
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from application.hold_stock import hold_stock
+from application.messages import OrderCreated
+from domain.hold import Status
+from tests.inventory import Inventory
+from tests.messages import completed, order_created, run, undone
+
+PRODUCTS = [UUID(int=number) for number in range(3)]
+MESSAGES = {"created": lambda order: order, "completed": completed, "undone": undone}
+
+
+class ConnectionLost(Exception):
+    pass
+
+
+class StockIsConserved(RuleBasedStateMachine):
+    """Whatever arrives, in whatever order and grouping and however often: no piece appears, vanishes or is held
+    twice. The last product is never stocked, so orders for it are refused."""
+
+    orders = Bundle[OrderCreated]("orders")
+
+    @initialize(quantities=st.lists(st.integers(0, 20), min_size=2, max_size=2))
+    def stock_up(self, quantities: list[int]) -> None:
+        self.inventory = Inventory()
+        self.supply = dict(zip(PRODUCTS, quantities, strict=False))
+        for product_id, quantity in self.supply.items():
+            run(self.inventory.stock(product_id, quantity))
+
+    @rule(
+        target=orders,
+        lines=st.lists(
+            st.tuples(st.sampled_from([*PRODUCTS[:2] * 3, PRODUCTS[2]]), st.integers(1, 8)), min_size=1, max_size=4
+        ),
+        minutes=st.integers(0, 30),
+    )
+    def an_order_is_placed(self, lines: list[tuple[UUID, int]], minutes: int) -> OrderCreated:
+        return order_created(*lines, expires_at=self.inventory.store.now + timedelta(minutes=minutes))
+
+    @rule(batch=st.lists(st.tuples(orders, st.sampled_from(sorted(MESSAGES))), min_size=1, max_size=6))
+    def a_batch_arrives(self, batch: list[tuple[OrderCreated, str]]) -> None:
+        """As the consumer does it: a batch that fails is taken one by one, and what is rejected is set aside."""
+        messages = [MESSAGES[name](order) for order, name in batch]
+        try:
+            run(self.inventory.take(*messages))
+        except Rejected:
+            for message in messages:
+                with suppress(Rejected):
+                    run(self.inventory.take(message))
+
+    @rule(batch=st.lists(st.tuples(orders, st.sampled_from(["created", "undone"])), min_size=1, max_size=6))
+    def a_batch_is_not_committed(self, batch: list[tuple[OrderCreated, str]]) -> None:
+        async def lose() -> None:
+            async with self.inventory.store.transaction() as unit:
+                await hold_stock([received(MESSAGES[name](order)) for order, name in batch], unit)
+                raise ConnectionLost
+
+        published = len(self.inventory.store.published)
+        try:
+            run(lose())
+        except ConnectionLost:
+            assert len(self.inventory.store.published) == published
+
+    @rule(product_id=st.sampled_from(PRODUCTS[:2]), quantity=st.integers(0, 20))
+    def stock_is_set(self, product_id: UUID, quantity: int) -> None:
+        self.supply[product_id] += quantity - self.inventory.quantities(product_id)[0]
+        run(self.inventory.stock(product_id, quantity))
+
+    @rule(minutes=st.integers(1, 60))
+    def time_passes(self, minutes: int) -> None:
+        self.inventory.pass_time(timedelta(minutes=minutes))
+        run(self.inventory.remind())
+
+    @invariant()
+    def every_piece_is_free_or_held_or_sold(self) -> None:
+        held = self._pieces(Status.HELD)
+        sold = self._pieces(Status.SOLD)
+        for product_id, supply in self.supply.items():
+            available, reserved = self.inventory.quantities(product_id)
+            assert available >= 0
+            assert reserved == held.get(product_id, 0)
+            assert available + reserved + sold.get(product_id, 0) == supply
+
+    def teardown(self) -> None:
+        """Once every order is decided nothing is held."""
+        if hasattr(self, "inventory"):
+            for hold in list(self.inventory.store.holds.committed.values()):
+                run(self.inventory.take(undone(order_created((PRODUCTS[0], 1), order_id=hold.order_id))))
+            assert self._pieces(Status.HELD) == {}
+            self.every_piece_is_free_or_held_or_sold()
+
+    def _pieces(self, status: Status) -> dict[UUID, int]:
+        sums: dict[UUID, int] = {}
+        for hold in self.inventory.store.holds.committed.values():
+            if hold.status is status and hold.demand is not None:
+                for product_id, quantity in hold.demand.quantities().items():
+                    sums[product_id] = sums.get(product_id, 0) + quantity
+        return sums
+
+
+TestStockIsConserved = StockIsConserved.TestCase
+TestStockIsConserved.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

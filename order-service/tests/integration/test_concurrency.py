@@ -1,0 +1,128 @@
+"""Transactions that meet: the row lock makes one of them wait, and what it then sees is the truth."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from uuid import UUID
+
+from chassis.database import Database
+from chassis.testing import eventually, received
+from sqlalchemy import text
+
+from application.cancel_orders import cancel_orders
+from application.expire_orders import expire_orders
+from application.settle_orders import settle_orders
+from domain.errors import IllegalTransition
+from domain.order import Order, Status
+from tests.builders import an_order
+from tests.facts import paid, reserved
+from tests.integration.conftest import Units
+
+ROUNDS = 25
+
+
+async def placed(units: Units, number: int, *, overdue: bool = False) -> list[UUID]:
+    async with units() as unit:
+        await unit.start()
+        orders = [an_order(now=unit.now) for _ in range(number)]
+        if overdue:
+            for order in orders:
+                order.expires_at = order.created_at
+        await unit.orders.add(orders)
+        await unit.commit()
+    return [order.id for order in orders]
+
+
+async def loaded(units: Units, ids: Sequence[UUID]) -> dict[UUID, Order]:
+    async with units() as unit:
+        return await unit.orders.get(ids)
+
+
+async def is_waiting_for_a_lock(database: Database) -> bool:
+    async with database.autocommit() as connection:
+        waiting = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool((await connection.execute(waiting)).scalar_one())
+
+
+async def test_the_second_transaction_waits_for_the_first_and_sees_what_it_did(
+    units: Units, database: Database
+) -> None:
+    [order_id] = await placed(units, 1)
+    async with units() as first, units() as second:
+        await first.start()
+        await second.start()
+        assert isinstance((await cancel_orders([order_id], first))[0], Order)
+        settling = asyncio.create_task(settle_orders([received(paid(order_id))], second))
+        await eventually(lambda: is_waiting_for_a_lock(database))
+        assert not settling.done()
+        await first.commit()
+        await settling
+        await second.commit()
+
+    assert (await loaded(units, [order_id]))[order_id].status is Status.CANCELLED
+
+
+async def test_a_cancel_that_races_a_payment_has_one_winner(units: Units, database: Database) -> None:
+    ids = await placed(units, ROUNDS)
+
+    async def pay(order_id: UUID) -> None:
+        async with units() as unit:
+            await unit.start()
+            await asyncio.sleep(random.uniform(0, 0.005))
+            await settle_orders([received(paid(order_id))], unit)
+            await unit.commit()
+
+    async def cancel(order_id: UUID) -> Order | Exception:
+        async with units() as unit:
+            await unit.start()
+            await asyncio.sleep(random.uniform(0, 0.005))
+            [result] = await cancel_orders([order_id], unit)
+            await unit.commit()
+        return result
+
+    answers = [(await asyncio.gather(cancel(order_id), pay(order_id)))[0] for order_id in ids]
+
+    orders = await loaded(units, ids)
+    async with database.autocommit() as connection:
+        rows = await connection.execute(text("SELECT id, type FROM outbox WHERE id = ANY(:ids)"), {"ids": ids})
+        told = {row.id: row.type for row in rows}
+    for order_id, answer in zip(ids, answers, strict=True):
+        order = orders[order_id]
+        assert order.status is (Status.CANCELLED if isinstance(answer, Order) else Status.COMPLETED)
+        assert isinstance(answer, Order | IllegalTransition)
+        assert told[order_id] == {"cancelled": "OrderCancelled", "completed": "OrderCompleted"}[order.status]
+        assert [entry.status for entry in order.timeline].count(order.status) == 1
+        assert order.timeline[-1].status == order.status
+
+
+async def test_transactions_over_the_same_orders_never_lock_each_other_up(units: Units) -> None:
+    ids = await placed(units, 30)
+
+    async def confirm_all() -> None:
+        async with units() as unit:
+            await unit.start()
+            shuffled = random.sample(ids, len(ids))
+            await settle_orders([received(reserved(order_id)) for order_id in shuffled], unit)
+            await unit.commit()
+
+    await asyncio.gather(*(confirm_all() for _ in range(8)))
+
+    for order in (await loaded(units, ids)).values():
+        assert [entry.status for entry in order.timeline] == ["pending", "confirmed"]
+
+
+async def test_the_deadline_leaves_an_order_that_another_transaction_holds(units: Units) -> None:
+    held, free = await placed(units, 2, overdue=True)
+    async with units() as paying, units() as expiring:
+        await paying.start()
+        await settle_orders([received(paid(held))], paying)
+        await expiring.start()
+        await expire_orders(expiring)
+        await expiring.commit()
+        await paying.commit()
+
+    orders = await loaded(units, [held, free])
+    assert (orders[held].status, orders[free].status) == (Status.COMPLETED, Status.FAILED)
+    assert orders[free].reason == "expired"

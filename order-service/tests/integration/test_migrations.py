@@ -1,0 +1,128 @@
+"""The migrations, run as a person runs them, in databases of their own."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg  # type: ignore[import-untyped]  # it ships none
+import pytest
+from chassis.testing import make_database, migrate
+
+from infrastructure.tables import SCHEMA, metadata
+
+SERVICE = Path(__file__).parents[2]
+TABLES = {table.name for table in metadata.sorted_tables}
+NOTHING_TO_DO = "No new upgrade operations detected"
+
+
+@pytest.fixture
+def empty_database(database_url: str) -> Iterator[str]:
+    """One that no migration has seen; `database_url` skips the test where no server is."""
+    url, remove = make_database()
+    yield url
+    remove()
+
+
+def query(url: str, statement: str, *, user: str | None = None) -> list[Any]:
+    """The first column of the answer; as an administrator, or as a user whose password is its name."""
+
+    async def run() -> list[Any]:
+        address = url.replace("+asyncpg", "")
+        login = {"user": user, "password": user} if user else {}
+        connection = await asyncpg.connect(address, timeout=5, **login)
+        try:
+            return [row[0] for row in await connection.fetch(statement)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+def tables(url: str) -> set[str]:
+    return set(query(url, f"SELECT tablename FROM pg_tables WHERE schemaname = '{SCHEMA}'"))
+
+
+def test_the_history_goes_up_and_down_and_up_again(empty_database: str) -> None:
+    migrate(SERVICE, empty_database, "upgrade", "head")
+    assert tables(empty_database) == TABLES | {"alembic_version"}
+    migrate(SERVICE, empty_database, "downgrade", "base")
+    assert tables(empty_database) == {"alembic_version"}
+    migrate(SERVICE, empty_database, "upgrade", "head")
+    assert tables(empty_database) == TABLES | {"alembic_version"}
+    assert NOTHING_TO_DO in migrate(SERVICE, empty_database, "check")
+
+
+def test_the_tables_of_other_services_are_none_of_its_business(empty_database: str) -> None:
+    query(empty_database, "CREATE SCHEMA inventory")
+    query(empty_database, "CREATE TABLE inventory.alembic_version (version_num text)")
+    query(empty_database, "INSERT INTO inventory.alembic_version VALUES ('0007')")
+    query(empty_database, "CREATE TABLE public.orders (id int)")
+
+    migrate(SERVICE, empty_database, "upgrade", "head")
+
+    assert NOTHING_TO_DO in migrate(SERVICE, empty_database, "check")
+    migrate(SERVICE, empty_database, "downgrade", "base")
+    assert query(empty_database, "SELECT version_num FROM inventory.alembic_version") == ["0007"]
+    assert query(empty_database, "SELECT count(*) FROM public.orders") == [0]
+
+
+def test_several_may_run_at_the_same_time(empty_database: str) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: migrate(SERVICE, empty_database, "upgrade", "head"), range(3)))
+    assert tables(empty_database) == TABLES | {"alembic_version"}
+    assert query(empty_database, f"SELECT count(*) FROM {SCHEMA}.alembic_version") == [1]
+
+
+def test_every_object_belongs_to_the_service_s_role(database_url: str) -> None:
+    owners = f"""
+        SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = '{SCHEMA}'::regnamespace
+        UNION SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = '{SCHEMA}'
+    """
+    assert query(database_url, owners) == [SCHEMA]
+
+
+def test_the_role_sees_its_own_schema_and_no_other(empty_database: str) -> None:
+    migrate(SERVICE, empty_database, "upgrade", "head")
+    query(empty_database, "CREATE SCHEMA payments")
+    query(empty_database, "CREATE TABLE payments.payments (id int)")
+
+    assert query(empty_database, f"SELECT count(*) FROM {SCHEMA}.orders", user=SCHEMA) == [0]
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        query(empty_database, "SELECT * FROM payments.payments", user=SCHEMA)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        query(empty_database, "CREATE TABLE payments.mine (id int)", user=SCHEMA)
+
+
+def test_the_auditor_reads_all_and_writes_nothing_and_nobody_else_sees_anything(database_url: str) -> None:
+    def allowed(role: str, privilege: str) -> list[Any]:
+        return query(
+            database_url,
+            f"SELECT tablename FROM pg_tables WHERE schemaname = '{SCHEMA}'"
+            f" AND has_schema_privilege('{role}', '{SCHEMA}', 'USAGE')"
+            f" AND has_table_privilege('{role}', format('%I.%I', schemaname, tablename)::regclass, '{privilege}')",
+        )
+
+    assert set(allowed("auditor", "SELECT")) == TABLES | {"alembic_version"}
+    for privilege in ("INSERT", "UPDATE", "DELETE", "TRUNCATE"):
+        assert allowed("auditor", privilege) == []
+    # A role that PostgreSQL brings along stands for any other service's.
+    assert query(database_url, f"SELECT has_schema_privilege('pg_monitor', '{SCHEMA}', 'USAGE')") == [False]
+
+
+def test_a_person_needs_no_schema_s_name(database_url: str) -> None:
+    assert isinstance(query(database_url, "SELECT count(*) FROM orders")[0], int)
+
+
+def test_a_database_whose_name_needs_quotes_is_migrated_too(database_url: str) -> None:
+    """`ALTER DATABASE` is the one statement that spells the database's name."""
+    name = f"Test {urlsplit(database_url).path[1:]}"
+    query(database_url, f'CREATE DATABASE "{name}"')
+    try:
+        url = database_url.replace(urlsplit(database_url).path, f"/{name.replace(' ', '%20')}")
+        migrate(SERVICE, url, "upgrade", "head")
+        assert tables(url) == TABLES | {"alembic_version"}
+    finally:
+        query(database_url, f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -1,0 +1,176 @@
+"""The whole service over HTTP on real servers: what main.py puts together, replicas of it, and missing servers."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from chassis.database import Database
+from chassis.ids import uuid7
+from chassis.testing import eventually
+from sqlalchemy import text
+
+from tests.running import NOWHERE, World, load_main, running
+from tests.shop import assert_problem, order_body, place
+
+
+async def number_of_orders(database: Database, customer: str) -> int:
+    async with database.autocommit() as connection:
+        theirs = text("SELECT count(*) FROM orders WHERE customer_id = :customer")
+        return int((await connection.execute(theirs, {"customer": UUID(customer)})).scalar_one())
+
+
+async def test_every_refusal_of_the_domain_has_its_status(service: httpx.AsyncClient) -> None:
+    order = await place(service)
+    key = {"Idempotency-Key": str(uuid4())}
+    assert (await service.post("/orders", json=order_body(), headers=key)).status_code == 201
+
+    assert_problem(await service.post("/orders", json=order_body(), headers=key), 422, "idempotency-key-reused")
+    assert_problem(await service.get(f"/orders/{uuid7()}"), 404, "order-not-found")
+    assert_problem(await service.delete(f"/orders/{uuid7()}"), 404, "order-not-found")
+    first, again = [await service.delete(f"/orders/{order['id']}") for _ in range(2)]
+    assert (first.status_code, again.status_code, first.content) == (200, 200, again.content)
+
+
+async def test_a_replay_is_the_first_answer_to_the_byte(service: httpx.AsyncClient) -> None:
+    body, key = order_body(price="20.50"), {"Idempotency-Key": str(uuid4())}
+    first = await service.post("/orders", json=body, headers=key)
+    await service.delete(first.headers["Location"])
+    again = await service.post("/orders", json=body, headers=key)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.content == first.content
+
+
+async def test_one_key_makes_one_order_over_two_replicas(
+    service: httpx.AsyncClient, orders_url: str, broker_url: str, database: Database
+) -> None:
+    async with running(load_main(DATABASE_URL=orders_url, RABBITMQ_URL=broker_url)) as replica:
+        for _ in range(5):
+            customer, key = str(uuid4()), {"Idempotency-Key": str(uuid4())}
+            body = order_body(customer_id=customer)
+            answers = await asyncio.gather(
+                *(client.post("/orders", json=body, headers=key) for _ in range(20) for client in (service, replica))
+            )
+            assert {answer.status_code for answer in answers} == {201}
+            assert len({answer.content for answer in answers}) == 1
+            assert [answer.headers.get("Idempotent-Replayed") for answer in answers].count(None) == 1
+            assert await number_of_orders(database, customer) == 1
+
+
+async def test_many_keys_at_once_never_lock_the_replicas_up(
+    service: httpx.AsyncClient, orders_url: str, broker_url: str, database: Database
+) -> None:
+    customer = str(uuid4())
+    keys = [str(uuid4()) for _ in range(30)]
+    body = order_body(customer_id=customer)
+    async with running(load_main(DATABASE_URL=orders_url, RABBITMQ_URL=broker_url)) as replica:
+        answers = await asyncio.gather(
+            *(service.post("/orders", json=body, headers={"Idempotency-Key": key}) for key in keys),
+            *(replica.post("/orders", json=body, headers={"Idempotency-Key": key}) for key in reversed(keys)),
+        )
+    assert {answer.status_code for answer in answers} == {201}
+    assert await number_of_orders(database, customer) == len(keys)
+
+
+async def test_of_two_bodies_under_one_key_one_is_taken(service: httpx.AsyncClient, database: Database) -> None:
+    key, customers = {"Idempotency-Key": str(uuid4())}, [str(uuid4()), str(uuid4())]
+    answers = await asyncio.gather(
+        *(
+            service.post("/orders", json=order_body(customer_id=customer), headers=key)
+            for _ in range(10)
+            for customer in customers
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [201] * 10 + [422] * 10
+    assert sorted([await number_of_orders(database, customer) for customer in customers]) == [0, 1]
+
+
+async def test_concurrent_orders_share_transactions(service: httpx.AsyncClient, database: Database) -> None:
+    """Rows of one transaction bear one xmin."""
+    customer = str(uuid4())
+    await asyncio.gather(*(place(service, customer_id=customer) for _ in range(100)))
+    async with database.autocommit() as connection:
+        transactions = text("SELECT count(DISTINCT xmin::text) FROM orders WHERE customer_id = :customer")
+        assert (await connection.execute(transactions, {"customer": UUID(customer)})).scalar_one() < 20
+
+
+async def test_orders_are_taken_while_the_broker_is_away_and_told_when_it_is_back(
+    service: httpx.AsyncClient, others: World, orders_url: str, database: Database
+) -> None:
+    main = load_main(DATABASE_URL=orders_url, RABBITMQ_URL=f"amqp://admin:admin@{NOWHERE}/")
+    async with running(main, healthy=False) as cut_off:
+        order = await place(cut_off)
+        assert (await cut_off.get("/health/ready")).status_code == 200
+        assert (await cut_off.get("/health/live")).status_code == 200
+        health = await cut_off.get("/health")
+        assert health.status_code == 503
+        assert {name: check["status"] for name, check in health.json()["checks"].items()} == {
+            "database": "ok",
+            "broker": "failing",
+            "consumer": "failing",
+            "outbox": "ok",
+        }
+
+    async with database.autocommit() as connection:  # as if it had waited for long
+        aged = text("UPDATE outbox SET created_at = now() - interval '1 minute' WHERE order_id = :order_id")
+        assert (await connection.execute(aged, {"order_id": order["id"]})).rowcount == 1
+    await eventually(lambda: others.names(order["id"]) == ["OrderCreated"])
+
+
+async def test_without_its_database_the_service_says_so(broker_url: str) -> None:
+    main = load_main(DATABASE_URL=f"postgresql+asyncpg://orders:orders@{NOWHERE}/none", RABBITMQ_URL=broker_url)
+    async with running(main, healthy=False) as cut_off:
+        for request in (
+            cut_off.post("/orders", json=order_body()),
+            cut_off.get(f"/orders/{uuid7()}"),
+            cut_off.delete(f"/orders/{uuid7()}"),
+            cut_off.get(f"/orders/customer/{uuid4()}"),
+        ):
+            answer = await request
+            problem = assert_problem(answer, 503, "unavailable")
+            assert int(answer.headers["Retry-After"]) > 0
+            assert NOWHERE not in problem["detail"]
+        ready = await cut_off.get("/health/ready")
+        assert (ready.status_code, ready.json()["checks"]["database"]["status"]) == (503, "failing")
+
+
+async def test_a_service_started_by_hand_as_an_administrator_works(database_url: str, broker_url: str) -> None:
+    async with running(load_main(DATABASE_URL=database_url, RABBITMQ_URL=broker_url)) as by_hand:
+        order = await place(by_hand)
+        assert (await by_hand.get(f"/orders/{order['id']}")).json() == order
+        assert (await by_hand.delete(f"/orders/{order['id']}")).json()["status"] == "cancelled"
+
+
+async def test_settings_come_from_the_environment(orders_url: str, broker_url: str) -> None:
+    main = load_main(
+        DATABASE_URL=orders_url.replace("+asyncpg", ""),
+        RABBITMQ_URL=broker_url,
+        CURRENCY="EUR",
+        ORDER_EXPIRES_AFTER_SECONDS="1",
+    )
+    async with running(main) as service:
+        order = await place(service)
+        assert order["currency"] == "EUR"
+
+        async def expired() -> bool:
+            return bool((await service.get(f"/orders/{order['id']}")).json()["reason"] == "expired")
+
+        await eventually(expired)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("CURRENCY", "euro"), ("ORDER_EXPIRES_AFTER_SECONDS", "0"), ("DATABASE_URL", "mysql://x")]
+)
+def test_a_wrong_setting_ends_the_start_with_a_sentence(
+    name: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        load_main(**{name: value})
+    assert f"{name}: " in capsys.readouterr().err
+
+
+async def test_metrics_tell_of_events_and_batches(service: httpx.AsyncClient) -> None:
+    await place(service)
+    metrics = (await service.get("/metrics")).text
+    for name in ("events_published_total", "command_batch_size_bucket", "outbox_backlog", "http_request_duration"):
+        assert name in metrics

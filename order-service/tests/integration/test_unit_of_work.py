@@ -1,0 +1,166 @@
+"""One transaction: the order, its events in the outbox, what was read and which key was used."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import orjson
+import pytest
+from chassis import idempotency
+from chassis.database import Database
+from chassis.idempotency import Claim
+from chassis.ids import uuid7
+from chassis.testing import received
+from sqlalchemy import text
+
+from application.announce import announce, announce_decision_again
+from application.settle_orders import settle_orders
+from domain.order import Order, Status
+from infrastructure.unit_of_work import OrdersUnitOfWork
+from tests.builders import an_order
+from tests.contracts import violations
+from tests.facts import paid, reserved
+from tests.integration.conftest import Units
+
+
+class Broken(Exception):
+    pass
+
+
+async def outbox(database: Database, order_id: UUID) -> list[tuple[UUID, str, str, dict[str, object]]]:
+    async with database.autocommit() as connection:
+        rows = await connection.execute(
+            text("SELECT id, type, routing_key, body FROM outbox WHERE order_id = :order_id ORDER BY created_at, type"),
+            {"order_id": str(order_id)},
+        )
+        return [(row.id, row.type, row.routing_key, orjson.loads(row.body)) for row in rows]
+
+
+async def status_of(units: Units, order_id: UUID) -> Status | None:
+    async with units() as unit:
+        order = (await unit.orders.get([order_id])).get(order_id)
+    return order.status if order else None
+
+
+async def place(unit: OrdersUnitOfWork) -> Order:
+    await unit.start()
+    order = an_order(now=unit.now)
+    await unit.orders.add([order])
+    announce(order, unit)
+    return order
+
+
+async def placed(units: Units) -> Order:
+    async with units() as unit:
+        order = await place(unit)
+        await unit.commit()
+    return order
+
+
+async def test_an_order_and_its_event_are_committed_together(units: Units, database: Database) -> None:
+    async with units() as unit:
+        order = await place(unit)
+        assert await status_of(units, order.id) is None
+        assert await outbox(database, order.id) == []
+        await unit.commit()
+
+    assert await status_of(units, order.id) is Status.PENDING
+    [(event_id, name, routing_key, body)] = await outbox(database, order.id)
+    assert (name, routing_key, body["id"]) == ("OrderCreated", "order.created", str(event_id))
+    assert violations(body, "OrderCreated") == []
+
+
+@pytest.mark.parametrize("fails", [True, False], ids=["an error", "no commit"])
+async def test_leaving_the_unit_without_a_commit_undoes_all(units: Units, database: Database, fails: bool) -> None:
+    key, event = str(uuid7()), received(reserved(uuid7()))
+    try:
+        async with units() as unit:
+            order = await place(unit)
+            await unit.claim([Claim(key, b"", order.id)])
+            await unit.take_in("order-service", [event])
+            if fails:
+                raise Broken
+    except Broken:
+        pass
+
+    assert await status_of(units, order.id) is None
+    assert await outbox(database, order.id) == []
+    async with units() as unit:
+        later = Claim(key, b"", uuid7())
+        assert await unit.claim([later]) == {key: later}
+        assert await unit.take_in("order-service", [event]) == [event]
+
+
+async def test_a_fact_its_effect_and_its_events_are_committed_together(units: Units, database: Database) -> None:
+    order = await placed(units)
+    event = received(paid(order.id))
+    for commits in (False, True):
+        async with units() as unit:
+            fresh = await unit.take_in("order-service", [event, event])
+            assert fresh == [event]
+            await settle_orders(fresh, unit)
+            if commits:
+                await unit.commit()
+        assert await status_of(units, order.id) is (Status.COMPLETED if commits else Status.PENDING)
+
+    assert [name for _, name, _, _ in await outbox(database, order.id)] == [
+        "OrderCreated",
+        "OrderCompleted",
+        "OrderConfirmed",
+    ]
+    async with units() as unit:
+        assert await unit.take_in("order-service", [event]) == []
+
+
+async def test_a_decision_said_again_is_no_second_row_while_the_first_waits(units: Units, database: Database) -> None:
+    order = await placed(units)
+    async with units() as unit:
+        await unit.take_in("order-service", [])
+        await settle_orders([received(paid(order.id)), received(reserved(order.id))], unit)
+        await unit.commit()
+    before = await outbox(database, order.id)
+    async with units() as unit:
+        await unit.start()
+        announce_decision_again((await unit.orders.locked([order.id]))[order.id], unit)
+        await unit.commit()
+
+    assert await outbox(database, order.id) == before
+    assert [event_id for event_id, name, _, _ in before if name == "OrderCompleted"] == [order.id]
+
+
+async def test_a_decision_said_again_is_the_same_to_the_byte(units: Units, database: Database) -> None:
+    order = await placed(units)
+    async with units() as unit:
+        await unit.start()
+        await settle_orders([received(paid(order.id))], unit)
+        await unit.commit()
+    first = (await outbox(database, order.id))[1]
+    async with database.autocommit() as connection:
+        await connection.execute(text("DELETE FROM outbox WHERE id = :id"), {"id": order.id})
+    async with units() as unit:
+        await unit.start()
+        await settle_orders([received(reserved(order.id))], unit)
+        await unit.commit()
+
+    assert first[1] == "OrderCompleted"
+    assert first in await outbox(database, order.id)
+
+
+async def test_a_key_is_free_again_after_24_hours(units: Units, database: Database) -> None:
+    first, second, third = (Claim("the same key", bytes([number]), uuid7()) for number in range(3))
+    age = text("UPDATE idempotency_keys SET created_at = now() - CAST(:age AS interval) WHERE key = :key")
+
+    async def claimed(claim: Claim, hours: float) -> Claim:
+        async with units() as unit:
+            await unit.connection.execute(age, {"age": timedelta(hours=hours), "key": claim.key})
+            owners = await unit.claim([claim])
+            await unit.commit()
+        return owners[claim.key]
+
+    assert await claimed(first, 0) == first
+    assert await claimed(second, 23.9) == first
+    assert await claimed(third, 24.1) == third
+    async with database.autocommit() as connection:
+        await connection.execute(age, {"age": timedelta(hours=25), "key": first.key})
+        await idempotency.prune(connection)
+        left = await connection.execute(text("SELECT 1 FROM idempotency_keys WHERE key = :key"), {"key": first.key})
+        assert left.first() is None

@@ -1,0 +1,108 @@
+"""Whatever happens to an order, in whatever order: Hypothesis looks for a sequence that breaks the arbiter's rules,
+and prints the shortest one it found."""
+
+from collections.abc import Coroutine, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from chassis.testing import received
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from application.cancel_orders import cancel_orders
+from application.expire_orders import expire_orders
+from application.settle_orders import settle_orders
+from domain.order import Order, TimelineEntry
+from tests.builders import NOON, TRACEPARENT, an_order
+from tests.facts import FACTS, Fact
+from tests.fakes import MemoryOrderUnit
+
+T = TypeVar("T")
+
+WAYS = [
+    [*way, *end]
+    for way in (["pending"], ["pending", "confirmed"])
+    for end in ([], ["failed"], ["cancelled"], ["completed"])
+    if (way, end) != (["pending"], ["completed"])
+]
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The fakes never wait, so a use case is done with its first step."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise AssertionError("a fake waited for something")
+
+
+class AnySequence(RuleBasedStateMachine):
+    @initialize()
+    def place(self) -> None:
+        self.unit = MemoryOrderUnit(now=NOON)
+        order = an_order()
+        self.order_id = order.id
+        run(self.unit.orders.add([order]))
+        self.seen: list[TimelineEntry] = []
+
+    @property
+    def order(self) -> Order:
+        return run(self.unit.orders.get([self.order_id]))[self.order_id]
+
+    @rule(facts=st.lists(st.sampled_from(FACTS), min_size=1, max_size=4))
+    def facts_arrive(self, facts: Sequence[Fact]) -> None:
+        before = len(self.unit.unchanged_events) + len(self.unit.published) + len(self.order.timeline)
+        run(settle_orders([received(fact(self.order_id)) for fact in facts], self.unit))
+        after = len(self.unit.unchanged_events) + len(self.unit.published) + len(self.order.timeline)
+        assert after >= before + len(facts), "a fact left no trace at all"
+
+    @rule()
+    def the_customer_cancels(self) -> None:
+        was_completed_or_failed = self.order.status in ("completed", "failed")
+        [result] = run(cancel_orders([self.order_id], self.unit))
+        assert isinstance(result, Exception) == was_completed_or_failed
+
+    @rule(seconds=st.integers(1, 900))
+    def time_passes(self, seconds: int) -> None:
+        self.unit.now += timedelta(seconds=seconds)
+        run(expire_orders(self.unit))
+
+    @invariant()
+    def the_past_never_changes(self) -> None:
+        timeline = self.order.timeline
+        assert timeline[: len(self.seen)] == self.seen
+        self.seen = timeline
+
+    @invariant()
+    def the_timeline_is_a_way_that_an_order_may_go(self) -> None:
+        order = self.order
+        assert list(dict.fromkeys(entry.status for entry in order.timeline)) in WAYS
+        assert len({entry.event for entry in order.timeline}) == len(order.timeline)
+        assert [entry.at for entry in order.timeline] == sorted(entry.at for entry in order.timeline)
+        assert (order.timeline[-1].status, order.timeline[-1].at) == (order.status, order.updated_at)
+
+    @invariant()
+    def there_is_one_decision_event_once_the_order_is_final(self) -> None:
+        order = self.order
+        decisions = [told for told in self.unit.published if told.event_id == order.id]
+        assert bool(decisions) == order.is_final
+        if decisions:
+            assert all(told == decisions[0] for told in decisions)
+            assert (decisions[0].event, decisions[0].time) == order.decision()
+
+    @invariant()
+    def every_other_event_is_told_once_and_all_bear_one_trace(self) -> None:
+        others = [told.event.name for told in self.unit.published if told.event_id != self.order_id]
+        steps = [entry.event for entry in self.order.timeline if entry.status == "confirmed"][:1]
+        assert others == [name for name in steps if name == "OrderConfirmed"]
+        assert {told.traceparent for told in self.unit.published} <= {TRACEPARENT}
+
+    @invariant()
+    def no_order_outlives_its_deadline(self) -> None:
+        assert self.order.is_final or self.unit.now < self.order.expires_at
+
+
+TestAnySequence = AnySequence.TestCase
+TestAnySequence.settings = settings(max_examples=100, stateful_step_count=15, deadline=None)

@@ -1,0 +1,203 @@
+"""The orders resource, with database and broker faked: what a shop gets."""
+
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import httpx
+import orjson
+import pytest
+from chassis.ids import uuid7
+
+from domain.order import Status
+from tests.builders import NOON, TRACEPARENT, an_order, line, order_in
+from tests.fakes import MemoryOrderUnit
+from tests.shop import PRODUCT, TRACED, assert_problem, order_body, place
+
+
+async def test_an_accepted_order_is_answered_whole_and_can_be_fetched(client: httpx.AsyncClient) -> None:
+    customer = str(uuid4())
+    answer = await client.post("/orders", json=order_body(customer_id=customer))
+
+    assert answer.status_code == 201
+    order = answer.json()
+    assert UUID(order.pop("id")).version == 7
+    assert order == {
+        "customer_id": customer,
+        "items": [{"product_id": PRODUCT, "quantity": 2, "price": 19.99}],
+        "total_amount": 39.98,
+        "currency": "USD",
+        "status": "pending",
+        "reason": None,
+        "expires_at": "2026-11-24T12:15:00.123456Z",
+        "created_at": "2026-11-24T12:00:00.123456Z",
+        "updated_at": "2026-11-24T12:00:00.123456Z",
+    }
+    assert "Idempotent-Replayed" not in answer.headers
+    fetched = await client.get(answer.headers["Location"])
+    assert (fetched.status_code, fetched.json()) == (200, answer.json())
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity", "total"),
+    [
+        (b"19.99", 2, b"39.98"),
+        (b"0.1", 3, b"0.3"),
+        (b"0.01", 1, b"0.01"),
+        (b"5", 1, b"5.0"),
+        (b"4.35", 100, b"435.0"),
+        (b"9999999999.99", 1, b"9999999999.99"),
+        (b'"19.99"', 1, b"19.99"),
+        (b"1e2", 1, b"100.0"),
+    ],
+)
+async def test_money_comes_back_as_the_number_that_was_sent(
+    client: httpx.AsyncClient, unit: MemoryOrderUnit, price: bytes, quantity: int, total: bytes
+) -> None:
+    body = orjson.dumps(order_body(price=0, quantity=quantity)).replace(b'"price":0', b'"price":' + price)
+    answer = await client.post("/orders", content=body, headers={"content-type": "application/json"})
+
+    assert answer.status_code == 201, answer.text
+    assert b'"total_amount":' + total + b"," in answer.content
+    assert answer.json()["items"][0]["price"] == float(price.strip(b'"'))
+    [kept] = (await unit.orders.get([UUID(answer.json()["id"])])).values()
+    assert kept.items[0].price == Decimal(price.strip(b'"').decode())
+
+
+async def test_a_caller_s_trace_goes_on_in_the_order_s_events(client: httpx.AsyncClient, unit: MemoryOrderUnit) -> None:
+    await client.post("/orders", json=order_body(), headers=TRACED)
+    await client.post("/orders", json=order_body(), headers={"traceparent": "not one"})
+    assert unit.published[0].traceparent == TRACEPARENT
+    assert len(unit.published[1].traceparent) == len(TRACEPARENT)
+    assert unit.published[1].traceparent != TRACEPARENT
+
+
+async def test_a_request_under_the_same_key_gets_the_first_answer_again(
+    client: httpx.AsyncClient, unit: MemoryOrderUnit
+) -> None:
+    body, key = order_body(), {"Idempotency-Key": "cart-42"}
+    first = await client.post("/orders", json=body, headers=key)
+    await client.delete(first.headers["Location"])
+    again = await client.post("/orders", json=body, headers=key)
+
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert (again.status_code, again.headers["Location"], again.content) == (
+        201,
+        first.headers["Location"],
+        first.content,
+    )
+    assert [event.name for event in unit.events] == ["OrderCreated", "OrderCancelled"]
+
+
+async def test_the_same_body_written_otherwise_is_the_same_request(client: httpx.AsyncClient) -> None:
+    body, key = order_body(), {"Idempotency-Key": "cart-42", "content-type": "application/json; charset=utf-8"}
+    first = await client.post("/orders", json=body, headers={"Idempotency-Key": "cart-42"})
+    reordered = {"items": body["items"], "customer_id": body["customer_id"].upper()}
+    again = await client.post("/orders", content=orjson.dumps(reordered, option=orjson.OPT_INDENT_2), headers=key)
+    assert (again.headers["Idempotent-Replayed"], again.json()["id"]) == ("true", first.json()["id"])
+
+
+async def test_the_same_key_with_another_body_is_refused(client: httpx.AsyncClient) -> None:
+    key = {"Idempotency-Key": "cart-42"}
+    await client.post("/orders", json=order_body(), headers=key)
+    answer = await client.post("/orders", json=order_body(), headers=key | TRACED)
+    assert_problem(answer, 422, "idempotency-key-reused")
+
+
+async def test_a_cancelled_order_is_answered_and_answered_again(
+    client: httpx.AsyncClient, unit: MemoryOrderUnit
+) -> None:
+    order = await place(client)
+    unit.now += timedelta(minutes=1)
+    first = await client.delete(f"/orders/{order['id']}")
+    unit.now += timedelta(minutes=1)
+    again = await client.delete(f"/orders/{order['id']}")
+
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.json() == order | {
+        "status": "cancelled",
+        "reason": "cancelled-by-customer",
+        "updated_at": "2026-11-24T12:01:00.123456Z",
+    }
+    assert again.content == first.content
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED])
+async def test_a_final_order_can_t_be_cancelled(
+    client: httpx.AsyncClient, unit: MemoryOrderUnit, status: Status
+) -> None:
+    order = order_in(status)
+    await unit.orders.add([order])
+    problem = assert_problem(await client.delete(f"/orders/{order.id}"), 409, "illegal-transition")
+    assert status in problem["detail"]
+    assert "cancelled" in problem["detail"]
+
+
+async def test_the_timeline_tells_all_that_happened_oldest_first(
+    client: httpx.AsyncClient, unit: MemoryOrderUnit
+) -> None:
+    order = order_in(Status.CANCELLED)
+    order.note("InventoryReleased", "cancelled-by-customer", NOON + timedelta(minutes=1))
+    await unit.orders.add([order])
+
+    answer = await client.get(f"/orders/{order.id}/timeline")
+
+    assert answer.json() == [
+        {"at": "2026-11-24T12:00:00.123456Z", "event": "OrderCreated", "status": "pending", "reason": None},
+        {
+            "at": "2026-11-24T12:00:01.123456Z",
+            "event": "OrderCancelled",
+            "status": "cancelled",
+            "reason": "cancelled-by-customer",
+        },
+        {
+            "at": "2026-11-24T12:01:00.123456Z",
+            "event": "InventoryReleased",
+            "status": "cancelled",
+            "reason": "cancelled-by-customer",
+        },
+    ]
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("GET", "/timeline")])
+async def test_an_order_that_is_not_there_is_a_404(client: httpx.AsyncClient, method: str, path: str) -> None:
+    answer = await client.request(method, f"/orders/{uuid7()}{path}", headers=TRACED)
+    assert_problem(answer, 404, "order-not-found")
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4, 5, 6])
+async def test_a_customer_s_orders_come_newest_first_page_by_page(
+    client: httpx.AsyncClient, unit: MemoryOrderUnit, number: int
+) -> None:
+    customer = uuid4()
+    theirs = [an_order(line(), customer_id=customer) for _ in range(number)]
+    await unit.orders.add([*theirs, an_order()])
+
+    seen, pages, url = [], 0, f"/orders/customer/{customer}?limit=2"
+    while url:
+        answer = await client.get(url)
+        assert answer.status_code == 200, answer.text
+        pages += 1
+        seen += [order["id"] for order in answer.json()]
+        url = answer.links["next"]["url"] if "next" in answer.links else ""
+
+    assert seen == [str(order.id) for order in reversed(theirs)]
+    assert pages == max(1, (number + 1) // 2)
+
+
+async def test_a_page_has_fifty_orders_unless_asked_otherwise(client: httpx.AsyncClient, unit: MemoryOrderUnit) -> None:
+    customer = uuid4()
+    await unit.orders.add([an_order(customer_id=customer) for _ in range(201)])
+    assert len((await client.get(f"/orders/customer/{customer}")).json()) == 50
+    assert len((await client.get(f"/orders/customer/{customer}?limit=200")).json()) == 200
+
+
+async def test_a_cursor_made_up_by_hand_is_a_place_in_the_list_or_refused(
+    client: httpx.AsyncClient, unit: MemoryOrderUnit
+) -> None:
+    customer = uuid4()
+    await unit.orders.add([an_order(customer_id=customer)])
+    last, first = UUID(int=2**128 - 1), UUID(int=0)
+    assert len((await client.get(f"/orders/customer/{customer}?cursor={last}")).json()) == 1
+    assert (await client.get(f"/orders/customer/{customer}?cursor={first}")).json() == []

@@ -1,0 +1,126 @@
+"""Placing orders: what is taken, what is refused, and what a second request under one key gets."""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from application.cancel_orders import cancel_orders
+from application.place_orders import Placed, PlaceOrder, PlaceOrders
+from domain.errors import IdempotencyKeyReused, InvalidOrder
+from domain.events import OrderCreated
+from domain.order import Status
+from tests.builders import NOON, TRACEPARENT, line
+from tests.fakes import MemoryOrderUnit
+
+place_orders = PlaceOrders(currency="EUR", expires_after=timedelta(minutes=15))
+
+
+def command(key: str | None = None, *, fingerprint: bytes = b"a body", price: str = "19.99") -> PlaceOrder:
+    return PlaceOrder(uuid4(), (line(price),), TRACEPARENT, key, fingerprint)
+
+
+def too_dear(key: str | None = None) -> PlaceOrder:
+    return replace(command(key), items=(line("9999999999.99", 2),))
+
+
+async def placed(unit: MemoryOrderUnit, *commands: PlaceOrder) -> list[Placed]:
+    results = await place_orders(commands, unit)
+    return [result for result in results if isinstance(result, Placed)]
+
+
+async def test_an_accepted_order_is_kept_and_told(unit: MemoryOrderUnit) -> None:
+    asked = command()
+    [result] = await placed(unit, asked)
+
+    order = result.order
+    assert not result.replayed
+    assert (order.customer_id, order.items, order.currency) == (asked.customer_id, asked.items, "EUR")
+    assert (order.status, order.created_at, order.expires_at) == (Status.PENDING, NOON, NOON + timedelta(minutes=15))
+    assert (await unit.orders.get([order.id]))[order.id].timeline == order.timeline
+    [told] = unit.published
+    assert told.event == OrderCreated(
+        order.id, asked.customer_id, asked.items, order.total_amount, "EUR", order.expires_at
+    )
+    assert told.traceparent == TRACEPARENT
+    assert told.event_id != order.id  # that one is the decision's
+
+
+async def test_each_order_of_a_batch_is_answered_in_its_place(unit: MemoryOrderUnit) -> None:
+    commands = [command(), too_dear(), command()]
+    first, refused, last = await place_orders(commands, unit)
+
+    assert isinstance(first, Placed)
+    assert isinstance(refused, InvalidOrder)
+    assert isinstance(last, Placed)
+    assert [first.order.customer_id, last.order.customer_id] == [commands[0].customer_id, commands[2].customer_id]
+    assert [event.order_id for event in unit.events] == [first.order.id, last.order.id]
+
+
+async def test_without_a_key_the_same_request_makes_another_order(unit: MemoryOrderUnit) -> None:
+    asked = command()
+    first, second = await placed(unit, asked, asked)
+    assert first.order.id != second.order.id
+    assert len(unit.events) == 2
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one after the other"])
+async def test_the_same_key_and_body_make_one_order(unit: MemoryOrderUnit, together: bool) -> None:
+    first, second = command("key"), command("key")
+    if together:
+        results = await placed(unit, first, second)
+    else:
+        results = [*await placed(unit, first), *await placed(unit, second)]
+
+    assert [result.replayed for result in results] == [False, True]
+    assert results[0].order.id == results[1].order.id
+    assert len(unit.events) == 1
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one after the other"])
+async def test_the_same_key_with_another_body_is_refused(unit: MemoryOrderUnit, together: bool) -> None:
+    first, second = command("key"), command("key", fingerprint=b"another body")
+    if together:
+        results = await place_orders([first, second], unit)
+    else:
+        results = [*await place_orders([first], unit), *await place_orders([second], unit)]
+
+    assert isinstance(results[0], Placed)
+    assert isinstance(results[1], IdempotencyKeyReused)
+    assert len(unit.events) == 1
+
+
+async def test_a_replay_gives_the_first_answer_though_the_order_went_on(unit: MemoryOrderUnit) -> None:
+    [first] = await placed(unit, command("key"))
+    answered = first.order.as_placed()
+    unit.now += timedelta(minutes=1)
+    await cancel_orders([answered.id], unit)
+
+    [again] = await placed(unit, command("key"))
+
+    assert again.replayed
+    assert (again.order.status, again.order.reason, again.order.updated_at) == (Status.PENDING, None, NOON)
+    assert again.order.timeline == answered.timeline
+
+
+async def test_a_refused_order_claims_no_key(unit: MemoryOrderUnit) -> None:
+    [refused] = await place_orders([too_dear("key")], unit)
+    assert isinstance(refused, InvalidOrder)
+    assert unit.claims == {}
+
+    [result] = await placed(unit, command("key", fingerprint=b"a smaller order"))
+    assert not result.replayed
+
+
+async def test_a_refused_order_leaves_its_key_to_the_next_of_the_batch(unit: MemoryOrderUnit) -> None:
+    refused, accepted = await place_orders([too_dear("key"), command("key", fingerprint=b"a smaller order")], unit)
+    assert isinstance(refused, InvalidOrder)
+    assert isinstance(accepted, Placed)
+    assert not accepted.replayed
+
+
+async def test_keys_are_apart(unit: MemoryOrderUnit) -> None:
+    results = await placed(unit, command("one"), command("two"), command(None))
+    assert [result.replayed for result in results] == [False, False, False]
+    assert len({result.order.id for result in results}) == 3

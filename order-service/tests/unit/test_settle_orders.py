@@ -1,0 +1,194 @@
+"""The arbiter: what each fact does to an order in each state, in whatever order and number the facts arrive."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from chassis.consumer import Rejected
+from chassis.testing import received
+
+from application.settle_orders import settle_orders
+from domain.order import FINAL, Order, Status
+from tests.builders import NOON, TRACEPARENT, order_in
+from tests.facts import FACTS, Fact, paid, payment_failed, refunded, released, reserved, unavailable
+from tests.fakes import MemoryOrderUnit
+
+DECIDING: dict[tuple[Status, Fact], tuple[Status, list[str]]] = {
+    (Status.PENDING, reserved): (Status.CONFIRMED, ["OrderConfirmed"]),
+    (Status.PENDING, unavailable): (Status.FAILED, ["OrderFailed"]),
+    (Status.PENDING, paid): (Status.COMPLETED, ["OrderConfirmed", "OrderCompleted"]),
+    (Status.PENDING, payment_failed): (Status.FAILED, ["OrderFailed"]),
+    (Status.CONFIRMED, paid): (Status.COMPLETED, ["OrderCompleted"]),
+    (Status.CONFIRMED, payment_failed): (Status.FAILED, ["OrderFailed"]),
+}
+CONTRADICTING = [
+    (Status.COMPLETED, reserved),
+    (Status.FAILED, reserved),
+    (Status.FAILED, paid),
+    (Status.CANCELLED, reserved),
+    (Status.CANCELLED, paid),
+]
+COMPENSATIONS = [(status, fact) for status in Status for fact in (released, refunded)]
+WITHOUT_EFFECT = [
+    (status, fact)
+    for status in Status
+    for fact in FACTS
+    if (status, fact) not in {*DECIDING, *CONTRADICTING, *COMPENSATIONS}
+]
+
+
+async def kept(unit: MemoryOrderUnit, order: Order) -> Order:
+    return (await unit.orders.get([order.id]))[order.id]
+
+
+@pytest.fixture
+def later(unit: MemoryOrderUnit) -> MemoryOrderUnit:
+    unit.now = NOON + timedelta(minutes=1)
+    return unit
+
+
+@pytest.mark.parametrize(("status", "fact"), DECIDING)
+async def test_a_fact_moves_the_order_and_the_move_is_told(later: MemoryOrderUnit, status: Status, fact: Fact) -> None:
+    order = order_in(status)
+    await later.orders.add([order])
+
+    await settle_orders([received(fact(order.id))], later)
+
+    wanted, names = DECIDING[status, fact]
+    moved = await kept(later, order)
+    assert (moved.status, moved.updated_at) == (wanted, later.now)
+    assert [event.name for event in later.events] == names
+    assert [told.event_id == order.id for told in later.published] == [name != "OrderConfirmed" for name in names]
+    assert moved.reason == getattr(fact(order.id), "reason", None)
+    assert later.unchanged_events == []
+
+
+@pytest.mark.parametrize(("status", "fact"), WITHOUT_EFFECT)
+async def test_a_late_or_doubled_fact_changes_nothing_and_is_counted(
+    later: MemoryOrderUnit, status: Status, fact: Fact
+) -> None:
+    order = order_in(status)
+    await later.orders.add([order])
+    event = received(fact(order.id))
+
+    await settle_orders([event], later)
+
+    after = await kept(later, order)
+    assert (after.status, after.timeline, after.updated_at) == (status, order.timeline, order.updated_at)
+    assert later.published == []
+    assert later.unchanged_events == [event]
+
+
+@pytest.mark.parametrize(("status", "fact"), CONTRADICTING)
+async def test_a_contradiction_makes_the_decision_be_said_again(
+    later: MemoryOrderUnit, status: Status, fact: Fact
+) -> None:
+    order = order_in(status)
+    await later.orders.add([order])
+    decision, decided_at = order.decision()
+
+    await settle_orders([received(fact(order.id))], later)
+
+    [told] = later.published
+    assert (told.event, told.event_id, told.time, told.traceparent) == (decision, order.id, decided_at, TRACEPARENT)
+    assert (await kept(later, order)).timeline == order.timeline
+
+
+@pytest.mark.parametrize(("status", "fact"), COMPENSATIONS)
+async def test_a_compensation_adds_its_line_once(later: MemoryOrderUnit, status: Status, fact: Fact) -> None:
+    order = order_in(status)
+    await later.orders.add([order])
+    first, second = received(fact(order.id)), received(fact(order.id))
+
+    await settle_orders([first], later)
+    await settle_orders([second], later)
+
+    noted = await kept(later, order)
+    assert (noted.status, len(noted.timeline)) == (status, len(order.timeline) + 1)
+    assert (noted.timeline[-1].event, noted.timeline[-1].reason) == (first.type, "cancelled-by-customer")
+    assert later.published == []
+    assert later.unchanged_events == [second]
+
+
+async def test_a_paid_order_is_completed_though_its_hold_is_heard_of_later(later: MemoryOrderUnit) -> None:
+    order = order_in(Status.PENDING)
+    await later.orders.add([order])
+
+    await settle_orders([received(paid(order.id))], later)
+    await settle_orders([received(reserved(order.id))], later)
+
+    assert [event.name for event in later.events] == ["OrderConfirmed", "OrderCompleted", "OrderCompleted"]
+    assert later.published[1] == later.published[2]
+    assert [entry.status for entry in (await kept(later, order)).timeline] == ["pending", "confirmed", "completed"]
+
+
+@pytest.mark.parametrize("facts", [[reserved, paid], [reserved, reserved, paid, paid], [paid, paid, paid]])
+async def test_a_batch_may_hold_all_that_happened_to_an_order(later: MemoryOrderUnit, facts: list[Fact]) -> None:
+    order = order_in(Status.PENDING)
+    await later.orders.add([order])
+
+    await settle_orders([received(fact(order.id)) for fact in facts], later)
+
+    assert (await kept(later, order)).status is Status.COMPLETED
+    assert [event.name for event in later.events] == ["OrderConfirmed", "OrderCompleted"]
+    assert len(later.unchanged_events) == len(facts) - (2 if reserved in facts else 1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "times_said"),
+    [([unavailable, reserved], 2), ([payment_failed, reserved, paid], 3), ([paid, reserved], 2)],
+)
+async def test_a_decision_made_and_said_again_in_one_batch_is_one_event(
+    later: MemoryOrderUnit, facts: list[Fact], times_said: int
+) -> None:
+    order = order_in(Status.PENDING)
+    await later.orders.add([order])
+
+    await settle_orders([received(fact(order.id)) for fact in facts], later)
+
+    decisions = [told for told in later.published if told.event_id == order.id]
+    assert decisions == [decisions[0]] * times_said
+    assert decisions[0].event == (await kept(later, order)).decision()[0]
+
+
+async def test_a_batch_settles_each_order_by_itself(later: MemoryOrderUnit) -> None:
+    orders = [order_in(Status.PENDING) for _ in range(3)]
+    await later.orders.add(orders)
+    facts = [reserved, unavailable, paid]
+
+    await settle_orders([received(fact(order.id)) for fact, order in zip(facts, orders, strict=True)], later)
+
+    assert [(await kept(later, order)).status for order in orders] == [
+        Status.CONFIRMED,
+        Status.FAILED,
+        Status.COMPLETED,
+    ]
+
+
+async def test_all_events_of_an_order_bear_the_trace_of_its_request(later: MemoryOrderUnit) -> None:
+    order = order_in(Status.PENDING)
+    await later.orders.add([order])
+    other_trace = "00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-01"
+
+    for fact in (paid, reserved):
+        await settle_orders([received(fact(order.id), traceparent=other_trace)], later)
+
+    assert {told.traceparent for told in later.published} == {TRACEPARENT}
+
+
+@pytest.mark.parametrize("fact", FACTS)
+async def test_a_fact_about_an_order_that_is_not_ours_is_rejected(later: MemoryOrderUnit, fact: Fact) -> None:
+    order = order_in(Status.PENDING)
+    await later.orders.add([order])
+
+    with pytest.raises(Rejected) as rejected:
+        await settle_orders([received(reserved(order.id)), received(fact(uuid4()))], later)
+
+    assert rejected.value.reason == "unknown-order"
+    assert (await kept(later, order)).status is Status.PENDING
+    assert later.published == []
+
+
+def test_the_matrix_is_whole() -> None:
+    assert len(DECIDING) + len(CONTRADICTING) + len(COMPENSATIONS) + len(WITHOUT_EFFECT) == len(Status) * len(FACTS)
+    assert {status for status, _ in CONTRADICTING} == FINAL

@@ -1,0 +1,78 @@
+"""What this service reads is in what its producers promise: their own examples, with fields that it doesn't know."""
+
+from dataclasses import fields
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from chassis.events import BATCH, SINGLE, Decoder, Received, Unreadable, Wire
+
+from application.messages import InventoryReserved
+from infrastructure.messages import CONSUMED
+from tests.contracts import ROOT, example_of, schema_of
+
+WIRES = sorted(CONSUMED, key=lambda wire: wire.type)
+RESERVED = Wire("InventoryReserved", "inventory.reserved")
+
+
+def contracts_of(wire: Wire) -> Path:
+    return ROOT / f"{wire.routing_key.partition('.')[0]}-service" / "contracts"
+
+
+def with_unknown_fields(event: dict[str, Any]) -> bytes:
+    return orjson.dumps(event | {"newextension": "x", "data": event["data"] | {"new_field": {"a": [1]}}})
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.type)
+def test_the_producers_example_is_read_and_unknown_fields_are_no_matter(wire: Wire) -> None:
+    example = example_of(wire.type, contracts_of(wire))
+    [event] = Decoder(CONSUMED).decode(with_unknown_fields(example), SINGLE)
+    assert isinstance(event, Received), event
+    assert type(event.data).__name__ == CONSUMED[wire].__name__
+    assert (event.id, event.type, event.order_id) == (UUID(example["id"]), wire.type, example["subject"])
+    assert event.traceparent == example["traceparent"]
+    assert str(event.data.order_id) == example["data"]["order_id"]
+
+
+def test_money_is_read_to_the_last_digit() -> None:
+    example = example_of("InventoryReserved", contracts_of(RESERVED))
+    for amount in (example["data"]["total_amount"], 0.01, 5, 9999999999.99):
+        example["data"]["total_amount"] = amount
+        [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
+        assert isinstance(event, Received)
+        assert isinstance(event.data, InventoryReserved)
+        assert event.data.total_amount == Decimal(str(amount))
+
+
+@pytest.mark.parametrize("amount", [0, -1, 0.001, 10_000_000_000, "NaN", None])
+def test_an_amount_that_nobody_can_be_charged_is_unreadable(amount: object) -> None:
+    example = example_of("InventoryReserved", contracts_of(RESERVED))
+    example["data"]["total_amount"] = amount
+    [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
+    assert isinstance(event, Unreadable)
+    assert event.reason == "invalid-data"
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.type)
+def test_every_field_that_is_read_is_one_that_the_producer_promises(wire: Wire) -> None:
+    promised = schema_of(wire.type, contracts_of(wire))["properties"]["data"]
+    assert {field.name for field in fields(CONSUMED[wire])} <= set(promised["required"])
+
+
+def test_the_examples_of_all_producers_are_read_from_one_message() -> None:
+    bodies = [with_unknown_fields(example_of(wire.type, contracts_of(wire))) for wire in WIRES]
+    events = Decoder(CONSUMED).decode(b"[" + b",".join(bodies) + b"]", BATCH)
+    assert [event.type for event in events if isinstance(event, Received)] == [wire.type for wire in WIRES]
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.type)
+def test_an_event_that_lacks_a_field_that_is_read_is_unreadable(wire: Wire) -> None:
+    for field in fields(CONSUMED[wire]):
+        example = example_of(wire.type, contracts_of(wire))
+        del example["data"][field.name]
+        [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
+        assert isinstance(event, Unreadable), field.name
+        assert event.reason == "invalid-data"

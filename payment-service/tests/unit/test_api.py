@@ -1,0 +1,173 @@
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from chassis.app import create_app
+from chassis.database import Unavailable
+from fastapi import FastAPI
+
+from api import payments as payments_api
+from application.messages import InventoryReserved
+from domain import errors
+from domain.attempt import Answer
+from domain.payment import Payment
+from tests.fakes import FakeGateway
+from tests.messages import reserved, undone
+from tests.till import Till
+
+
+def app_of(reading: Callable[[], Any]) -> FastAPI:
+    return create_app(
+        service="payment-service",
+        version="1.0.0",
+        summary="",
+        routers=[payments_api.router(reading)],
+        parts=[],
+        checks={},
+        ready=(),
+        errors={errors.PaymentNotFound: 404, errors.IllegalTransition: 409},
+    )
+
+
+@pytest.fixture
+def till() -> Till:
+    return Till(FakeGateway(Answer.ERROR, Answer.DONE))
+
+
+@pytest.fixture
+async def client(till: Till) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app_of(till.store.reading))
+    async with httpx.AsyncClient(transport=transport, base_url="http://payments") as client:
+        yield client
+
+
+def assert_problem(answer: httpx.Response, status: int, slug: str) -> None:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert (problem["type"], problem["status"]) == (f"/problems/{slug}", status)
+    assert problem["instance"] == answer.request.url.path
+    assert re.fullmatch("[0-9a-f]{32}", problem["trace_id"])
+    assert problem["title"]
+    assert problem["detail"]
+
+
+async def retried(till: Till) -> Payment:
+    """A payment that is completed at its second attempt."""
+    order = reserved()
+    await till.take(order)
+    till.pass_time_until_due(order.order_id)
+    await till.charge()
+    return till.payment(order.order_id)
+
+
+async def test_a_payment_is_found_by_its_id_and_by_its_order(till: Till, client: httpx.AsyncClient) -> None:
+    payment = await retried(till)
+    by_id = await client.get(f"/payments/{payment.id}")
+    by_order = await client.get(f"/payments/order/{payment.order_id}")
+    assert (by_id.status_code, by_id.headers["content-type"]) == (200, "application/json")
+    assert by_id.json() == by_order.json()
+    assert by_id.json() == {
+        "id": str(payment.id),
+        "order_id": str(payment.order_id),
+        "customer_id": str(payment.customer_id),
+        "amount": 39.98,
+        "currency": "USD",
+        "status": "completed",
+        "attempts": 2,
+        "reason": None,
+        "created_at": payment.created_at.isoformat().replace("+00:00", "Z"),
+        "updated_at": payment.updated_at.isoformat().replace("+00:00", "Z"),
+    }
+
+
+@pytest.mark.parametrize("amount", ["39.98", "0.01", "5.00", "9999999999.99"])
+async def test_money_is_a_json_number(till: Till, client: httpx.AsyncClient, amount: str) -> None:
+    order = reserved()
+    await till.take(InventoryReserved(order.order_id, order.customer_id, Decimal(amount), "USD", order.expires_at))
+    text = (await client.get(f"/payments/order/{order.order_id}")).text
+    [number] = re.findall(r'"amount":([0-9.]+),', text)
+    assert Decimal(number) == Decimal(amount)
+
+
+async def test_a_payment_that_went_wrong_says_why(till: Till, client: httpx.AsyncClient) -> None:
+    order = reserved()
+    await till.take(order)
+    await till.take(undone(order, "expired"))
+    shown = (await client.get(f"/payments/order/{order.order_id}")).json()
+    assert (shown["status"], shown["reason"], shown["attempts"]) == ("cancelled", "expired", 1)
+
+
+async def test_a_tombstone_is_seen_by_no_request(till: Till, client: httpx.AsyncClient) -> None:
+    order = reserved()
+    await till.take(undone(order))
+    tombstone = till.payment(order.order_id)
+    assert tombstone.status == "void"
+    assert_problem(await client.get(f"/payments/order/{order.order_id}"), 404, "payment-not-found")
+    assert_problem(await client.get(f"/payments/{tombstone.id}"), 404, "payment-not-found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "slug"),
+    [
+        ("GET", f"/payments/{uuid4()}", 404, "payment-not-found"),
+        ("GET", f"/payments/order/{uuid4()}", 404, "payment-not-found"),
+        ("GET", "/payments/not-a-uuid", 422, "validation-error"),
+        ("GET", "/payments/order/%00", 422, "validation-error"),
+        ("GET", "/payments/order", 422, "validation-error"),
+        ("POST", f"/payments/{uuid4()}", 405, "method-not-allowed"),
+        ("GET", "/payments", 404, "not-found"),
+    ],
+)
+async def test_a_request_that_finds_nothing_is_a_problem(
+    client: httpx.AsyncClient, method: str, path: str, status: int, slug: str
+) -> None:
+    assert_problem(await client.request(method, path), status, slug)
+
+
+async def test_an_outage_is_answered_with_when_to_come_again() -> None:
+    class Away:
+        async def __aenter__(self) -> Any:
+            raise Unavailable("the database is away")
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app_of(Away)), base_url="http://payments") as client:
+        for path in (f"/payments/{UUID(int=1)}", f"/payments/order/{UUID(int=1)}"):
+            answer = await client.get(path)
+            assert_problem(answer, 503, "unavailable")
+            assert int(answer.headers["retry-after"]) > 0
+            assert "database" not in answer.text
+
+
+ENDPOINTS = {
+    ("/payments/{payment_id}", "get"): {"200", "404", "422", "503"},
+    ("/payments/order/{order_id}", "get"): {"200", "404", "422", "503"},
+    ("/health", "get"): {"200", "503"},
+    ("/health/live", "get"): {"200", "503"},
+    ("/health/ready", "get"): {"200", "503"},
+}
+
+
+async def test_the_openapi_document_lists_every_endpoint_with_its_errors(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    listed = {
+        (path, method): set(operation["responses"])
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert listed == ENDPOINTS
+
+
+async def test_the_openapi_document_explains_every_schema_that_it_names(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    named = set(re.findall('"#/components/schemas/([^"]+)"', json.dumps(document)))
+    schemas = document["components"]["schemas"]
+    assert named <= schemas.keys()
+    assert {"PaymentResponse", "ProblemDetails"} <= {name for name, schema in schemas.items() if "example" in schema}
+    assert schemas["PaymentResponse"]["properties"]["amount"]["type"] == "number"

@@ -1,0 +1,49 @@
+# What can be done with this repository, from one place. The work itself is in deploy/local/ (Python, no packages).
+# Ports and settings are variables, here or in .env: `make up POSTGRES_PORT=15432`.
+
+PYTHON ?= python3
+RUN := exec $(PYTHON) deploy/local/run.py
+SERVICE ?=
+ONLY ?=
+ARGS ?=
+export ARGS
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help install poetry up down logs reset status demo test check test-compose
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: ## Fill every project's .venv from its lock file
+	@$(RUN) install
+
+up: ## Start the system: by Docker where an engine answers, else natively (RUN_WITH=native|docker chooses)
+	@$(RUN) up
+
+down: ## Stop it; the data is kept
+	@$(RUN) down
+
+logs: ## Follow the four services' logs (SERVICE=order-service: that one's)
+	@$(RUN) logs --only "$(SERVICE)"
+
+status: ## What runs, and where its log is
+	@$(RUN) status
+
+reset: ## Stop it and forget all data
+	@$(RUN) reset
+
+demo: ## Place orders on the running system and show how each ends
+	@$(RUN) demo
+
+test: ## All tests, on a PostgreSQL and a RabbitMQ of their own (ONLY=order-service, ARGS="-k cancel")
+	@$(RUN) test --only "$(ONLY)"
+
+check: ## Format, lint, types, layers, lock files, contracts (ONLY=order-service)
+	@$(RUN) check --only "$(ONLY)"
+
+poetry: ## Print the path of the Poetry in use; one is put under .run/ where the machine has none
+	@$(RUN) poetry
+
+test-compose: ## Build and run docker-compose.yml, with the README's lines as the test
+	@echo "test-compose: nothing to run yet"

@@ -1,0 +1,268 @@
+"""`make test-compose`: builds and runs docker-compose.yml beside whatever else runs, and takes the README at its word.
+
+The README's curl lines must answer as the README says; the images must be small, the data outlive `down`, and each
+service end when it is told to. Project, ports, volumes and images are this run's own, and gone after it.
+"""
+
+import base64
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import docker
+import health
+import layout
+import locks
+import ports
+from console import Problem, report, say
+
+_SECONDS = 15 * 60
+_CLEANING_SECONDS = 3 * 60
+_MEGABYTES_BEYOND_THE_BASE = 130
+
+_PROJECT = f"{re.sub('[^a-z0-9]', '', layout.ROOT.name.lower()) or 'order-processing'}-compose-test"
+# The README's answers are those of a charge that succeeds at once; a `.env` of the developer's must not change them.
+_SETTINGS = {
+    "BIND_ADDRESS": "127.0.0.1",
+    "ORDER_EXPIRES_AFTER_SECONDS": "900",
+    "PAYMENT_RETRY_DELAYS_SECONDS": "1,2,4",
+    "PAYMENT_SUCCESS_RATE": "1",
+    "PAYMENT_DECLINE_RATE": "0",
+    "PAYMENT_TIMEOUT_RATE": "0",
+    "CURRENCY": "USD",
+    "LOG_FORMAT": "json",
+    "LOG_LEVEL": "INFO",
+}
+_PORTS = dict(zip(layout.PORTS, ports.choose(len(layout.PORTS)), strict=True))
+_ENVIRONMENT = _SETTINGS | {variable: str(_PORTS[name]) for name, (variable, _) in layout.PORTS.items()}
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, _terminated)
+    began = time.monotonic()
+    try:
+        if not docker.answers() or shutil.which("curl") is None:
+            raise Problem("This test needs a Docker engine that answers, its compose (version 2) and curl.")
+        with locks.hold(layout.RUN / "compose-test" / "lock", "testing compose"), _clean(), _bounded(_SECONDS):
+            _test()
+    except Problem as problem:
+        report(problem)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    say(f"docker-compose.yml does what the README says ({time.monotonic() - began:.0f} s).")
+    return 0
+
+
+def _test() -> None:
+    say("building")
+    _compose("build", "--quiet")  # its progress is a thousand lines of pip; `up --build` then finds all of it made
+    _compose("up", "--build", "-d", "--wait")
+    for name in layout.SERVICES:
+        _check_image(name)
+    _check_started()
+    _check_readme()
+    kept = _settled()
+    say("stopping the services, then all; and starting it again")
+    _compose("stop", *layout.SERVICES)
+    _check_exits()
+    _compose("down")
+    _compose("up", "-d", "--wait")
+    if _settled() != kept:
+        raise Problem("`docker compose down` and `up` changed the data.", f"{kept}\n{_settled()}")
+    _eventually("RabbitMQ lost its messages", lambda: bool(_management("queues/%2F/order_events.tap").get("messages")))
+    _check_started()
+    _check_readme()
+
+
+def _check_image(name: str) -> None:
+    image = f"{_PROJECT}-{name}"
+    user = _docker("image", "inspect", "--format", "{{.Config.User}}", image).strip()
+    if user in ("", "0", "root"):
+        raise Problem(f"The image of {name} runs as root.")
+    layers = _docker("history", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", image).splitlines()
+    first = next((i for i, layer in enumerate(layers) if "useradd" in layer), None)  # newest first
+    if first is None:
+        raise Problem(f"{name}/Dockerfile no longer begins with useradd: say here where its own layers begin.")
+    megabytes = sum(int(layer.split()[0]) for layer in layers[: first + 1]) / 1_000_000
+    if megabytes > _MEGABYTES_BEYOND_THE_BASE:
+        raise Problem(f"The image of {name} adds {megabytes:.0f} MB to its base: {_MEGABYTES_BEYOND_THE_BASE} at most.")
+    say(f"  {name}: {megabytes:.0f} MB beyond the base image, user {user}")
+
+
+def _check_started() -> None:
+    """What `up --wait` promises, and that the definitions were loaded: some of them no service makes."""
+    for name in layout.SERVICES:
+        status, body = health.ask(_PORTS[name])
+        if status != 200:
+            raise Problem(f"compose says that {name} is healthy, but /health answers {status}.", body)
+    wanted = json.loads(layout.DEFINITIONS.read_text())
+    for kind in ("exchanges", "queues"):
+        missing = {item["name"] for item in wanted[kind]} - {item["name"] for item in _management(kind)}
+        if missing:
+            raise Problem(f"RabbitMQ lacks these {kind} of {layout.DEFINITIONS.name}: {', '.join(sorted(missing))}.")
+
+
+def _check_exits() -> None:
+    in_order = ("0", str(128 + signal.SIGTERM))
+    for row in docker.containers(_PROJECT):
+        if row["Service"] in layout.SERVICES and str(row.get("ExitCode")) not in in_order:
+            raise Problem(f"{row['Service']} did not end in order: exit code {row.get('ExitCode')}.")
+
+
+def _settled() -> dict[str, Any]:
+    """All orders and stock, as the services tell them once every order is final and its stock sold or given back."""
+    orders, stock = f"http://127.0.0.1:{_PORTS['order-service']}", f"http://127.0.0.1:{_PORTS['inventory-service']}"
+    customers = sorted(set(re.findall(r'"customer_id": "([^"]*)"', (layout.ROOT / "README.md").read_text())))
+
+    def books() -> dict[str, Any]:
+        placed = [order for customer in customers for order in _get(f"{orders}/orders/customer/{customer}")]
+        return {"orders": {order["id"]: order["status"] for order in placed}, "stock": _get(f"{stock}/inventory")}
+
+    def final() -> bool:
+        now = books()
+        is_open = {"pending", "confirmed"} & set(now["orders"].values())
+        return not is_open and not any(item["reserved_quantity"] for item in now["stock"])
+
+    _eventually("an order is not final, or its stock is still held", final)
+    return books()
+
+
+def _check_readme() -> None:
+    """Runs each block as a person would."""
+    for block, answer in _readme():
+        _run(block, answer)
+
+
+def _readme() -> list[tuple[str, str]]:
+    """The README's blocks with curl lines, at this run's ports, each with the answer that stands below it, if any."""
+    text = (layout.ROOT / "README.md").read_text()
+    for name in layout.SERVICES:
+        text = text.replace(f"http://localhost:{layout.PORTS[name][1]}/", f"http://127.0.0.1:{_PORTS[name]}/")
+    blocks = re.findall(r"^```bash\n(.*?)^```\n(?:\n```json\n(.*?)^```\n)?", text, flags=re.MULTILINE | re.DOTALL)
+    found = [(block, answer) for block, answer in blocks if "curl " in block]
+    if not found:
+        raise Problem("README.md has no ```bash block with curl lines.")
+    return found
+
+
+def _run(block: str, answer: str) -> None:
+    """A block that only reads is repeated, as a person would, until it answers as the README says."""
+    say(f"  {next(line for line in reversed(block.splitlines()) if 'curl ' in line)}")
+    deadline = time.monotonic() + 20
+    while True:
+        output = _shell(block)
+        if _as_expected(output, answer):
+            return
+        if "-X" in block or time.monotonic() > deadline:
+            raise Problem("The README's lines answer otherwise than it says.", f"{block}\n{answer}\n{output}")
+        time.sleep(0.2)
+
+
+def _as_expected(output: str, answer: str) -> bool:
+    if not answer:
+        return "/problems/" not in output
+    return bool(_masked(output.rpartition("\n")[2]) == _masked(answer))
+
+
+def _masked(text: str) -> Any:
+    """An answer without what differs each time: identifiers, times, trace ids."""
+    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", text)
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
+    text = re.sub(r"[0-9a-f]{32}", "TRACE", text)
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+_variables = {"ORDER": ""}  # that the README's blocks hand on to each other
+
+
+def _shell(block: str) -> str:
+    script = f'set -euo pipefail\n{block}\nprintf %s "ORDER=$ORDER"'
+    environment = layout.inherited_environment() | _variables
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        raise Problem("A line of the README fails.", f"{block}\n{done.stdout}{done.stderr}")
+    output, _, _variables["ORDER"] = done.stdout.rpartition("ORDER=")
+    return output.strip()
+
+
+def _management(path: str) -> Any:
+    return _get(f"http://127.0.0.1:{_PORTS['rabbitmq-management']}/api/{path}")
+
+
+def _get(url: str) -> Any:
+    request = urllib.request.Request(url)
+    secret = base64.b64encode(f"{layout.RABBITMQ_USER}:{layout.RABBITMQ_PASSWORD}".encode()).decode()
+    request.add_header("Authorization", f"Basic {secret}")  # the services don't mind
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def _eventually(otherwise: str, condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise Problem(f"After {seconds:.0f} s {otherwise}.")
+        time.sleep(0.2)
+
+
+def _compose(*arguments: str) -> None:
+    if docker.compose(arguments, project=_PROJECT, env=_ENVIRONMENT) != 0:
+        raise Problem(f"`docker compose {' '.join(arguments)}` failed, as stands above.")
+
+
+def _docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        raise Problem(f"`docker {' '.join(arguments)}` failed.", done.stderr)
+    return done.stdout
+
+
+@contextmanager
+def _clean() -> Iterator[None]:
+    """Leaves nothing behind, and begins with nothing that a run that was killed left."""
+    remove = ("down", "--volumes", "--remove-orphans", "--rmi", "all", "--timeout", "10")
+    with _bounded(_CLEANING_SECONDS):
+        _compose(*remove)
+    try:
+        yield
+    except BaseException:
+        docker.compose(["ps", "--all"], project=_PROJECT, env=_ENVIRONMENT)
+        docker.compose(["logs", "--tail", "30"], project=_PROJECT, env=_ENVIRONMENT)
+        raise
+    finally:
+        with _bounded(_CLEANING_SECONDS):
+            _compose(*remove)
+
+
+@contextmanager
+def _bounded(seconds: int) -> Iterator[None]:
+    def late(*_: int | FrameType | None) -> None:
+        raise Problem(f"This test has not ended after {seconds} s.")
+
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def _terminated(*_: int | FrameType | None) -> None:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

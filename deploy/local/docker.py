@@ -1,0 +1,66 @@
+"""The same system, or its two servers alone, by `docker compose`."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+import layout
+from console import Problem
+
+COMPOSE_FILE = layout.ROOT / "docker-compose.yml"
+
+
+@functools.cache
+def answers() -> bool:
+    """Whether an engine, compose 2 and a compose file are there."""
+    if not COMPOSE_FILE.exists() or _compose() is None:
+        return False
+    try:
+        return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def compose(arguments: Sequence[str], *, project: str = "", env: Mapping[str, str] | None = None) -> int:
+    """Runs compose in the foreground and returns its exit code. Without a project it is the one of this folder."""
+    program = _compose()
+    if program is None:
+        raise Problem("Docker's compose (version 2) is missing: install it, or run natively with RUN_WITH=native.")
+    named = ["-p", project] if project else []
+    environment = layout.inherited_environment() | dict(env or {})
+    # Its progress goes to where ours goes, in order.
+    sys.stdout.flush()
+    return subprocess.run([*program, *named, *arguments], cwd=layout.ROOT, env=environment).returncode
+
+
+def containers(project: str = "") -> list[dict[str, str]]:
+    """What compose knows of the project's containers: Service, State, Health, ..."""
+    program = _compose()
+    if program is None:
+        return []
+    named = ["-p", project] if project else []
+    command = [*program, *named, "ps", "--all", "--format", "json"]
+    text = subprocess.run(command, cwd=layout.ROOT, capture_output=True, text=True).stdout.strip()
+    # One array in older versions, an object a line in newer ones.
+    rows = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines() if line]
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def is_local() -> bool:
+    """Whether the engine's ports are this machine's."""
+    return os.environ.get("DOCKER_HOST", "unix://").startswith(("unix:", "npipe:"))
+
+
+@functools.cache
+def _compose() -> tuple[str, ...] | None:
+    for program in (("docker", "compose"), ("docker-compose",)):
+        try:
+            answer = subprocess.run([*program, "version", "--short"], capture_output=True, text=True, timeout=20)
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        if answer.returncode == 0 and not answer.stdout.lstrip("v").startswith("1."):
+            return program
+    return None

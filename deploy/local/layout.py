@@ -1,0 +1,78 @@
+"""Names, folders, ports and credentials: what the rest of these scripts, compose and the README agree on."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = ROOT / ".run"
+
+SERVICES = ("order-service", "inventory-service", "payment-service", "notification-service")
+# Each of these migrates its own schema and logs in under its own role, whose password is its name.
+DATABASE_ROLES = {"order-service": "orders", "inventory-service": "inventory", "payment-service": "payments"}
+PROJECTS = ("chassis", *SERVICES, "system-tests", "bench")
+
+DATABASE = "order_processing"
+POSTGRES_USER = POSTGRES_PASSWORD = "postgres"
+RABBITMQ_USER = RABBITMQ_PASSWORD = "admin"
+
+DEFINITIONS = ROOT / "deploy" / "rabbitmq" / "definitions.json"
+RABBITMQ_SETTINGS = ROOT / "deploy" / "rabbitmq" / "rabbitmq.conf"
+POSTGRES_SETTINGS = ROOT / "deploy" / "postgresql" / "postgresql.conf"
+
+PORTS = {
+    "postgres": ("POSTGRES_PORT", 5432),
+    "rabbitmq": ("RABBITMQ_PORT", 5672),
+    "rabbitmq-management": ("RABBITMQ_MANAGEMENT_PORT", 15672),
+    "order-service": ("ORDER_SERVICE_PORT", 8001),
+    "inventory-service": ("INVENTORY_SERVICE_PORT", 8002),
+    "payment-service": ("PAYMENT_SERVICE_PORT", 8003),
+    "notification-service": ("NOTIFICATION_SERVICE_PORT", 8004),
+}
+SERVER_PORTS = ("postgres", "rabbitmq", "rabbitmq-management")
+
+# make's own variables, those of our Makefile, and an activated environment would lead our child processes astray.
+_NOT_INHERITED = (
+    "MAKEFLAGS",
+    "MFLAGS",
+    "MAKELEVEL",
+    "ONLY",
+    "ARGS",
+    "SERVICE",
+    "VIRTUAL_ENV",
+    "PYTHONHOME",
+    "PYTHONPATH",
+)
+
+
+def projects() -> list[str]:
+    """The Poetry projects that this clone has, in the order in which they are worked on."""
+    return [name for name in PROJECTS if (ROOT / name / "pyproject.toml").is_file()]
+
+
+def inherited_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+
+
+def dotenv() -> dict[str, str]:
+    """The variables of `.env` at the root, as compose reads them: NAME=value, quotes optional, # comments."""
+    path = ROOT / ".env"
+    values: dict[str, str] = {}
+    if not path.is_file():
+        return values
+    for raw in path.read_text().splitlines():
+        line = raw.strip().removeprefix("export ")
+        name, separator, value = line.partition("=")
+        if not separator or name.startswith("#"):
+            continue
+        value = value.strip()
+        if value[:1] in ("'", '"') and value.find(value[0], 1) > 0:
+            value = value[1 : value.find(value[0], 1)]
+        else:
+            value = "" if value.startswith("#") else value.split(" #", 1)[0].rstrip()
+        values[name.strip()] = value
+    return values
+
+
+def setting(name: str, default: str = "") -> str:
+    """A variable of the environment (or of make's command line), else of `.env`, else the default. Empty is unset."""
+    return os.environ.get(name) or dotenv().get(name) or default

@@ -1,0 +1,43 @@
+"""Installing what is missing from the distribution's packages, without starting anything that they bring."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import layout
+from console import Problem, say, shown, tail
+
+_SCRIPT = layout.ROOT / "deploy" / "local" / "packages.sh"
+
+
+def install(names: list[str], why: str) -> None:
+    """Installs Debian packages, having said so. Raises Problem when that isn't allowed or fails."""
+    listed = " ".join(names)
+    if shutil.which("apt-get") is None:
+        raise Problem(f"{why}, and this machine has no apt-get: install them ({listed}) as your system does it.")
+    prefix = _as_root()
+    if prefix is None:
+        script = shown(_SCRIPT)
+        raise Problem(f"{why}, and installing needs root: run `sudo sh {script} {listed}`, then try again.")
+    log = layout.RUN / "log" / "apt-get.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    say(f"{why}: installing {listed} with {'sudo ' if prefix else ''}apt-get (nothing is started; log: {shown(log)})")
+    with log.open("w") as output:
+        done = subprocess.run([*prefix, "sh", _SCRIPT, *names], stdout=output, stderr=subprocess.STDOUT)
+    if done.returncode != 0:
+        raise Problem(
+            f"apt-get could not install {listed}: see {shown(log)}, put it right and try again.", tail(log, 10)
+        )
+
+
+def _as_root() -> list[str] | None:
+    """What to put before a command to run it as root; None when we may not."""
+    if os.geteuid() == 0:
+        return []
+    if shutil.which("sudo") is None:
+        return None
+    if sys.stdin.isatty():
+        return ["sudo"]
+    allowed = subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
+    return ["sudo", "-n"] if allowed else None

@@ -1,0 +1,51 @@
+"""TCP ports: those that the variables name, and free ones for private servers."""
+
+import random
+import socket
+
+import layout
+from console import Problem
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def named(server: str) -> int:
+    """The port that a server or service has on this machine, by its variable."""
+    variable, default = layout.PORTS[server]
+    text = layout.setting(variable, str(default))
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise Problem(f"{variable} is '{text}', which is no port: set it to a number from 1 to 65535.")
+    return int(text)
+
+
+def refuse_taken(servers: dict[str, int]) -> None:
+    """Raises Problem for the first port that another program holds or that two of ours claim."""
+    seen: dict[int, str] = {}
+    for server, port in servers.items():
+        variable = layout.PORTS[server][0]
+        if port in seen:
+            raise Problem(f"{variable} and {layout.PORTS[seen[port]][0]} are both {port}: give each a port of its own.")
+        seen[port] = server
+        if not is_free(port):
+            raise Problem(
+                f"Port {port} ({server}) is taken by another program: stop that one, or choose a free port with "
+                f"{variable}, e.g. `make up {variable}={port + 10000 if port < 55000 else port - 10000}`."
+            )
+
+
+def choose(count: int) -> list[int]:
+    """Free ports below the range from which the system serves outgoing connections, so that none is lost to one."""
+    chosen: list[int] = []
+    while len(chosen) < count:
+        port = random.randrange(20000, 32000)
+        if port not in chosen and is_free(port):
+            chosen.append(port)
+    return chosen

@@ -1,0 +1,158 @@
+"""The pair of servers that a profile has: started, looked up and stopped together or one at a time."""
+
+import re
+
+import docker
+import environments
+import layout
+import packages
+import ports
+import postgresql
+import rabbitmq
+from console import Problem, say
+from profiles import SYSTEM, Profile
+
+PAIR = (postgresql.NAME, rabbitmq.NAME)
+_OWNERS = {"postgres": postgresql.NAME, "rabbitmq": rabbitmq.NAME, "rabbitmq-management": rabbitmq.NAME}
+
+
+def mode() -> str:
+    """How a private pair is run: as installed, else in Docker, else natively once installed."""
+    return "docker" if _missing() and docker.answers() else "native"
+
+
+def running(profile: Profile) -> bool:
+    return all(is_up(profile, name) for name in PAIR)
+
+
+def is_up(profile: Profile, name: str) -> bool:
+    if profile.mode == "docker":
+        rows = docker.containers(_project(profile))
+        return any(row.get("Service") == name and row.get("State") == "running" for row in rows)
+    return profile.alive(name)
+
+
+def up(profile: Profile, *, definitions: bool) -> None:
+    """Starts what does not run yet. `system` gets the ports that the variables name, other profiles get free ones."""
+    if running(profile):
+        return
+    if profile.mode == "docker":
+        _up_in_docker(profile)
+        if definitions:
+            rabbitmq.load_definitions(profile)
+        return
+    provide()
+    choose_ports(profile)
+    profile.save()
+    fresh_broker = not profile.alive(rabbitmq.NAME)
+    if fresh_broker:
+        rabbitmq.start(profile)
+    if not profile.alive(postgresql.NAME):
+        postgresql.start(profile)
+    if fresh_broker:
+        rabbitmq.wait(profile)
+        if definitions:
+            rabbitmq.load_definitions(profile)
+
+
+def start_one(profile: Profile, name: str) -> None:
+    """Starts one server of a pair again, on the ports and with the data that it had."""
+    if is_up(profile, name):
+        return
+    if profile.mode == "docker":
+        docker.compose(["start", name], project=_project(profile))
+    elif name == postgresql.NAME:
+        postgresql.start(profile)
+    else:
+        rabbitmq.start(profile)
+        rabbitmq.wait(profile)
+
+
+def stop_one(profile: Profile, name: str) -> None:
+    if profile.mode == "docker":
+        docker.compose(["stop", name], project=_project(profile))
+    elif name == postgresql.NAME:
+        postgresql.stop(profile)
+    else:
+        rabbitmq.stop(profile)
+
+
+def kill_one(profile: Profile, name: str) -> None:
+    """As a crash would: no chance to write anything."""
+    if profile.mode == "docker":
+        docker.compose(["kill", name], project=_project(profile))
+    else:
+        profile.kill(name)
+
+
+def down(profile: Profile) -> None:
+    """Stops both. In Docker the data of a private pair goes with them."""
+    if profile.mode == "docker":
+        docker.compose(["down", "-v", "--remove-orphans"], project=_project(profile))
+        return
+    rabbitmq.stop(profile)
+    postgresql.stop(profile)
+
+
+def introduce(profile: Profile) -> None:
+    say(f"PostgreSQL runs on port {profile.ports['postgres']}, RabbitMQ on {profile.ports['rabbitmq']}")
+
+
+def addresses(profile: Profile) -> dict[str, str]:
+    """What programs need to find the servers, by the names of the variables that tell them."""
+    if not profile.ports:
+        raise Problem(f"The servers of '{profile.name}' were never started: start them first.")
+    return {
+        "DATABASE_URL": postgresql.url(profile),
+        "RABBITMQ_URL": rabbitmq.url(profile),
+        "RABBITMQ_MANAGEMENT_URL": rabbitmq.management_url(profile),
+    }
+
+
+def provide() -> None:
+    """Installs the server programs that the machine lacks, and what makes environments with them."""
+    if _missing():
+        missing = _missing() + environments.missing_packages()
+        packages.install(missing, "This machine lacks " + ", ".join(missing))
+        if _missing():
+            listed = " and ".join(_missing())
+            raise Problem(f"{listed} was installed, but these scripts don't find it: use Docker, or say where it is.")
+
+
+def choose_ports(profile: Profile) -> None:
+    """Settles the ports of the servers that don't run yet."""
+    if profile.name == SYSTEM:
+        chosen = not_yet_held(profile)
+        ports.refuse_taken(chosen)
+    else:
+        wanted = _waiting_for_ports(profile)
+        chosen = dict(zip(wanted, ports.choose(len(wanted)), strict=True))
+    profile.ports |= chosen
+
+
+def not_yet_held(profile: Profile) -> dict[str, int]:
+    """The ports that the variables name for the servers that don't run yet."""
+    return {name: ports.named(name) for name in _waiting_for_ports(profile)}
+
+
+def _waiting_for_ports(profile: Profile) -> list[str]:
+    return [name for name in layout.SERVER_PORTS if not is_up(profile, _OWNERS[name])]
+
+
+def _up_in_docker(profile: Profile) -> None:
+    choose_ports(profile)
+    profile.save()
+    variables = {layout.PORTS[name][0]: str(profile.ports[name]) for name in layout.SERVER_PORTS}
+    if docker.compose(["up", "-d", "--wait", *PAIR], project=_project(profile), env=variables) != 0:
+        docker.compose(["logs", "--tail", "20", *PAIR], project=_project(profile))
+        raise Problem("Docker could not start PostgreSQL and RabbitMQ: what compose says stands above.")
+
+
+def _project(profile: Profile) -> str:
+    folder = re.sub(r"[^a-z0-9_-]", "", layout.ROOT.name.lower()).lstrip("_-") or "order-processing"
+    return f"{folder}-{profile.name}"
+
+
+def _missing() -> list[str]:
+    found = {postgresql.PACKAGE: postgresql.programs(), rabbitmq.PACKAGE: rabbitmq.server()}
+    return [package for package, place in found.items() if place is None]

@@ -1,0 +1,95 @@
+"""`make test`: every folder's tests, on a PostgreSQL and a RabbitMQ that are started for them and forgotten after."""
+
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import install
+import layout
+import profiles
+import servers
+import system
+from console import Problem, say
+
+
+def run(only: str, arguments: str) -> bool:
+    """Whether all passed. `only` names one folder, `arguments` are pytest's."""
+    names = [name for name in layout.projects() if (layout.ROOT / name / "tests").is_dir() or name == "system-tests"]
+    if only:
+        if only not in names:
+            raise Problem(f"ONLY={only} is no folder with tests: choose one of {', '.join(names)}.")
+        names = [only]
+    if servers.mode() == "native":
+        servers.provide()
+    # The system's tests start the services, so these must be there too.
+    install.install([*names, *(layout.SERVICES if "system-tests" in names else ())])
+    results: dict[str, tuple[int, float]] = {}
+    with private_servers("test") as addresses:
+        environment = layout.inherited_environment() | addresses | {"REQUIRE_SERVERS": "1"}
+        for name in names:
+            say(f"\n=== {name} ".ljust(100, "="))
+            began = time.monotonic()
+            command = [install.python(name), "-m", "pytest", *shlex.split(arguments)]
+            code = attended([str(part) for part in command], layout.ROOT / name, environment)
+            results[name] = code, time.monotonic() - began
+    return _summary(results)
+
+
+@contextmanager
+def private_servers(kind: str) -> Iterator[dict[str, str]]:
+    """A pair of servers on free ports, empty; stopped at the end, however it comes, and forgotten but for the logs."""
+    profile, owner = profiles.private(kind)
+    with owner:
+        _clear(profile.name, keep_logs=False)  # what a run that was killed left behind
+        profile = profiles.load(profile.name)
+        try:
+            with profiles.changing(profile.name):
+                profile.mode = servers.mode()
+                servers.up(profile, definitions=False)
+            servers.introduce(profile)
+            yield servers.addresses(profile) | {"ORDER_PROCESSING_PROFILE": profile.name}
+        finally:
+            interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            _clear(profile.name, keep_logs=True)
+            signal.signal(signal.SIGINT, interrupted)
+
+
+def attended(command: list[str], cwd: Path, environment: dict[str, str]) -> int:
+    """Runs in the foreground; an interrupt reaches the child too, and it gets the time to clean up."""
+    child = subprocess.Popen(command, cwd=cwd, env=environment)
+    try:
+        return child.wait()
+    except BaseException as reason:
+        if not isinstance(reason, KeyboardInterrupt):  # else the terminal has told the child already
+            child.send_signal(signal.SIGINT)
+        try:
+            child.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        raise
+
+
+def _clear(name: str, *, keep_logs: bool) -> None:
+    """Stops and forgets all but the logs. Reads the profile anew: the tests may have restarted what belongs to it."""
+    with profiles.changing(name):
+        profile = profiles.load(name)
+        system.down(profile)
+        profile.discard(keep_logs=keep_logs)
+
+
+def _summary(results: dict[str, tuple[int, float]]) -> bool:
+    say("\n=== summary ".ljust(100, "="))
+    for name, (code, seconds) in results.items():
+        say(f"{name:<22} {'passed' if code == 0 else 'FAILED'}  {seconds:6.1f} s")
+    failed = [name for name, (code, _) in results.items() if code != 0]
+    total = sum(seconds for _, seconds in results.values())
+    if failed:
+        say(f"FAILED: {', '.join(failed)} ({total:.0f} s)")
+    else:
+        say(f"All tests passed in {total:.0f} s.")
+    return not failed

@@ -46,4 +46,4 @@ poetry: ## Print the path of the Poetry in use; one is put under .run/ where the
 	@$(RUN) poetry
 
 test-compose: ## Build and run docker-compose.yml, with the README's lines as the test
-	@echo "test-compose: nothing to run yet"
+	@exec $(PYTHON) deploy/local/compose_test.py

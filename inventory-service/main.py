@@ -35,5 +35,5 @@ app = service.app(
     routers=[inventory_api.router(Batcher("set_stock", units, set_stock).submit, service.reading(PostgresItems))],
     jobs=[Periodic("reminders", REMIND_EVERY_SECONDS, in_batches(units, remind_of_holds))],
     prune=[prune_tombstones],
-    errors={errors.ItemNotFound: 404, errors.IllegalTransition: 409},
+    errors={errors.ItemNotFound: 404},
 )

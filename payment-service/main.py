@@ -47,7 +47,8 @@ app = service.app(
     units=units,
     consume=TakePayments(charge_due),
     routers=[payments_api.router(service.reading(PostgresPayments))],
+    workers=[charge_due],
     jobs=[due],
     prune=[prune_tombstones],
-    errors={errors.PaymentNotFound: 404, errors.IllegalTransition: 409},
+    errors={errors.PaymentNotFound: 404},
 )

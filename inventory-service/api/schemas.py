@@ -21,7 +21,7 @@ _ITEM: JsonDict = {
 class SetStockRequest(RequestModel):
     model_config = ConfigDict(json_schema_extra={"example": {"quantity_available": 100}})
 
-    quantity_available: Annotated[int, Field(ge=0, le=1_000_000_000)]
+    quantity_available: Annotated[int, Field(strict=True, ge=0, le=1_000_000_000)]
 
 
 class ItemResponse(BaseModel):

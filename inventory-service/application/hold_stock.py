@@ -13,6 +13,7 @@ from chassis.consumer import Rejected
 from chassis.events import Received
 from chassis.telemetry import new_traceparent
 
+from application.announce import announce
 from application.messages import OrderCompleted, OrderCreated, OrderUndone
 from application.ports import InventoryUnit, NewHold
 from domain.events import Line
@@ -47,12 +48,6 @@ async def hold_stock(events: Sequence[Received], unit: InventoryUnit) -> None:
     await unit.items.save([item for item in items.values() if item.updated_at == unit.now])
     for hold in changed:
         announce(hold, unit)
-
-
-def announce(hold: Hold, unit: InventoryUnit) -> None:
-    for event in hold.events:
-        unit.publish(event, hold.traceparent)
-    hold.events.clear()
 
 
 def _new_hold(event: Received) -> NewHold:

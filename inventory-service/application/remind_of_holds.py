@@ -1,6 +1,6 @@
 """Says again that stock is held for orders that should have been decided: whoever lost the decision gets it anew."""
 
-from application.hold_stock import announce
+from application.announce import announce
 from application.ports import InventoryUnit
 
 MAX_HOLDS_A_BATCH = 200

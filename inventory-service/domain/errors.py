@@ -1,8 +1,8 @@
-"""What the domain refuses. Each error has a stable slug; the API maps it to a status."""
+"""What the domain refuses. An error that a caller can meet has a stable slug, which the API maps to a status."""
 
 
 class InventoryError(Exception):
-    slug = "inventory-error"
+    pass
 
 
 class ItemNotFound(InventoryError):
@@ -10,7 +10,5 @@ class ItemNotFound(InventoryError):
 
 
 class IllegalTransition(InventoryError):
-    slug = "illegal-transition"
-
     def __init__(self, current: str, wanted: str) -> None:
         super().__init__(f"The hold is {current} and can't become {wanted}.")

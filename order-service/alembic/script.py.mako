@@ -3,13 +3,13 @@
 Revision: ${up_revision}, after ${down_revision | comma,n}.
 """
 
-import sqlalchemy as sa
+import sqlalchemy as sa  # noqa: F401
 from alembic import op
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
-branch_labels = ${repr(branch_labels)}
-depends_on = ${repr(depends_on)}
+revision = ${f'"{up_revision}"' if up_revision else "None"}
+down_revision = ${f'"{down_revision}"' if down_revision else "None"}
+branch_labels = None
+depends_on = None
 
 
 def upgrade() -> None:

@@ -30,7 +30,7 @@ _ORDER: JsonDict = {
 
 class Item(RequestModel):
     product_id: UUID
-    quantity: Annotated[int, Field(ge=1, le=10_000)]
+    quantity: Annotated[int, Field(strict=True, ge=1, le=10_000)]
     price: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2, allow_inf_nan=False)]
 
 

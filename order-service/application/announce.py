@@ -11,6 +11,7 @@ def announce(order: Order, unit: OrderUnit) -> None:
     for event in order.events:
         unit.publish(event, order.traceparent, event_id=order.id if isinstance(event, Decision) else None)
     order.events.clear()
+    unit.count(order)
 
 
 def announce_decision_again(order: Order, unit: OrderUnit) -> None:

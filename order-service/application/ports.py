@@ -28,5 +28,8 @@ class OrderUnit(Unit, Protocol):
     @property
     def orders(self) -> OrderRepository: ...
 
+    def count(self, order: Order) -> None:
+        """Counts the order under the status that it has reached, once the unit is committed."""
+
     async def claim(self, claims: Sequence[Claim]) -> Mapping[str, Claim]:
         """Who owns each idempotency key: the claim itself, or an earlier one."""

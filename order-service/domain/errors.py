@@ -1,8 +1,8 @@
-"""What the domain refuses. Each error has a stable slug; the API maps it to a status."""
+"""What the domain refuses. Each error has a stable slug, which the API maps to a status."""
 
 
 class OrderError(Exception):
-    slug = "order-error"
+    pass
 
 
 class InvalidOrder(OrderError):

@@ -6,8 +6,12 @@ from typing import Self
 from chassis import idempotency
 from chassis.idempotency import Claim
 from chassis.unit_of_work import UnitOfWork
+from prometheus_client import Counter
 
+from domain.order import Order
 from infrastructure.orders import PostgresOrders
+
+ORDERS = Counter("orders", "Orders by the status that they have reached", ("status",))
 
 
 class OrdersUnitOfWork(UnitOfWork):
@@ -17,6 +21,9 @@ class OrdersUnitOfWork(UnitOfWork):
         await super().__aenter__()
         self.orders = PostgresOrders(self.connection)
         return self
+
+    def count(self, order: Order) -> None:
+        self.after_commit(ORDERS.labels(order.status).inc)
 
     async def claim(self, claims: Sequence[Claim]) -> Mapping[str, Claim]:
         return await idempotency.claim(self.connection, claims)

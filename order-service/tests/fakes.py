@@ -54,6 +54,9 @@ class MemoryOrderUnit(MemoryUnit):
     def __post_init__(self) -> None:
         self.orders = MemoryOrders(lambda: self.now)
 
+    def count(self, order: Order) -> None:
+        pass
+
     async def claim(self, claims: Sequence[Claim]) -> Mapping[str, Claim]:
         for claim in claims:
             self.claims.setdefault(claim.key, claim)

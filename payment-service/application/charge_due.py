@@ -48,8 +48,11 @@ class ChargeDue:
         self._more_due = self._more_due or len(payments) > room
         unit.after_commit(lambda: self._start(attempts))
 
-    async def drain(self) -> None:
-        """Waits for the attempts under way, for as long as a shutdown may take."""
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        """Waits for the answers to the attempts under way, for as long as a shutdown may take."""
         if self._in_flight:
             await asyncio.wait(self._in_flight, timeout=10)
 

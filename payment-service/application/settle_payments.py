@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from application.announce import announce
 from application.ports import PaymentUnit
 from domain.attempt import Answer, Attempt
 
@@ -29,7 +30,5 @@ class SettlePayments:
         ]
         await unit.payments.save(list(payments.values()))
         for payment in payments.values():
-            for event in payment.events:
-                unit.publish(event, payment.traceparent)
-            payment.events.clear()
+            announce(payment, unit)
         return results

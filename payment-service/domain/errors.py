@@ -1,8 +1,8 @@
-"""What the domain refuses. Each error has a stable slug; the API maps it to a status."""
+"""What the domain refuses. An error that a caller can meet has a stable slug, which the API maps to a status."""
 
 
 class PaymentError(Exception):
-    slug = "payment-error"
+    pass
 
 
 class PaymentNotFound(PaymentError):
@@ -10,7 +10,5 @@ class PaymentNotFound(PaymentError):
 
 
 class IllegalTransition(PaymentError):
-    slug = "illegal-transition"
-
     def __init__(self, current: str, wanted: str) -> None:
         super().__init__(f"The payment is {current} and can't become {wanted}.")

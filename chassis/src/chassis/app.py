@@ -53,6 +53,7 @@ def create_app(
         version=version,
         summary=summary,
         lifespan=lifespan,
+        redirect_slashes=False,
         responses=problems.documented(503),
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )

@@ -7,7 +7,7 @@ does not come) ends the connection, and a new one is built from nothing.
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import aio_pika
@@ -58,6 +58,7 @@ class Broker:
         self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._supervisor: asyncio.Task[None] | None = None
         self._problem: str | None = "not connected yet"
+        self.on_connected: Callable[[], None] = lambda: None
 
     def serve(self, consumer: Attached) -> None:
         """Names the consumer that every new connection begins with."""
@@ -144,6 +145,7 @@ class Broker:
                 consuming = await connection.channel()
                 await self._consumer.attach(consuming, await consuming.get_queue(queue.name, ensure=False))
             self._publishing = publishing
+        self.on_connected()
         log.info("connected to the broker", queue=queue.name)
 
     async def _watch(self, connection: AbstractConnection) -> None:

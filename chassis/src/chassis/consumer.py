@@ -205,12 +205,14 @@ class Consumer(Generic[U]):
             EVENTS_CONSUMED.labels(name).inc(number)
         EVENT_BATCH_SIZE.observe(len(events))
         EVENTS_DUPLICATE.inc(len(events) - len(fresh))
+        for event in fresh:
+            log.debug("event consumed", type=event.type, event_id=str(event.id), order=event.order_id)
         log.info(
             "consumed",
             types=dict(types),
             events=len(fresh),
             duplicates=len(events) - len(fresh),
-            orders=[event.order_id for event in fresh],
+            orders=[event.order_id for event in events],
             ms=round((time.perf_counter() - began) * 1000, 1),
         )
 
@@ -235,11 +237,10 @@ class Consumer(Generic[U]):
         log.error("event dead-lettered", reason=reason, detail=detail, exc_info=error, **_names(delivery))
 
     async def _publish(self, delivery: Delivery, exchange: str, reason: str, detail: str) -> None:
-        unreadable = isinstance(delivery.event, Unreadable)
         await self._broker.publish(
             self._service,
             delivery.event.raw,
-            delivery.message.content_type if unreadable else SINGLE,
+            delivery.event.content_type if isinstance(delivery.event, Unreadable) else SINGLE,
             exchange=exchange,
             headers={
                 "x-reason": reason,

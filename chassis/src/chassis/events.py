@@ -72,6 +72,8 @@ class Unreadable:
     reason: str
     detail: str
     raw: bytes = field(repr=False)
+    content_type: str | None
+    """That of `raw`: the message's own, or that of a lone event where `raw` was taken out of a batch."""
 
 
 class Encoder:
@@ -121,29 +123,33 @@ class Decoder:
 
     def decode(self, body: bytes, content_type: str | None) -> list[Received | Unreadable]:
         """The message's events in their order. Never raises: what can't be read is returned as Unreadable."""
+
+        def unreadable(reason: str, detail: str) -> list[Received | Unreadable]:
+            return [Unreadable(reason, detail, body, content_type)]
+
         if len(body) > MAX_BODY_BYTES:
-            return [Unreadable("too-large", f"{len(body)} bytes, at most {MAX_BODY_BYTES} are read", body)]
+            return unreadable("too-large", f"{len(body)} bytes, at most {MAX_BODY_BYTES} are read")
         media_type = (content_type or "").partition(";")[0].strip().lower()
         if media_type not in (SINGLE, BATCH):
-            return [Unreadable("unsupported-content-type", f"{content_type!r} is neither {SINGLE} nor {BATCH}", body)]
+            return unreadable("unsupported-content-type", f"{content_type!r} is neither {SINGLE} nor {BATCH}")
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            return [Unreadable("not-json", str(error), body)]
+            return unreadable("not-json", str(error))
         if media_type == SINGLE:
-            return [self._event(document, body)]
+            return [self._event(document, body, media_type)]
         if not isinstance(document, list):
-            return [Unreadable("not-cloudevents", "a batch is a JSON array of events", body)]
+            return unreadable("not-cloudevents", "a batch is a JSON array of events")
         if not document:
-            return [Unreadable("empty-batch", "a batch without an event", body)]
-        return [self._event(element, body) for element in document]
+            return unreadable("empty-batch", "a batch without an event")
+        return [self._event(element, body, media_type) for element in document]
 
-    def _event(self, document: Any, message: bytes) -> Received | Unreadable:
+    def _event(self, document: Any, message: bytes, media_type: str) -> Received | Unreadable:
         def unreadable(reason: str, detail: str) -> Unreadable:
             try:
-                return Unreadable(reason, detail, orjson.dumps(document))
+                return Unreadable(reason, detail, orjson.dumps(document), SINGLE)
             except orjson.JSONEncodeError:  # nested more deeply than orjson writes: keep the whole message instead
-                return Unreadable(reason, detail, message)
+                return Unreadable(reason, detail, message, media_type)
 
         if not isinstance(document, dict) or document.get("specversion") != "1.0":
             return unreadable("not-cloudevents", "an event is a JSON object with specversion 1.0")
@@ -159,8 +165,14 @@ class Decoder:
             return unreadable("unknown-type", f"{name[:100]} is not read here")
         try:
             data = adapter.validate_python(document.get("data"))
-        except (ValidationError, RecursionError) as error:
-            return unreadable("invalid-data", str(error)[:500])
+        except ValidationError as error:
+            return unreadable("invalid-data", _in_short(error))
         traceparent = document.get("traceparent")
         trace = valid_traceparent(traceparent) if isinstance(traceparent, str) else None
         return Received(event_id, name, subject, trace, data, document)
+
+
+def _in_short(error: ValidationError) -> str:
+    """What is wrong, field by field, without the values."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, problem['loc'])) or 'data'}: {problem['msg']}" for problem in problems)[:500]

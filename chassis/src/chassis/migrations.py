@@ -7,6 +7,7 @@ others and as itself: all of them take one advisory lock.
 import asyncio
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 from chassis.settings import DatabaseSettings, load
 from sqlalchemy import Connection, MetaData, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -40,11 +41,16 @@ def _migrate(connection: Connection, metadata: MetaData, schema: str) -> None:
         target_metadata=metadata,
         include_name=lambda name, kind, _: name in (None, schema) if kind == "schema" else True,
         compare_server_default=True,
+        on_version_apply=_tell,
     )
     with context.begin_transaction():
         connection.execute(text(f"SET LOCAL ROLE {schema}"))
         context.run_migrations()
     connection.commit()
+
+
+def _tell(ctx: MigrationContext, step: MigrationInfo, heads: object, run_args: object) -> None:
+    print(f"{'up' if step.is_upgrade else 'down'} to {', '.join(step.destination_revision_ids) or 'nothing'}")
 
 
 def _make_role_and_schema(connection: Connection, schema: str) -> None:

@@ -151,6 +151,8 @@ class Outbox:
         self._delete_soon([event.id for event in message])
         MESSAGES_PUBLISHED.inc()
         EVENTS_PUBLISHED.labels(message[0].type).inc(len(message))
+        for event in message:
+            log.debug("event published", type=event.type, event_id=str(event.id), order=event.order_id)
         log.info(
             "published",
             type=message[0].type,

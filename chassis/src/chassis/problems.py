@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
 _SLUGS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed"}
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # as RFC 9110 has them; http.HTTPStatus only later
 
 log = structlog.get_logger()
 
@@ -106,7 +107,8 @@ def install(app: FastAPI, statuses: Mapping[type[Exception], int]) -> None:
         assert isinstance(error, HTTPException)
         detail = f"{request.method} {request.url.path}: {error.detail}."
         slug = _SLUGS.get(error.status_code, "bad-request")
-        return _response(request, Problem(error.status_code, slug, detail=detail, headers=error.headers))
+        headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+        return _response(request, Problem(error.status_code, slug, detail=detail, headers=headers))
 
     async def on_domain_error(request: Request, error: Exception) -> Response:
         slug = getattr(error, "slug", "bad-request")
@@ -119,6 +121,12 @@ def install(app: FastAPI, statuses: Mapping[type[Exception], int]) -> None:
         app.add_exception_handler(kind, on_domain_error)
 
 
+def _allowed(request: Request) -> str:
+    """All methods of the path; the framework knows only those of the first route that matches it."""
+    route = getattr(request.scope.get("route"), "path", "")
+    return ", ".join(sorted(method.upper() for method in request.app.openapi()["paths"].get(route, ("get",))))
+
+
 def failure(request: Request, error: Exception) -> Response:
     """The answer to an error that nobody foresaw: 503 when something we need is away, else 500, with nothing of it."""
     if is_outage(error) or is_conflict(error):
@@ -126,7 +134,7 @@ def failure(request: Request, error: Exception) -> Response:
         detail = "The service can't do this right now. Try again later, with the same Idempotency-Key if it had one."
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         return _response(request, Problem(503, "unavailable", detail=detail, headers=headers))
-    log.error("request failed", path=request.url.path, exc_info=error)
+    log.error("request failed", path=request.url.path, trace_id=trace_id(request.state.traceparent), exc_info=error)
     detail = "Something went wrong in the service; it was logged under this trace_id."
     return _response(request, Problem(500, "internal-error", detail=detail))
 
@@ -134,7 +142,7 @@ def failure(request: Request, error: Exception) -> Response:
 def _response(request: Request, problem: Problem) -> Response:
     body: dict[str, object] = {
         "type": f"/problems/{problem.slug}",
-        "title": HTTPStatus(problem.status).phrase,
+        "title": _TITLES.get(problem.status) or HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": problem.detail,
         "instance": request.url.path,

@@ -63,12 +63,17 @@ class Service:
         units: Callable[[], AbstractAsyncContextManager[U]],
         consume: Callable[[Sequence[Received], U], Awaitable[None]],
         routers: Sequence[APIRouter],
+        workers: Sequence[Part] = (),
         jobs: Sequence[Part] = (),
         prune: Sequence[Prune] = (),
         errors: Mapping[type[Exception], int],
     ) -> FastAPI:
-        """The application: `consume` is run on what arrives, `jobs` and `prune` by themselves."""
+        """The application: `consume` is run on what arrives, `jobs` and `prune` by themselves. `workers` do what these
+        leave to them; they are stopped after them, and before the outbox."""
         consumer = Consumer(self.broker, service=self.name, decoder=self._decoder, units=units, use_case=consume)
+
+        sweep = Periodic("outbox sweep", SWEEP_EVERY_SECONDS, self.outbox.sweep)
+        self.broker.on_connected = sweep.wake
 
         async def prune_all() -> None:
             async with self.database.autocommit() as connection:
@@ -84,8 +89,9 @@ class Service:
                 self.database,
                 self.broker,
                 self.outbox,
+                *workers,
                 consumer,
-                Periodic("outbox sweep", SWEEP_EVERY_SECONDS, self.outbox.sweep),
+                sweep,
                 Periodic("pruning", PRUNE_EVERY_SECONDS, prune_all),
                 *jobs,
             ],

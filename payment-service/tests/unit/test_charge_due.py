@@ -81,7 +81,7 @@ async def test_an_attempt_without_an_answer_is_made_again_under_its_key_when_the
     await till.charge()
     assert gateway.charge_numbers == ["1", "1"]
     gateway.answer()
-    await till.charge_due.drain()
+    await till.charge_due.stop()
     assert sorted(till.settled, key=bool) == [False, True]
     assert till.payment(order.order_id).status is Status.COMPLETED
     assert till.events == ["PaymentProcessed"]
@@ -98,11 +98,11 @@ async def test_the_answer_of_a_worker_that_was_given_up_does_not_count_even_if_i
     till.pass_time(LEASE)
     await till.charge()
     slow.answer()
-    await given_up.drain()
+    await given_up.stop()
     assert till.settled == [False]
     assert till.payment(order.order_id).outcome_unknown
     quick.answer()
-    await till.charge_due.drain()
+    await till.charge_due.stop()
     assert till.settled == [False, True]
     assert till.payment(order.order_id).charge_number == 2
 
@@ -190,7 +190,7 @@ async def test_payments_for_which_there_is_no_room_wait_until_there_is() -> None
     assert (statuses(till), woken) == ({"processing": 4, "pending": 6}, [])
 
     gateway.answer()
-    await till.charge_due.drain()
+    await till.charge_due.stop()
     assert (statuses(till), woken) == ({"completed": 4, "pending": 6}, [4])
     await till.charge()
     assert statuses(till) == {"completed": 8, "pending": 2}
@@ -218,7 +218,7 @@ async def test_a_payment_that_waited_for_room_is_cancelled_if_its_order_is_undon
     await till.take(undone(orders[-1]))
     assert till.payment(orders[-1].order_id).status is Status.CANCELLED
     gateway.answer()
-    await till.charge_due.drain()
+    await till.charge_due.stop()
     await till.charge()
     assert len(gateway.asked) == 4
 
@@ -234,7 +234,7 @@ async def test_a_run_says_that_there_may_be_more_when_it_took_all_that_it_could(
     for _ in range(2):
         async with till.store.transaction() as unit:
             said.append(await till.charge_due(unit))
-        await till.charge_due.drain()
+        await till.charge_due.stop()
     assert said == [True, False]
 
 
@@ -243,7 +243,7 @@ async def test_a_shutdown_waits_for_the_answers_under_way() -> None:
     till, order = Till(gateway), reserved()
     gateway.stick()
     await till.take(order)
-    draining = asyncio.create_task(till.charge_due.drain())
+    draining = asyncio.create_task(till.charge_due.stop())
     await turns()
     assert not draining.done()
     gateway.answer()

@@ -30,7 +30,7 @@ async def test_the_trace_of_an_order_outlives_the_events_that_bear_none() -> Non
     till, order = Till(FakeGateway()), reserved()
     async with till.store.transaction() as unit:
         await till.take_payments([received(order)], unit)
-    await till.charge_due.drain()
+    await till.charge_due.stop()
     await till.take(undone(order))
     charged, refunded = till.published
     assert charged.traceparent == refunded.traceparent != TRACEPARENT
@@ -136,7 +136,7 @@ async def test_an_order_undone_while_the_gateway_is_asked_ends_as_it_answers(
     await till.take(undone(order))
     assert till.payment(order.order_id).status is Status.PROCESSING
     gateway.answer()
-    await till.charge_due.drain()
+    await till.charge_due.stop()
     await till.charge()
     assert (till.payment(order.order_id).status, till.events) == (status, events)
 

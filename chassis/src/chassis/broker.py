@@ -8,6 +8,7 @@ does not come) ends the connection, and a new one is built from nothing.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Protocol
 
 import aio_pika
@@ -94,6 +95,7 @@ class Broker:
             content_type=content_type,
             delivery_mode=DeliveryMode.PERSISTENT,
             message_id=str(uuid7()),
+            timestamp=datetime.now(UTC),
             headers=dict(headers or {}),
         )
         try:

@@ -23,6 +23,7 @@ import health
 import layout
 import locks
 import ports
+import readme_lines
 from console import Problem, report, say
 
 _SECONDS = 15 * 60
@@ -70,7 +71,7 @@ def _test() -> None:
     for name in layout.SERVICES:
         _check_image(name)
     _check_started()
-    _check_readme()
+    readme_lines.check(_PORTS)
     kept = _settled()
     say("stopping the services, then all; and starting it again")
     _compose("stop", *layout.SERVICES)
@@ -81,7 +82,7 @@ def _test() -> None:
         raise Problem("`docker compose down` and `up` changed the data.", f"{kept}\n{_settled()}")
     _eventually("RabbitMQ lost its messages", lambda: bool(_management("queues/%2F/order_events.tap").get("messages")))
     _check_started()
-    _check_readme()
+    readme_lines.check(_PORTS)
 
 
 def _check_image(name: str) -> None:
@@ -135,67 +136,6 @@ def _settled() -> dict[str, Any]:
 
     _eventually("an order is not final, or its stock is still held", final)
     return books()
-
-
-def _check_readme() -> None:
-    """Runs each block as a person would."""
-    for block, answer in _readme():
-        _run(block, answer)
-
-
-def _readme() -> list[tuple[str, str]]:
-    """The README's blocks with curl lines, at this run's ports, each with the answer that stands below it, if any."""
-    text = (layout.ROOT / "README.md").read_text()
-    for name in layout.SERVICES:
-        text = text.replace(f"http://localhost:{layout.PORTS[name][1]}/", f"http://127.0.0.1:{_PORTS[name]}/")
-    blocks = re.findall(r"^```bash\n(.*?)^```\n(?:\n```json\n(.*?)^```\n)?", text, flags=re.MULTILINE | re.DOTALL)
-    found = [(block, answer) for block, answer in blocks if "curl " in block]
-    if not found:
-        raise Problem("README.md has no ```bash block with curl lines.")
-    return found
-
-
-def _run(block: str, answer: str) -> None:
-    """A block that only reads is repeated, as a person would, until it answers as the README says."""
-    say(f"  {next(line for line in reversed(block.splitlines()) if 'curl ' in line)}")
-    deadline = time.monotonic() + 20
-    while True:
-        output = _shell(block)
-        if _as_expected(output, answer):
-            return
-        if "-X" in block or time.monotonic() > deadline:
-            raise Problem("The README's lines answer otherwise than it says.", f"{block}\n{answer}\n{output}")
-        time.sleep(0.2)
-
-
-def _as_expected(output: str, answer: str) -> bool:
-    if not answer:
-        return "/problems/" not in output
-    return bool(_masked(output.rpartition("\n")[2]) == _masked(answer))
-
-
-def _masked(text: str) -> Any:
-    """An answer without what differs each time: identifiers, times, trace ids."""
-    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", text)
-    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
-    text = re.sub(r"[0-9a-f]{32}", "TRACE", text)
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-_variables = {"ORDER": ""}  # that the README's blocks hand on to each other
-
-
-def _shell(block: str) -> str:
-    script = f'set -euo pipefail\n{block}\nprintf %s "ORDER=$ORDER"'
-    environment = layout.inherited_environment() | _variables
-    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60)
-    if done.returncode != 0:
-        raise Problem("A line of the README fails.", f"{block}\n{done.stdout}{done.stderr}")
-    output, _, _variables["ORDER"] = done.stdout.rpartition("ORDER=")
-    return output.strip()
 
 
 def _management(path: str) -> Any:

@@ -1,4 +1,4 @@
-"""The real store, empty, with what the tests ask of it besides."""
+"""The real store, with what the tests ask of it besides."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,11 +29,13 @@ class PostgresStore:
         self._outbox = Outbox(self.database, Broker(settings.rabbitmq_url, Queue(SERVICE, [])))
 
     async def __aenter__(self) -> Self:
-        await self.execute("TRUNCATE payments, inbox, outbox")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.database.stop()
+
+    async def empty(self) -> None:
+        await self.execute("TRUNCATE payments, inbox, outbox")
 
     def units(self) -> PaymentsUnitOfWork:
         return PaymentsUnitOfWork(self.database, Encoder(SERVICE, PUBLISHED), self._outbox)

@@ -19,10 +19,12 @@ async def store(store_url: str | None) -> AsyncIterator[FakeStore | PostgresStor
         yield FakeStore()
         return
     async with PostgresStore(store_url) as postgres:
+        await postgres.empty()
         yield postgres
 
 
 @pytest.fixture
 async def postgres(database_url: str) -> AsyncIterator[PostgresStore]:
     async with PostgresStore(database_url) as store:
+        await store.empty()
         yield store

@@ -18,7 +18,8 @@ PRODUCT, OTHER = UUID(int=1), UUID(int=2)
 
 def a_hold(status: Status = Status.NEW) -> Hold:
     demand = None if status in (Status.NEW, Status.VOID) else a_demand((PRODUCT, 2))
-    return Hold(uuid4(), CUSTOMER, status, None, demand, DEADLINE, None, 0, TRACEPARENT, NOW, NOW)
+    due_at = DEADLINE + timedelta(minutes=1) if status is Status.HELD else None
+    return Hold(uuid4(), CUSTOMER, status, None, demand, DEADLINE, due_at, 0, TRACEPARENT, NOW, NOW)
 
 
 def a_demand(*lines: tuple[UUID, int]) -> Demand:

@@ -200,6 +200,24 @@ async def test_payments_for_which_there_is_no_room_wait_until_there_is() -> None
 
 
 @pytest.mark.usefixtures("room_for_four")
+@pytest.mark.parametrize("waits", ["a payment just opened", "a payment that is due"])
+async def test_room_is_announced_to_whatever_waited_for_it(waits: str) -> None:
+    gateway = FakeGateway()
+    till = Till(gateway)
+    woken: list[None] = []
+    till.charge_due.on_room = lambda: woken.append(None)
+    gateway.stick()
+    if waits == "a payment just opened":
+        await till.take(*(reserved() for _ in range(5)))
+    else:
+        await till.take(*(reserved() for _ in range(4)))
+        await till.charge()
+    gateway.answer()
+    await till.charge_due.stop()
+    assert woken == [None]
+
+
+@pytest.mark.usefixtures("room_for_four")
 async def test_room_that_nobody_waits_for_is_not_announced() -> None:
     till = Till(FakeGateway())
     woken: list[None] = []

@@ -86,6 +86,13 @@ async def test_the_simulated_rates_are_met() -> None:
     assert final[Answer.UNKNOWN] == 0
 
 
+async def test_every_kind_of_answer_may_be_lost() -> None:
+    gateway = simulated(0.5, 0.25, 0.2)
+    attempts = [an_attempt(key=f"payment:{number}") for number in range(200)]
+    lost = [attempt for attempt in attempts if await gateway.ask(attempt) is Answer.UNKNOWN]
+    assert {await gateway.ask(attempt) for attempt in lost} == {Answer.DONE, Answer.DECLINED, Answer.ERROR}
+
+
 @pytest.mark.parametrize(
     ("rates", "answer"), [((1, 0), Answer.DONE), ((0, 1), Answer.DECLINED), ((0, 0), Answer.ERROR)]
 )

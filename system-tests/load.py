@@ -1,0 +1,213 @@
+"""Places many orders on the running system, cancels some at a random moment, and shows what came of it.
+
+    python load.py --orders 5000 --clients 64 --cancel 0.1
+
+The system is the one that ORDER_SERVICE_URL and its like name (or ORDER_SERVICE_PORT; by default localhost, 8001 to
+8004), its database the one of DATABASE_URL. Ends with status 1 if an order is not final in time or the books disagree.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import asyncpg  # type: ignore[import-untyped]  # it ships none
+import httpx
+
+import books
+from lean_http import Connection
+from shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER, addresses, metric
+
+DIFFICULT_CUSTOMERS = (DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER)
+RETRY_AFTER_SECONDS = 0.1
+
+
+@dataclass
+class Load:
+    """Customers who place orders of one to three products, and sometimes change their minds."""
+
+    order_url: str
+    products: list[UUID]
+    clients: int
+    cancel: float
+    """The share of orders that is cancelled."""
+    patience_seconds: float = 0.2
+    """Who cancels does so within this time."""
+    pause_seconds: float = 0.0
+    """What a customer waits between two orders."""
+    difficult: float = 0.0
+    """The share of orders whose payment is declined, fails, or loses its first answer."""
+    chance: random.Random = field(default_factory=random.Random)
+    accepted: list[str] = field(default_factory=list)
+    latencies_seconds: list[float] = field(default_factory=list)
+    cancelled: set[str] = field(default_factory=set)
+    """Those whose cancellation was answered with 200."""
+    kept: set[str] = field(default_factory=set)
+    """Those whose cancellation was answered with 409."""
+    refused: Counter[int] = field(default_factory=Counter)
+    """Answers to orders that were not 201, by status; 0 where there was none."""
+    _left: int = 0
+
+    async def place(self, orders: int) -> None:
+        """Returns when so many orders have been accepted and every cancellation has been answered. Who gets no answer,
+        or a 503, tries again: with a new order, or the same cancellation."""
+        self._left = orders
+        async with asyncio.TaskGroup() as customers:
+            for _ in range(self.clients):
+                customers.create_task(self._customer(customers))
+
+    async def _customer(self, group: asyncio.TaskGroup) -> None:
+        connection = Connection(self.order_url)
+        while self._left > 0:
+            self._left -= 1
+            began = time.perf_counter()
+            status, body = await self._ask(connection, "POST", "/orders", self._order())
+            if status == 201:
+                order_id = json.loads(body)["id"]
+                self.accepted.append(order_id)
+                self.latencies_seconds.append(time.perf_counter() - began)
+                if self.chance.random() < self.cancel:
+                    group.create_task(self._change_mind(order_id))
+            else:
+                self.refused[status] += 1
+                self._left += 1
+                await asyncio.sleep(RETRY_AFTER_SECONDS)
+            if self.pause_seconds:
+                await asyncio.sleep(self.chance.uniform(0, 2 * self.pause_seconds))
+        connection.close()
+
+    async def _change_mind(self, order_id: str) -> None:
+        await asyncio.sleep(self.chance.uniform(0, self.patience_seconds))
+        connection = Connection(self.order_url)
+        status = 0
+        while status not in (200, 409):
+            status, _ = await self._ask(connection, "DELETE", f"/orders/{order_id}")
+            if status not in (200, 409, 0, 503):
+                raise AssertionError(f"DELETE /orders/{order_id}: {status}")
+            if status in (0, 503):
+                await asyncio.sleep(RETRY_AFTER_SECONDS)
+        (self.cancelled if status == 200 else self.kept).add(order_id)
+        connection.close()
+
+    async def _ask(
+        self, connection: Connection, method: str, path: str, body: dict[str, object] | None = None
+    ) -> tuple[int, bytes]:
+        try:
+            async with asyncio.timeout(30):
+                return await connection.request(method, path, body)
+        except (OSError, EOFError):  # TimeoutError is an OSError too
+            return 0, b""
+
+    def _order(self) -> dict[str, object]:
+        lines = self.chance.sample(self.products, min(len(self.products), self.chance.randint(1, 3)))
+        difficult = self.chance.random() < self.difficult
+        customer = self.chance.choice(DIFFICULT_CUSTOMERS) if difficult else UUID(int=self.chance.getrandbits(128))
+        return {
+            "customer_id": str(customer),
+            "items": [
+                {
+                    "product_id": str(product),
+                    "quantity": self.chance.randint(1, 3),
+                    "price": self.chance.randint(1, 20_000) / 100,
+                }
+                for product in lines
+            ],
+        }
+
+
+async def all_final(database: asyncpg.Connection, orders: list[str], *, within_seconds: float) -> bool:
+    """Waits until every one of the orders is final; False if that takes too long."""
+    deadline = time.monotonic() + within_seconds
+    query = "SELECT count(*) FROM orders.orders WHERE id = ANY($1::uuid[]) AND due_at IS NULL"
+    while await database.fetchval(query, orders) < len(orders):
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.1)
+    return True
+
+
+async def settled_books(database_url: str, initial: dict[UUID, int], *, within_seconds: float) -> list[str]:
+    """What the books say once they agree, or at last: the last releases and refunds follow the orders' ends."""
+    deadline = time.monotonic() + within_seconds
+    while True:
+        found = await books.audit(database_url, initial)
+        if not found or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(0.2)
+
+
+async def _messages_published(urls: dict[str, str]) -> float:
+    async with httpx.AsyncClient() as client:
+        return sum([await metric(client, url, "messages_published_total") for url in urls.values()])
+
+
+async def _stock(url: str, products: list[UUID], quantity: int) -> dict[UUID, int]:
+    connection = Connection(url)
+    for product in products:
+        status, _ = await connection.request("PUT", f"/inventory/{product}", {"quantity_available": quantity})
+        assert status == 201, f"PUT /inventory/{product}: {status}"
+    connection.close()
+    return dict.fromkeys(products, quantity)
+
+
+async def run(options: argparse.Namespace) -> bool:
+    urls = addresses()
+    database_url = os.environ.get("DATABASE_URL", "postgresql://postgres:postgres@localhost:5432/order_processing")
+    chance = random.Random(options.seed)
+    products = [UUID(int=random.getrandbits(128), version=4) for _ in range(options.products)]
+    initial = await _stock(urls["inventory-service"], products, 1_000_000)
+    load = Load(urls["order-service"], products, options.clients, options.cancel, chance=chance)
+    database = await asyncpg.connect(database_url.replace("+asyncpg", ""))
+    xid = "SELECT pg_current_xact_id()::text::bigint"
+    transactions, messages = await database.fetchval(xid), await _messages_published(urls)
+    began = time.perf_counter()
+    await load.place(options.orders)
+    placed = time.perf_counter()
+    final = await all_final(database, load.accepted, within_seconds=options.patience)
+    ended = time.perf_counter()
+    found = await settled_books(database_url, initial, within_seconds=20 if final else 0)
+    transactions, messages = await database.fetchval(xid) - transactions, await _messages_published(urls) - messages
+    statuses = await database.fetch(
+        "SELECT status, count(*) FROM orders.orders WHERE id = ANY($1::uuid[]) GROUP BY 1 ORDER BY 2 DESC",
+        load.accepted,
+    )
+    await database.close()
+
+    count = len(load.accepted)
+    latencies = sorted(load.latencies_seconds)
+    p50, p99 = (latencies[int(len(latencies) * share)] * 1000 for share in (0.5, 0.99))
+    print(f"{count} orders of {options.clients} clients: {', '.join(f'{n} {status}' for status, n in statuses)}")
+    print(f"  cancellations     {len(load.cancelled)} in time, {len(load.kept)} too late")
+    if load.refused:
+        print(f"  not accepted      {dict(load.refused)} (by status; 0: no answer)")
+    print(f"  accepted          {count / (placed - began):8.0f} orders/s, POST p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+    print(f"  final             {count / (ended - began):8.0f} orders/s, {ended - began:.2f} s in all")
+    print(f"  transactions      {transactions / count:8.3f} an order ({transactions}, of the whole server)")
+    print(f"  AMQP messages     {messages / count:8.3f} an order ({messages:.0f} published)")
+    print("\n".join(found) if found else "  books             they agree")
+    return final and not found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Places many orders on the running system.")
+    parser.add_argument("--orders", type=int, default=5000)
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--cancel", type=float, default=0.1, help="the share that is cancelled at a random moment")
+    parser.add_argument("--products", type=int, default=50, help="how many products there are to order from")
+    parser.add_argument("--patience", type=float, default=120, help="seconds to wait until all are final")
+    parser.add_argument("--seed", type=int, default=None)
+    try:
+        return 0 if asyncio.run(run(parser.parse_args())) else 1
+    except OSError as error:
+        print(f"The system does not answer ({error}): start it with `make up`.", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

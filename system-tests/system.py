@@ -1,0 +1,271 @@
+"""The four services as processes of their own, in a database and a vhost of the run's own.
+
+async with fresh_system(log_folder, PAYMENT_SUCCESS_RATE="1") as system:
+    ...                                    # all four are healthy
+    await system.kill("payment-service")
+    system.start("payment-service")
+    await system.healthy()
+"""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+from chassis.testing import eventually, make_database, make_vhost, migrate
+
+from proxy import Proxy
+
+ROOT = Path(__file__).resolve().parents[1]
+DEFINITIONS = ROOT / "deploy" / "rabbitmq" / "definitions.json"
+
+# Each of these owns a schema and logs in under its own role, whose password is its name.
+ROLES = {"order-service": "orders", "inventory-service": "inventory", "payment-service": "payments"}
+SERVICES = (*ROLES, "notification-service")
+
+HEALTHY_WITHIN_SECONDS = 45
+STOPPED_WITHIN_SECONDS = 40
+_OPEN_REQUESTS_SECONDS = 10
+
+# Settings that the developer's own environment must not bring in.
+_SETTINGS = {
+    "ORDER_EXPIRES_AFTER_SECONDS": "900",
+    "PAYMENT_RETRY_DELAYS_SECONDS": "0.2,0.4,0.6",
+    "PAYMENT_SUCCESS_RATE": "0.8",
+    "PAYMENT_DECLINE_RATE": "0",
+    "PAYMENT_TIMEOUT_RATE": "0",
+    "CURRENCY": "USD",
+    "LOG_FORMAT": "json",
+    "LOG_LEVEL": "INFO",
+}
+
+
+class Service:
+    """One service, run from its folder as a person would, with the folder's own interpreter where it has one."""
+
+    def __init__(self, name: str, log: Path, environment: Mapping[str, str]) -> None:
+        self.name = name
+        self.log = log
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = dict(environment)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, **settings: str) -> None:
+        """Starts it without waiting; `settings` are kept for later starts too."""
+        assert not self.running, f"{self.name} runs already"
+        self.environment |= settings
+        own = ROOT / self.name / ".venv" / "bin" / "uvicorn"
+        program = [str(own)] if own.exists() else [sys.executable, "-m", "uvicorn"]
+        address = ["--host", "127.0.0.1", "--port", str(self.port)]
+        options = ["--no-access-log", "--timeout-graceful-shutdown", str(_OPEN_REQUESTS_SECONDS)]
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*program, "main:app", *address, *options],
+                cwd=ROOT / self.name,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    async def end(self, number: signal.Signals) -> int | None:
+        """Signals the process and waits for its end; returns its exit status, None if it did not run."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        process.send_signal(number)
+        try:
+            return await asyncio.to_thread(process.wait, STOPPED_WITHIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            await asyncio.to_thread(process.wait)
+            raise TimeoutError(f"{self.name} did not end by {number.name}; its log ends:\n{self.tail()}") from None
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has logged, over all its starts; what is no JSON (a crash's traceback) is the `event` of its line."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return [json.loads(line) if line.startswith("{") else {"event": line} for line in text.splitlines()]
+
+    def tail(self, lines: int = 15) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+
+
+class System:
+    def __init__(
+        self,
+        log_folder: Path,
+        *,
+        database_url: str,
+        rabbitmq_url: str,
+        database: Proxy | None = None,
+        broker: Proxy | None = None,
+        settings: Mapping[str, str],
+    ) -> None:
+        """`database_url` (an administrator's) and `rabbitmq_url` are the direct ways, for whoever watches; the services
+        take the ways through the proxies, where there are any."""
+        self.database_url = database_url
+        self.rabbitmq_url = rabbitmq_url
+        self.vhost = urlsplit(rabbitmq_url).path.removeprefix("/")
+        self.database = database
+        self.broker = broker
+        inherited = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+        shared = inherited | _SETTINGS | dict(settings) | {"RABBITMQ_URL": _through(rabbitmq_url, broker)}
+        self.services = {
+            name: Service(name, log_folder / f"{name}.log", shared | {"DATABASE_URL": self._database_url_of(name)})
+            for name in SERVICES
+        }
+
+    def _database_url_of(self, name: str) -> str:
+        if name not in ROLES:
+            return ""
+        parts = urlsplit(_through(self.database_url, self.database))
+        login = f"{ROLES[name]}:{ROLES[name]}@{parts.hostname}:{parts.port or 5432}"
+        return urlunsplit(parts._replace(netloc=login))
+
+    @property
+    def urls(self) -> dict[str, str]:
+        return {name: service.url for name, service in self.services.items()}
+
+    def start(self, *names: str, **settings: str) -> None:
+        """Starts these services (all, if none is named) without waiting for them."""
+        for name in names or SERVICES:
+            self.services[name].start(**settings)
+
+    async def stop(self, *names: str) -> dict[str, int | None]:
+        """Ends these services (all, if none is named) by SIGTERM, at the same time; returns their exit statuses."""
+        return await self._end(names or SERVICES, signal.SIGTERM)
+
+    async def kill(self, *names: str) -> None:
+        """Ends these services as a crash would: no chance to finish anything."""
+        await self._end(names or SERVICES, signal.SIGKILL)
+
+    async def _end(self, names: tuple[str, ...], number: signal.Signals) -> dict[str, int | None]:
+        statuses = await asyncio.gather(*(self.services[name].end(number) for name in names))
+        return dict(zip(names, statuses, strict=True))
+
+    async def restart(self, *names: str, **settings: str) -> None:
+        """Stops these services, starts them with the changed settings and returns once they are healthy."""
+        await self.stop(*names)
+        self.start(*names, **settings)
+        await self.healthy(*names)
+
+    async def health(self, name: str, path: str = "/health") -> tuple[int, dict[str, Any]]:
+        """The answer of a health endpoint; status 0 if there is none."""
+        try:
+            async with httpx.AsyncClient(timeout=15) as client:
+                answer = await client.get(f"{self.services[name].url}{path}")
+                return answer.status_code, answer.json()
+        except httpx.TransportError:
+            return 0, {}
+
+    async def healthy(self, *names: str, within_seconds: float = HEALTHY_WITHIN_SECONDS) -> None:
+        """Returns once these services (all, if none is named) answer /health with 200."""
+        wanted = names or SERVICES
+
+        async def all_well() -> bool:
+            for name in wanted:
+                assert self.services[name].running, f"{name} ended; its log ends:\n{self.services[name].tail()}"
+            return all([(await self.health(name))[0] == 200 for name in wanted])
+
+        try:
+            await eventually(all_well, seconds=within_seconds)
+        except TimeoutError:
+            states = {name: await self.health(name) for name in wanted}
+            raise AssertionError(f"not healthy after {within_seconds} s: {states}") from None
+
+
+@asynccontextmanager
+async def fresh_system(
+    log_folder: Path, *, started: bool = True, proxied: bool = False, with_definitions: bool = True, **settings: str
+) -> AsyncIterator[System]:
+    """A system of its own, removed with all its data afterwards. `proxied` puts proxies before both servers."""
+    database_url, drop_database = await asyncio.to_thread(make_database)
+    try:
+        await migrate_all(database_url)
+        rabbitmq_url, vhost, delete_vhost = await asyncio.to_thread(make_vhost)
+        try:
+            if with_definitions:
+                await load_definitions(vhost)
+            async with _proxies(database_url, rabbitmq_url, wanted=proxied) as (database, broker):
+                system = System(
+                    log_folder,
+                    database_url=database_url,
+                    rabbitmq_url=rabbitmq_url,
+                    database=database,
+                    broker=broker,
+                    settings=settings,
+                )
+                try:
+                    if started:
+                        system.start()
+                        await system.healthy()
+                    yield system
+                finally:
+                    await system.kill()
+        finally:
+            await asyncio.to_thread(delete_vhost)
+    finally:
+        await asyncio.to_thread(drop_database)
+
+
+async def migrate_all(database_url: str) -> None:
+    """All three histories at the same time, as `make up` does."""
+    await asyncio.gather(*(asyncio.to_thread(migrate, ROOT / name, database_url, "upgrade", "head") for name in ROLES))
+
+
+def management_url() -> str:
+    return os.environ.get("RABBITMQ_MANAGEMENT_URL", "http://admin:admin@localhost:15672")
+
+
+async def load_definitions(vhost: str) -> None:
+    """The whole map of exchanges, queues and bindings, as `make up` loads it before any service starts."""
+    async with httpx.AsyncClient(base_url=management_url(), timeout=30) as client:
+        answer = await client.post(f"/api/definitions/{vhost}", json=json.loads(DEFINITIONS.read_text()))
+        answer.raise_for_status()
+
+
+@asynccontextmanager
+async def _proxies(
+    database_url: str, rabbitmq_url: str, *, wanted: bool
+) -> AsyncIterator[tuple[Proxy | None, Proxy | None]]:
+    if not wanted:
+        yield None, None
+        return
+    async with Proxy(database_url, default_port=5432) as database, Proxy(rabbitmq_url, default_port=5672) as broker:
+        yield database, broker
+
+
+def _through(url: str, proxy: Proxy | None) -> str:
+    if proxy is None:
+        return url
+    parts = urlsplit(url)
+    login = f"{parts.username}:{parts.password}@127.0.0.1:{proxy.port}"
+    return urlunsplit(parts._replace(netloc=login))
+
+
+def _free_port() -> int:
+    """A port below those that the system gives to outgoing connections, one of which could take it between two starts
+    of a service."""
+    while True:
+        port = random.randint(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

@@ -1,0 +1,200 @@
+"""The servers away, and back: cut off by proxies of ours, so that nobody else's connections suffer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import httpx
+import pytest
+from chassis.testing import eventually
+
+from bus import Bus, Management, bus
+from load import Load, settled_books
+from proxy import Proxy
+from shop import Line, Shop
+from system import ROLES, SERVICES, System
+
+SHOWN_WITHIN_SECONDS = 30
+"""By when health must tell of a link that is gone."""
+LEASE_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def broker(bare_system: System) -> Proxy:
+    assert bare_system.broker is not None
+    return bare_system.broker
+
+
+@pytest.fixture(scope="module")
+def database(bare_system: System) -> Proxy:
+    assert bare_system.database is not None
+    return bare_system.database
+
+
+@pytest.fixture(scope="module")
+def bare_shop(bare_system: System, client: httpx.AsyncClient) -> Shop:
+    return Shop(bare_system.urls, client)
+
+
+@pytest.fixture(scope="module")
+async def bare_channel(bare_system: System) -> AsyncIterator[Bus]:
+    async with bus(bare_system.rabbitmq_url) as connected:
+        yield connected
+
+
+async def fails(system: System, service: str, check: str) -> bool:
+    status, health = await system.health(service)
+    return status == 503 and health["checks"][check]["status"] == "failing"
+
+
+async def shows(system: System, check: str, *services: str) -> None:
+    """Returns once /health of these services shows that the check fails."""
+
+    async def all_show() -> bool:
+        return all(await asyncio.gather(*(fails(system, service, check) for service in services)))
+
+    await eventually(all_show, seconds=SHOWN_WITHIN_SECONDS)
+
+
+async def completed(shop: Shop, orders: list[dict[str, str]], *, within_seconds: float) -> None:
+    ended = await asyncio.gather(*(shop.ended(order["id"], within_seconds=within_seconds) for order in orders))
+    assert {order["status"] for order in ended} == {"completed"}
+
+
+async def every_queue_is_read(channel: Bus) -> None:
+    """Each queue has its one consumer, and nothing waits in it or has become a dead letter."""
+
+    async def read() -> bool:
+        states = [await channel.state(service) for service in SERVICES]
+        return states == [(0, 1)] * len(SERVICES)
+
+    await eventually(read)
+    assert [await channel.state(f"{service}.dlq") for service in SERVICES] == [(0, 0)] * len(SERVICES)
+
+
+async def test_services_start_in_any_order_before_their_servers(
+    bare_system: System, bare_shop: Shop, bare_channel: Bus, broker: Proxy, database: Proxy
+) -> None:
+    product = await bare_shop.stock(1)
+    await bare_system.stop()
+    said = {service: len(bare_system.services[service].lines()) for service in SERVICES}
+    await broker.take_away()
+    await database.take_away()
+
+    bare_system.start("notification-service", "payment-service", "inventory-service", "order-service")
+    await shows(bare_system, "broker", *SERVICES)
+    await shows(bare_system, "database", *ROLES)
+    for service in SERVICES:
+        assert (await bare_system.health(service, "/health/live"))[0] == 200
+    assert (await bare_shop.ask(Line(product))).status_code == 503
+    broker.restore()
+    database.restore()
+    await bare_system.healthy()
+
+    await completed(bare_shop, [await bare_shop.place(Line(product))], within_seconds=15)
+    await every_queue_is_read(bare_channel)
+    for service in SERVICES:
+        events = [str(line["event"]) for line in bare_system.services[service].lines()[said[service] :]]
+        assert sum(event.startswith("broker away") for event in events) == 1
+        assert sum(event.startswith("database away") for event in events) == (service in ROLES)
+
+
+async def test_orders_are_taken_while_the_broker_is_away_and_go_on_when_it_is_back(
+    bare_system: System, bare_shop: Shop, bare_channel: Bus, broker: Proxy
+) -> None:
+    product = await bare_shop.stock(100)
+    flowing = [await bare_shop.place(Line(product)) for _ in range(10)]
+    await broker.take_away()
+    await shows(bare_system, "broker", *SERVICES)
+    await shows(bare_system, "consumer", *SERVICES)
+
+    meanwhile = [await bare_shop.place(Line(product)) for _ in range(10)]
+    assert (await bare_system.health("order-service", "/health/ready"))[0] == 200
+    assert (await bare_system.health("order-service", "/health/live"))[0] == 200
+    assert {(await bare_shop.order(order["id"]))["status"] for order in meanwhile} == {"pending"}
+    broker.restore()
+
+    await completed(bare_shop, flowing + meanwhile, within_seconds=40)
+    await bare_system.healthy()
+    await every_queue_is_read(bare_channel)
+    assert await settled_books(bare_system.database_url, {product: 100}, within_seconds=15) == []
+
+
+async def test_while_the_database_is_away_requests_are_refused_and_no_event_is_lost(
+    bare_system: System, bare_shop: Shop, bare_channel: Bus, database: Proxy
+) -> None:
+    product = await bare_shop.stock(100)
+    flowing = await asyncio.gather(*(bare_shop.place(Line(product)) for _ in range(20)))
+    await database.take_away()
+
+    refusal = await bare_shop.ask(Line(product))
+
+    assert refusal.status_code == 503
+    assert refusal.headers["content-type"] == "application/problem+json"
+    assert refusal.json()["type"] == "/problems/unavailable"
+    assert int(refusal.headers["retry-after"]) > 0
+    for service in ROLES:
+        assert (await bare_system.health(service, "/health/ready"))[0] == 503
+        assert (await bare_system.health(service, "/health/live"))[0] == 200
+    assert (await bare_system.health("notification-service"))[0] == 200
+    database.restore()
+    await bare_system.healthy()
+    await completed(bare_shop, flowing, within_seconds=LEASE_SECONDS + 15)
+    await every_queue_is_read(bare_channel)
+    assert await settled_books(bare_system.database_url, {product: 100}, within_seconds=15) == []
+
+
+async def test_a_dead_link_shows_in_health_and_is_made_anew(
+    bare_system: System, bare_shop: Shop, bare_channel: Bus, broker: Proxy, database: Proxy
+) -> None:
+    """Nothing comes and nothing is closed, as when a cable is pulled."""
+    broker.silence()
+    database.silence()
+    await shows(bare_system, "broker", *SERVICES)
+    await shows(bare_system, "database", *ROLES)
+    broker.restore()
+    database.restore()
+
+    await bare_system.healthy()
+    order = await bare_shop.place(Line(await bare_shop.stock(1)))
+    await completed(bare_shop, [order], within_seconds=15)
+    await every_queue_is_read(bare_channel)
+
+
+async def test_an_event_that_no_queue_takes_waits_until_one_does(
+    bare_system: System, bare_shop: Shop, bare_channel: Bus
+) -> None:
+    """A service notices that its queue was deleted, and makes it again within a minute."""
+    product = await bare_shop.stock(10)
+    for service in SERVICES:
+        await bare_channel.channel.queue_delete(service)
+
+    orders = [await bare_shop.place(Line(product)) for _ in range(10)]
+
+    await completed(bare_shop, orders, within_seconds=60)
+    await bare_system.healthy()
+    await every_queue_is_read(bare_channel)
+    assert await settled_books(bare_system.database_url, {product: 10}, within_seconds=15) == []
+
+
+async def test_connections_that_an_administrator_closes_are_made_anew(
+    system: System, shop: Shop, management: Management, channel: Bus
+) -> None:
+    products: list[UUID] = [await shop.stock(1000)]
+    load = Load(system.urls["order-service"], products, clients=8, cancel=0.1, pause_seconds=0.05)
+    placing = asyncio.create_task(load.place(200))
+    closed = 0
+
+    async def all_were_closed() -> bool:
+        nonlocal closed
+        closed += await management.close_connections()
+        return closed >= len(SERVICES)
+
+    await eventually(all_were_closed)
+    await placing
+
+    assert not load.refused
+    await system.healthy()
+    assert await settled_books(system.database_url, dict.fromkeys(products, 1000), within_seconds=40) == []
+    for service in SERVICES:
+        assert (await channel.state(service))[1] == 1

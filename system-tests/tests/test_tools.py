@@ -1,0 +1,60 @@
+"""The demonstration and the load, run as a person runs them."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from demo import SCENES
+from system import System
+
+FOLDER = Path(__file__).resolve().parents[1]
+
+
+def run(script: str, *arguments: str, urls: dict[str, str], database_url: str = "") -> subprocess.CompletedProcess[str]:
+    addresses = {f"{name.upper().replace('-', '_')}_URL": url for name, url in urls.items()}
+    return subprocess.run(
+        [sys.executable, FOLDER / script, *arguments],
+        env=os.environ | addresses | {"DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_demonstration_shows_how_each_order_ends(system: System) -> None:
+    shown = run("demo.py", urls=system.urls)
+
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    ends = re.findall(r"^  in the end +(\w+)$", shown.stdout, re.MULTILINE)
+    assert ends == ["completed", "failed", "failed", "failed", "failed", "cancelled", "completed", "cancelled"]
+    assert len(ends) == len(SCENES)
+    assert "charged 39.85 USD (asked once)" in shown.stdout
+    assert "charged 189.00 USD and refunded 189.00 USD" in shown.stdout
+
+
+@pytest.mark.parametrize("script", ["demo.py", "load.py"])
+def test_without_a_running_system_one_line_says_how_to_get_it(script: str) -> None:
+    nowhere = dict.fromkeys(("order-service", "inventory-service"), "http://127.0.0.1:9")
+
+    shown = run(script, urls=nowhere)
+
+    assert shown.returncode != 0
+    assert shown.stdout == ""
+    (line,) = shown.stderr.splitlines()
+    assert "`make up`" in line
+
+
+def test_under_load_an_order_costs_less_than_one_transaction_and_one_message(system: System) -> None:
+    shown = run("load.py", "--orders", "1000", "--cancel", "0.1", urls=system.urls, database_url=system.database_url)
+
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "they agree" in shown.stdout
+    for what in ("transactions", "AMQP messages"):
+        found = re.search(rf"{what} +(\S+) an order", shown.stdout)
+        assert found is not None, shown.stdout
+        assert float(found[1]) < 1, shown.stdout

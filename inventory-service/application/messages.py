@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
+from chassis.events import Slug
 from pydantic import AwareDatetime, Field
 
 
@@ -21,7 +22,7 @@ class OrderCreated:
     customer_id: UUID
     items: Annotated[tuple[OrderedLine, ...], Field(min_length=1, max_length=100)]
     total_amount: Decimal
-    currency: str
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
     expires_at: AwareDatetime
 
 
@@ -36,5 +37,5 @@ class OrderUndone:
 
     order_id: UUID
     customer_id: UUID
-    reason: str
+    reason: Slug
     expires_at: AwareDatetime

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Annotated
 from uuid import UUID
+
+from chassis.events import Slug
+from pydantic import Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +31,14 @@ class OrderCancelled:
 class OrderFailed:
     order_id: UUID
     customer_id: UUID
-    reason: str
+    reason: Slug
 
 
 @dataclass(frozen=True, slots=True)
 class InventoryUnavailable:
     order_id: UUID
     customer_id: UUID
-    reason: str
+    reason: Slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +46,14 @@ class PaymentProcessed:
     order_id: UUID
     customer_id: UUID
     amount: Decimal
-    currency: str
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentFailed:
     order_id: UUID
     customer_id: UUID
-    reason: str
+    reason: Slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +61,4 @@ class PaymentRefunded:
     order_id: UUID
     customer_id: UUID
     amount: Decimal
-    currency: str
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]

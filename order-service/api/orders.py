@@ -16,7 +16,7 @@ from api.schemas import ORDER_LIST, TIMELINE, OrderResponse, PlaceOrderRequest, 
 from application.place_orders import Placed, PlaceOrder
 from domain.errors import OrderNotFound
 from domain.events import Line
-from domain.order import Order
+from domain.order import CENT, Order
 
 
 class OrderReader(Protocol):
@@ -56,12 +56,13 @@ def router(
         """Takes an order. It is answered once the order is committed; what happens then needs no client."""
         key = checked_key(idempotency_key)
         body = await read_json(request, PlaceOrderRequest)
+        items = tuple(Line(item.product_id, item.quantity, item.price.quantize(CENT)) for item in body.items)
         command = PlaceOrder(
             customer_id=body.customer_id,
-            items=tuple(Line(item.product_id, item.quantity, item.price) for item in body.items),
+            items=items,
             traceparent=request.state.traceparent,
             idempotency_key=key,
-            fingerprint=sha256(body.model_dump_json().encode()).digest() if key else b"",
+            fingerprint=sha256(repr((body.customer_id, items)).encode()).digest() if key else b"",
         )
         placed = await place(command)
         headers = {"Location": f"/orders/{placed.order.id}"}

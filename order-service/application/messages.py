@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from chassis.events import Slug
+
 
 @dataclass(frozen=True, slots=True)
 class InventoryReserved:
@@ -12,13 +14,13 @@ class InventoryReserved:
 @dataclass(frozen=True, slots=True)
 class InventoryUnavailable:
     order_id: UUID
-    reason: str
+    reason: Slug
 
 
 @dataclass(frozen=True, slots=True)
 class InventoryReleased:
     order_id: UUID
-    reason: str
+    reason: Slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,10 @@ class PaymentProcessed:
 @dataclass(frozen=True, slots=True)
 class PaymentFailed:
     order_id: UUID
-    reason: str
+    reason: Slug
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRefunded:
     order_id: UUID
-    reason: str
+    reason: Slug

@@ -26,6 +26,7 @@ from domain.events import (
     OrderFailed,
 )
 
+CENT = Decimal("0.01")
 MAX_TOTAL = Decimal("9999999999.99")
 """The largest NUMERIC(12,2)."""
 

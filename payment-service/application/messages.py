@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
+from chassis.events import Slug
 from pydantic import AwareDatetime, Field
 
 
@@ -13,7 +14,7 @@ class InventoryReserved:
     order_id: UUID
     customer_id: UUID
     total_amount: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
-    currency: str
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
     expires_at: AwareDatetime
 
 
@@ -23,5 +24,5 @@ class OrderUndone:
 
     order_id: UUID
     customer_id: UUID
-    reason: str
+    reason: Slug
     expires_at: AwareDatetime

@@ -119,13 +119,13 @@ class Broker:
         failures = 0
         while True:
             try:
-                async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
-                    connection = await aio_pika.connect(
-                        self._url,
-                        heartbeat=HEARTBEAT_SECONDS,
-                        client_properties={"connection_name": self._queue.service},
-                    )
+                connection = aio_pika.Connection(
+                    aio_pika.connection.make_url(self._url, heartbeat=HEARTBEAT_SECONDS),
+                    client_properties={"connection_name": self._queue.service},
+                )
                 try:
+                    async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+                        await connection.connect()
                     await self._open(connection)
                     failures = 0
                     await self._watch(connection)

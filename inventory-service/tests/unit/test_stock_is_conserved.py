@@ -6,7 +6,7 @@ from chassis.consumer import Rejected
 from chassis.testing import received
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from application.hold_stock import hold_stock
 from application.messages import OrderCreated
@@ -31,6 +31,7 @@ class StockIsConserved(RuleBasedStateMachine):
     @initialize(quantities=st.lists(st.integers(0, 20), min_size=2, max_size=2))
     def stock_up(self, quantities: list[int]) -> None:
         self.inventory = Inventory()
+        self.placed = 0
         self.supply = dict(zip(PRODUCTS, quantities, strict=False))
         for product_id, quantity in self.supply.items():
             run(self.inventory.stock(product_id, quantity))
@@ -43,8 +44,10 @@ class StockIsConserved(RuleBasedStateMachine):
         minutes=st.integers(0, 30),
     )
     def an_order_is_placed(self, lines: list[tuple[UUID, int]], minutes: int) -> OrderCreated:
+        self.placed += 1
         return order_created(*lines, expires_at=self.inventory.store.now + timedelta(minutes=minutes))
 
+    @precondition(lambda self: self.placed > 0)
     @rule(batch=st.lists(st.tuples(orders, st.sampled_from(sorted(MESSAGES))), min_size=1, max_size=6))
     def a_batch_arrives(self, batch: list[tuple[OrderCreated, str]]) -> None:
         """As the consumer does it: a batch that fails is taken one by one, and what is rejected is set aside."""
@@ -56,6 +59,7 @@ class StockIsConserved(RuleBasedStateMachine):
                 with suppress(Rejected):
                     run(self.inventory.take(message))
 
+    @precondition(lambda self: self.placed > 0)
     @rule(batch=st.lists(st.tuples(orders, st.sampled_from(["created", "undone"])), min_size=1, max_size=6))
     def a_batch_is_not_committed(self, batch: list[tuple[OrderCreated, str]]) -> None:
         async def lose() -> None:

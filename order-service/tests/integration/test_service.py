@@ -169,8 +169,16 @@ def test_a_wrong_setting_ends_the_start_with_a_sentence(
     assert f"{name}: " in capsys.readouterr().err
 
 
-async def test_metrics_tell_of_events_and_batches(service: httpx.AsyncClient) -> None:
-    await place(service)
+async def test_metrics_tell_of_orders_events_and_batches(service: httpx.AsyncClient) -> None:
+    async def cancelled() -> float:
+        lines = (await service.get("/metrics")).text.splitlines()
+        return sum(float(line.split()[1]) for line in lines if line.startswith('orders_total{status="cancelled"}'))
+
+    before = await cancelled()
+    order = await place(service)
+    for _ in range(2):
+        await service.delete(f"/orders/{order['id']}")
+    assert await cancelled() == before + 1
     metrics = (await service.get("/metrics")).text
     for name in ("events_published_total", "command_batch_size_bucket", "outbox_backlog", "http_request_duration"):
         assert name in metrics

@@ -6,10 +6,11 @@ Where none answers they are skipped, or fail if REQUIRE_SERVERS is set.
 """
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ import pytest
 from chassis.events import OrderEvent, Received
 from chassis.ids import uuid7
 from chassis.settings import DatabaseSettings
+from chassis.topology import EXCHANGE, Queue
 
 _HOW = "start the system with `make up`, or run `make test` at the root, which brings its own"
 
@@ -89,6 +91,22 @@ def make_vhost() -> tuple[str, str, Callable[[], None]]:
             client.delete(f"/api/vhosts/{name}").raise_for_status()
 
     return _with_path(amqp_url, name), name, remove
+
+
+def topology_problems(definitions: Path, queue: Queue, published: Iterable[str]) -> list[str]:
+    """Where deploy/rabbitmq/definitions.json and a service's own part of the map differ, as sentences."""
+    document = json.loads(definitions.read_text())
+    bindings = [binding for binding in document["bindings"] if binding["destination"] != "order_events.tap"]
+    bound = {b["routing_key"] for b in bindings if (b["source"], b["destination"]) == (EXCHANGE, queue.service)}
+    read = {binding["routing_key"] for binding in bindings if binding["source"] == EXCHANGE}
+    queues = {declared["name"]: declared["arguments"] for declared in document["queues"]}
+    problems = [f"{key} is bound or read, but not both" for key in bound.symmetric_difference(queue.routing_keys)]
+    problems += [f"{key} is published, and no queue takes it" for key in set(published) - read]
+    if queues.get(queue.service) != queue.arguments:
+        problems.append(f"the queue {queue.service} is declared with {queues.get(queue.service)}")
+    if f"{queue.service}.dlq" not in queues:
+        problems.append(f"{queue.service} has no dead-letter queue")
+    return problems
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ export ARGS
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install poetry up down logs reset status demo test check test-compose
+.PHONY: help install poetry up down logs reset status demo load books dead-letters test check test-compose
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,15 @@ reset: ## Stop it and forget all data
 
 demo: ## Place orders on the running system and show how each ends
 	@$(RUN) demo
+
+load: ## Place 5,000 orders of 64 clients on it, cancel a tenth, check the books (ARGS="--orders 500")
+	@$(RUN) load
+
+books: ## Whether the running system's orders, stock, holds and payments agree
+	@$(RUN) books
+
+dead-letters: ## The events that were set aside (ARGS="redrive order-service --all", show, drop, --id, --dry-run)
+	@$(RUN) dead-letters
 
 test: ## All tests, on a PostgreSQL and a RabbitMQ of their own (ONLY=order-service, ARGS="-k cancel")
 	@$(RUN) test --only "$(ONLY)"

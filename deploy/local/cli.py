@@ -21,6 +21,13 @@ import suites
 import system
 from console import Problem, report, say, shown
 
+_TOOLS = {
+    "demo": (["demo.py"], "place orders and show how they end"),
+    "load": (["load.py"], "place many orders, wait for their ends and check the books"),
+    "books": (["books.py"], "whether orders, stock, holds and payments agree"),
+    "dead-letters": (["-m", "chassis.dead_letters"], "list, show, redrive or drop dead letters: COMMAND SERVICE ..."),
+}
+
 
 def main() -> int:
     options = _parser().parse_args()
@@ -67,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     tests.add_argument("--only", default="")
     tests.add_argument("--arguments", default=os.environ.get("ARGS", ""), help="pytest's (default: $ARGS)")
     add("check", "format, lint, types, layers, lock files, contracts").add_argument("--only", default="")
-    add("demo", "place orders and show how they end")
+    for name, (_, text) in _TOOLS.items():
+        add(name, text).add_argument("--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)")
     return parser
 
 
@@ -161,14 +169,22 @@ def _check(options: argparse.Namespace) -> bool:
     return not checks.run(options.only)
 
 
-def _demo(_: argparse.Namespace) -> int:
+def _tool(options: argparse.Namespace) -> int:
+    """Runs a program of the system tests against the running system, which it finds in the environment."""
     profile = profiles.load(profiles.SYSTEM)
     if not profile.ports:
         raise Problem("The system was never started: `make up` first.")
     install.install(["system-tests"])
-    script = layout.ROOT / "system-tests" / "demo.py"
+    program, _ = _TOOLS[options.command]
     environment = layout.inherited_environment() | system.addresses(profile)
-    return subprocess.run([install.python("system-tests"), script], env=environment).returncode
+    arguments = shlex.split(options.arguments)
+    if options.command == "dead-letters" and not arguments:
+        arguments = ["list", *layout.SERVICES]
+    return subprocess.run(
+        [install.python("system-tests"), *program, *arguments],
+        cwd=layout.ROOT / "system-tests",
+        env=environment,
+    ).returncode
 
 
 _COMMANDS = {
@@ -187,5 +203,5 @@ _COMMANDS = {
     "restart": _one,
     "test": _test,
     "check": _check,
-    "demo": _demo,
+    **dict.fromkeys(_TOOLS, _tool),
 }

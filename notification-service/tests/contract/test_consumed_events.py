@@ -1,0 +1,68 @@
+"""What this service reads is in what its producers promise: their own examples, with fields that it doesn't know."""
+
+from dataclasses import fields
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from chassis.events import BATCH, SINGLE, Decoder, Received, Unreadable, Wire
+
+from application.notify_customers import compose
+from infrastructure.messages import CONSUMED
+from tests.examples import example_of
+
+NAMES = [wire.type for wire in CONSUMED]
+
+
+def with_unknown_fields(event: dict[str, Any]) -> bytes:
+    return orjson.dumps(event | {"newextension": "x", "data": event["data"] | {"new_field": {"a": [1]}}})
+
+
+@pytest.mark.parametrize(("wire", "reads"), CONSUMED.items(), ids=NAMES)
+def test_the_producers_example_is_read_and_unknown_fields_are_no_matter(wire: Wire, reads: type[Any]) -> None:
+    example = example_of(wire)
+
+    [event] = Decoder(CONSUMED).decode(with_unknown_fields(example), SINGLE)
+
+    assert isinstance(event, Received), event
+    assert isinstance(event.data, reads)
+    assert (event.id, event.type, event.order_id) == (UUID(example["id"]), wire.type, example["data"]["order_id"])
+    for field in fields(reads):
+        value, sent = getattr(event.data, field.name), example["data"][field.name]
+        assert value == Decimal(str(sent)) if isinstance(value, Decimal) else str(value) == sent
+    assert all(compose(event.data))
+
+
+def test_all_examples_are_read_from_one_message() -> None:
+    body = b"[" + b",".join(with_unknown_fields(example_of(wire)) for wire in CONSUMED) + b"]"
+
+    events = Decoder(CONSUMED).decode(body, BATCH)
+
+    assert [event.type for event in events if isinstance(event, Received)] == NAMES
+
+
+@pytest.mark.parametrize(("wire", "reads"), CONSUMED.items(), ids=NAMES)
+def test_an_event_without_a_field_that_is_used_can_not_be_read(wire: Wire, reads: type[Any]) -> None:
+    for field in fields(reads):
+        example = example_of(wire)
+        del example["data"][field.name]
+
+        [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
+
+        assert isinstance(event, Unreadable), field.name
+        assert event.reason == "invalid-data"
+
+
+def test_each_event_is_read_under_its_agreed_key() -> None:
+    assert {wire.type: wire.routing_key for wire in CONSUMED} == {
+        "InventoryUnavailable": "inventory.unavailable",
+        "OrderConfirmed": "order.confirmed",
+        "OrderCompleted": "order.completed",
+        "OrderFailed": "order.failed",
+        "OrderCancelled": "order.cancelled",
+        "PaymentProcessed": "payment.processed",
+        "PaymentFailed": "payment.failed",
+        "PaymentRefunded": "payment.refunded",
+    }

@@ -1,0 +1,140 @@
+"""The whole service on a real broker: events come in, notifications go out."""
+
+from types import ModuleType
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import orjson
+import pytest
+from chassis.events import BATCH, SINGLE
+from chassis.testing import eventually
+
+from infrastructure.messages import CONSUMED
+from tests.examples import an_event
+from tests.integration.conftest import World
+
+
+async def told(service: httpx.AsyncClient, customer: str) -> list[str]:
+    """The subjects of what the customer was told, in the order of their sending."""
+    answer = await service.get("/notifications", params={"customer_id": customer, "limit": 200})
+    return [note["subject"] for note in reversed(answer.json())]
+
+
+async def hears(service: httpx.AsyncClient, customer: str, *subjects: str) -> None:
+    """Waits until that is what the customer was told."""
+
+    async def heard() -> bool:
+        return sorted(await told(service, customer)) == sorted(subjects)
+
+    try:
+        await eventually(heard)
+    except TimeoutError:
+        assert sorted(await told(service, customer)) == sorted(subjects)
+
+
+async def test_every_kind_of_event_reaches_its_customer(service: httpx.AsyncClient, world: World) -> None:
+    customer = str(uuid4())
+    for wire in CONSUMED:
+        await world.tell(*an_event(wire.type, customer))
+
+    await hears(
+        service,
+        customer,
+        "Not available",
+        "Order cancelled",
+        "Order completed",
+        "Order confirmed",
+        "Order failed",
+        "Payment failed",
+        "Payment received",
+        "Payment refunded",
+    )
+
+
+async def test_an_event_that_comes_many_times_is_told_once(service: httpx.AsyncClient, world: World) -> None:
+    customer = str(uuid4())
+    routing_key, event = an_event("OrderCompleted", customer)
+    _, last = an_event("OrderCompleted", customer)
+
+    await world.tell(routing_key, event)
+    await world.tell(routing_key, event, event)
+    await world.tell(routing_key, event, last)
+
+    await hears(service, customer, "Order completed", "Order completed")
+
+
+async def test_what_can_not_be_read_is_set_aside_and_the_good_ones_are_told(
+    service: httpx.AsyncClient, world: World
+) -> None:
+    customer = str(uuid4())
+    routing_key, good = an_event("OrderFailed", customer)
+    _, other = an_event("OrderFailed", customer)
+    bad: dict[str, Any] = an_event("OrderFailed")[1] | {"data": {"order_id": "17"}}
+
+    await world.tell(routing_key, good, bad, other)
+    await world.send(routing_key, b"no JSON")
+    await world.send(routing_key, b"[]", BATCH)
+    await world.send(routing_key, orjson.dumps(good), "text/plain")
+
+    letters = await world.dead_letters(4)
+    await hears(service, customer, "Order failed", "Order failed")
+    assert [letter.headers["x-reason"] for letter in letters] == [
+        "invalid-data",
+        "not-json",
+        "empty-batch",
+        "unsupported-content-type",
+    ]
+    assert orjson.loads(letters[0].body) == bad
+    assert letters[0].content_type == SINGLE
+    for letter in letters:
+        assert letter.headers["x-service"] == "notification-service"
+        assert letter.headers["x-routing-key"] == routing_key
+        assert letter.headers["x-error"]
+    assert (await service.get("/health")).status_code == 200
+
+
+async def test_an_event_whose_sending_fails_is_told_a_moment_later_and_the_others_at_once(
+    service: httpx.AsyncClient, world: World, main: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lucky, unlucky = str(uuid4()), str(uuid4())
+    send = main.LogChannel.send
+    failures: list[UUID] = []
+
+    async def send_after_two_failures(channel: object, customer: UUID, subject: str, message: str) -> None:
+        if str(customer) == unlucky and len(failures) < 2:  # once with its batch, once alone
+            failures.append(customer)
+            raise ValueError("a bad address, for now")
+        await send(channel, customer, subject, message)
+
+    monkeypatch.setattr(main.LogChannel, "send", send_after_two_failures)
+    routing_key, first = an_event("OrderConfirmed", lucky)
+    _, troubled = an_event("OrderConfirmed", unlucky)
+    _, last = an_event("OrderConfirmed", lucky)
+
+    await world.tell(routing_key, first, troubled, last)
+
+    await hears(service, lucky, "Order confirmed", "Order confirmed")
+    assert await told(service, unlucky) == []
+    await hears(service, unlucky, "Order confirmed")
+    assert len(failures) == 2
+
+
+async def test_what_a_person_sends_is_listed_with_what_events_say(service: httpx.AsyncClient, world: World) -> None:
+    customer = str(uuid4())
+    await world.tell(*an_event("PaymentRefunded", customer))
+    await hears(service, customer, "Payment refunded")
+
+    note = {"customer_id": customer, "subject": "Sorry", "message": "It was our fault."}
+    assert (await service.post("/notifications", json=note)).status_code == 201
+
+    assert await told(service, customer) == ["Payment refunded", "Sorry"]
+
+
+async def test_health_names_what_the_service_works_with(service: httpx.AsyncClient) -> None:
+    health = (await service.get("/health")).json()
+
+    assert set(health["checks"]) == {"broker", "consumer"}
+    assert (await service.get("/health/ready")).status_code == 200
+    assert (await service.get("/health/live")).status_code == 200
+    assert 'events_consumed_total{type="OrderCompleted"}' in (await service.get("/metrics")).text

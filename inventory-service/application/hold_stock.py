@@ -38,7 +38,7 @@ async def hold_stock(events: Sequence[Received], unit: InventoryUnit) -> None:
     changed: dict[Hold, None] = {}
     for event in events:
         found = holds.get(event.data.order_id)
-        if found is None:
+        if found is None or (found.status is Status.NEW and isinstance(event.data, OrderCompleted)):
             raise Rejected("unknown-order", f"{event.type} about order {event.data.order_id}, which was never held")
         if _follow(found, event, items, unit.now):
             changed[found] = None

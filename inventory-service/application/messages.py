@@ -5,15 +5,17 @@ from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from chassis.events import Slug
-from pydantic import AwareDatetime, Field
+from chassis.events import Instant, Slug
+from pydantic import Field
+
+Money = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
 
 
 @dataclass(frozen=True, slots=True)
 class OrderedLine:
     product_id: UUID
     quantity: Annotated[int, Field(ge=1, le=10_000)]
-    price: Annotated[Decimal, Field(gt=0)]
+    price: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +23,9 @@ class OrderCreated:
     order_id: UUID
     customer_id: UUID
     items: Annotated[tuple[OrderedLine, ...], Field(min_length=1, max_length=100)]
-    total_amount: Decimal
+    total_amount: Money
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
-    expires_at: AwareDatetime
+    expires_at: Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +40,4 @@ class OrderUndone:
     order_id: UUID
     customer_id: UUID
     reason: Slug
-    expires_at: AwareDatetime
+    expires_at: Instant

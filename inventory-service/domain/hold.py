@@ -74,13 +74,13 @@ class Hold:
         """
         if now >= self.expires_at:
             return self.void(now)
-        self.demand = demand
         wanted = demand.quantities()
         if not wanted.keys() <= items.keys():
-            return self._refuse("unknown-product", now)
+            return self._refuse("unknown-product", demand, now)
         if not all(items[product_id].has(quantity) for product_id, quantity in wanted.items()):
-            return self._refuse("out-of-stock", now)
+            return self._refuse("out-of-stock", demand, now)
         self._become(Status.HELD, {Status.NEW}, now)
+        self.demand = demand
         for product_id, quantity in wanted.items():
             items[product_id].hold(quantity, now)
         self.due_at = self.expires_at + FIRST_REMINDER_AFTER
@@ -115,8 +115,9 @@ class Hold:
         self.reminders = min(self.reminders + 1, 10)
         self.events.append(self._reserved(self._held()))
 
-    def _refuse(self, reason: str, now: datetime) -> None:
+    def _refuse(self, reason: str, demand: Demand, now: datetime) -> None:
         self._become(Status.REFUSED, {Status.NEW}, now)
+        self.demand = demand
         self.reason = reason
         self.events.append(InventoryUnavailable(self.order_id, self.customer_id, reason))
 

@@ -31,15 +31,13 @@ class ChargeDue:
         """Called when there is room again and payments were left waiting for it."""
 
     async def __call__(self, unit: PaymentUnit) -> bool:
-        """Begins the attempts that are due, as many as there is room for; True if there may be more, and room."""
+        """Begins the attempts that are due, as many as there is room for. False: what is left waits for room."""
         room = self._room()
-        if room == 0:
-            self._more_due = True
-            return False
-        due = await unit.payments.locked_due(room)
+        due = await unit.payments.locked_due(room) if room else []
+        self._more_due = len(due) == room
         self.begin(due, unit)
         await unit.payments.save(due)
-        return len(due) == room and self._room() > 0
+        return False
 
     def begin(self, payments: Sequence[Payment], unit: PaymentUnit) -> None:
         """Enters an attempt in each payment, as far as there is room, and makes it once the unit is committed."""

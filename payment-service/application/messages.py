@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from chassis.events import Slug
-from pydantic import AwareDatetime, Field
+from chassis.events import Instant, Slug
+from pydantic import Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class InventoryReserved:
     customer_id: UUID
     total_amount: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
-    expires_at: AwareDatetime
+    expires_at: Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +25,4 @@ class OrderUndone:
     order_id: UUID
     customer_id: UUID
     reason: Slug
-    expires_at: AwareDatetime
+    expires_at: Instant

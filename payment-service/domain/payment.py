@@ -66,7 +66,7 @@ class Payment:
     be forgotten."""
     lease: UUID | None
     expires_at: datetime
-    """The order's deadline, past which no charge is begun for it any more."""
+    """The order's deadline, past which no payment is opened for it any more."""
     traceparent: str
     """The trace of the request that placed the order, which all its events bear."""
     created_at: datetime

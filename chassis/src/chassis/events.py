@@ -5,17 +5,19 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Protocol
 from uuid import UUID
 
 import orjson
 from chassis.telemetry import valid_traceparent
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 SINGLE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
+Instant = Annotated[AwareDatetime, Field(lt=datetime(9000, 1, 1, tzinfo=UTC))]
+"""A time in an event's data, far enough from the last that there is for a few days to be added."""
 MAX_BODY_BYTES = 512 * 1024
 
 Slug = Annotated[str, Field(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]

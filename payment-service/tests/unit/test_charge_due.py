@@ -241,19 +241,20 @@ async def test_a_payment_that_waited_for_room_is_cancelled_if_its_order_is_undon
     assert len(gateway.asked) == 4
 
 
-async def test_a_run_says_that_there_may_be_more_when_it_took_all_that_it_could(
+async def test_a_run_that_took_all_that_it_could_is_followed_by_another_when_there_is_room(
     room_for_four: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    till = Till(FakeGateway())
+    till, calls = Till(FakeGateway()), list[int]()
     with monkeypatch.context() as patch:
         patch.setattr(charge_due, "MAX_ATTEMPTS_IN_FLIGHT", 0)
         await till.take(*(reserved() for _ in range(5)))
-    said = []
-    for _ in range(2):
+    till.charge_due.on_room = lambda: calls.append(1)
+    for expected in (1, 0):
+        calls.clear()
         async with till.store.transaction() as unit:
-            said.append(await till.charge_due(unit))
+            assert await till.charge_due(unit) is False
         await till.charge_due.stop()
-    assert said == [True, False]
+        assert len(calls) == expected
 
 
 async def test_a_shutdown_waits_for_the_answers_under_way() -> None:

@@ -108,8 +108,8 @@ class World:
         self.tills = [Till(self.gateway), Till(self.gateway)]
         self.store = self.tills[1].store = self.tills[0].store
         self.orders: list[InventoryReserved] = []
-        self.known: dict[UUID, bool] = {}
-        """Of each order that the service has heard of, whether it was undone."""
+        self.known: dict[UUID, int | None] = {}
+        """Of each order that the service has heard of, how many charges had been asked for when it was undone."""
 
     def nothing_happens(self, step: Step) -> None: ...
 
@@ -125,7 +125,7 @@ class World:
 
     def messages_come_again(self, step: Step) -> None:
         for order in self._chosen(self.orders, step):
-            self._deliver(step.till, order, *([undone(order)] if self.known[order.order_id] else []), order)
+            self._deliver(step.till, order, *([undone(order)] if self.known[order.order_id] is not None else []), order)
 
     def the_gateway_answers(self, step: Step) -> None:
         for call in self._chosen(self.gateway.waiting(), step):
@@ -196,6 +196,8 @@ class World:
             outcomes = [self.gateway.outcomes.get(key) for key in self.gateway.keys.get(payment.id, [])]
             charges = outcomes.count(Answer.DONE)
             assert charges <= 1
+            until_undone = self.known.get(payment.order_id)
+            assert until_undone is None or len(outcomes) <= until_undone, "charged anew although undone"
             assert charges == (payment.status in CHARGED) or payment.status is Status.PROCESSING
             if payment.status in (Status.FAILED, Status.CANCELLED):
                 assert None not in outcomes, "not known to be uncharged"
@@ -214,13 +216,15 @@ class World:
             kept = self.gateway.charges(payment.id) - self.gateway.is_refunded(payment.id)
             assert payment.status not in OPEN
             assert kept == (payment.status is Status.COMPLETED)
-            assert not (kept and self.known[payment.order_id])
+            assert not kept or self.known[payment.order_id] is None
 
     def _deliver(self, till: int, *messages: InventoryReserved | OrderUndone) -> None:
         self._run(self.tills[till].take(*messages))
         for message in messages:
-            is_undone = isinstance(message, OrderUndone)
-            self.known[message.order_id] = self.known.get(message.order_id, False) or is_undone
+            known = self.known.setdefault(message.order_id, None)
+            if known is None and isinstance(message, OrderUndone):
+                payment = self.store.payments.committed[message.order_id]
+                self.known[message.order_id] = len(self.gateway.keys.get(payment.id, []))
 
     def _answer(self, call: Call, outcome: Answer) -> None:
         self.gateway.settle(call, outcome)

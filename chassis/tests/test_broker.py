@@ -109,12 +109,18 @@ async def test_a_consumer_that_is_not_there_any_more_gets_a_new_connection(
 
 
 async def test_a_broker_that_is_not_there_yet_is_waited_for() -> None:
-    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    tried = asyncio.Event()
+
+    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tried.set()
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     waiting = Broker(f"amqp://admin:admin@127.0.0.1:{port}/", QUEUE)
     await waiting.start()
-    await eventually(lambda: waiting._problem != "not connected yet")
-    assert not waiting.connected
+    await asyncio.wait_for(tried.wait(), 15)
+    assert await waiting.problem() is not None
     await waiting.stop()
     server.close()
     await server.wait_closed()

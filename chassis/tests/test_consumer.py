@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -86,8 +87,9 @@ async def test_an_event_takes_effect_once_however_often_it_comes(
 
 
 async def test_what_has_arrived_is_one_transaction(
-    running: Running, channel: AbstractChannel, database: Database
+    running: Running, channel: AbstractChannel, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(consumer_module, "CAREFUL_MESSAGES", 1)
     sizes: list[int] = []
     gate = asyncio.Event()
 
@@ -157,6 +159,69 @@ async def test_a_handlers_error_is_retried_and_then_dead_lettered(
     assert letter.headers["x-attempts"] == 3
     assert letter.headers["x-routing-key"] == "thing.happened"
     assert "no luck" in str(letter.headers["x-error"])
+
+
+@pytest.mark.parametrize("attempts", [-10, 2**40, True, "many"])
+async def test_attempts_that_nobody_can_have_counted_harm_nothing(
+    running: Running, channel: AbstractChannel, attempts: Any
+) -> None:
+    async def refuse(events: Sequence[Received], unit: UnitOfWork) -> None:
+        raise Rejected("unknown-order", "never heard of it")
+
+    async with running(refuse):
+        exchange = await channel.get_exchange(EXCHANGE)
+        message = Message(orjson.dumps(happened()), content_type=SINGLE, headers={"x-attempts": attempts})
+        await exchange.publish(message, "thing.happened")
+        (letter,) = await dead_letters(channel, 1)
+    assert letter.headers["x-attempts"] in (1, 1001)
+
+
+async def test_an_event_that_cannot_be_written_by_itself_is_set_aside_with_its_whole_message(
+    running: Running, channel: AbstractChannel, database: Database
+) -> None:
+    bad, good = happened(), happened()
+
+    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+        if any(event.data.order_id in orders(bad) for event in events):
+            raise Rejected("unknown-order", "never heard of it")
+        await take_notes(events, unit)
+
+    deep = orjson.dumps(bad)[:-1] + b', "extension": ' + b"[" * 300 + b"]" * 300 + b"}"
+    body = b"[" + deep + b"," + orjson.dumps(good) + b"]"
+    async with running(use_case):
+        await send(channel, content_type=BATCH, body=body)
+        (letter,) = await dead_letters(channel, 1)
+        await eventually(lambda: _is(noted(database), orders(good)))
+    assert (letter.body, letter.content_type) == (body, BATCH)
+
+
+async def test_a_new_connection_takes_one_message_at_a_time_until_some_have_gone_well(
+    running: Running, channel: AbstractChannel, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "CAREFUL_MESSAGES", 2)
+    gates = [asyncio.Event() for _ in range(3)]
+    entered = 0
+
+    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+        nonlocal entered
+        entered += 1
+        await gates[entered - 1].wait()
+        await take_notes(events, unit)
+
+    async def stands(taken: int, waiting: int) -> bool:
+        queue = await channel.declare_queue(SERVICE, passive=True)
+        return (entered, queue.declaration_result.message_count) == (taken, waiting)
+
+    events = [happened() for _ in range(7)]
+    async with running(use_case):
+        for event in events:
+            await send(channel, event)
+        for taken in (1, 2):
+            await eventually(partial(stands, taken, 7 - taken))
+            gates[taken - 1].set()
+        await eventually(partial(stands, 3, 0))
+        gates[2].set()
+        await eventually(lambda: _is(noted(database), orders(*events)))
 
 
 async def test_an_outage_pauses_the_consumer_and_costs_no_attempt(

@@ -83,6 +83,7 @@ def test_one_bad_event_of_a_batch_leaves_the_others_readable() -> None:
     first, bad, last = happened(), happened(type="Other"), happened()
     events = DECODER.decode(orjson.dumps([first, bad, last]), BATCH)
     assert [type(event) for event in events] == [Received, Unreadable, Received]
+    assert isinstance(events[1], Unreadable)
     assert orjson.loads(events[1].raw) == bad
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from chassis.bulk import json_rows
+from chassis.bulk import delete_in_batches, json_rows
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -35,7 +35,12 @@ _SAVE = text(
     WHERE holds.order_id = r.order_id
     """
 )
-_PRUNE = text("DELETE FROM holds WHERE status = 'void' AND due_at < now()")
+_PRUNE = text(
+    """
+    DELETE FROM holds WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM holds WHERE status = 'void' AND due_at < now() LIMIT 10000))
+    """
+)
 
 
 class PostgresHolds:
@@ -75,7 +80,7 @@ class PostgresHolds:
 
 async def prune_tombstones(connection: AsyncConnection) -> None:
     """Forgets the tombstones of orders whose events can't come any more: no OrderCreated holds past its deadline."""
-    await connection.execute(_PRUNE)
+    await delete_in_batches(connection, _PRUNE)
 
 
 def _changes(hold: Hold) -> dict[str, object]:

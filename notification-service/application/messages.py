@@ -45,7 +45,7 @@ class InventoryUnavailable:
 class PaymentProcessed:
     order_id: UUID
     customer_id: UUID
-    amount: Decimal
+    amount: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
 
 
@@ -60,5 +60,5 @@ class PaymentFailed:
 class PaymentRefunded:
     order_id: UUID
     customer_id: UUID
-    amount: Decimal
+    amount: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]

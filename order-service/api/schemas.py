@@ -1,12 +1,13 @@
 """What goes in and out over HTTP."""
 
+import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Self
 from uuid import UUID
 
 from chassis.requests import JsonNumber, RequestModel
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.config import JsonDict
 
 from domain.order import MAX_TOTAL
@@ -28,10 +29,19 @@ _ORDER: JsonDict = {
 }
 
 
+def _plain_decimal(value: object) -> object:
+    """A price as a string must look like one: Decimal itself would take "1_0", " 1e2 " and digits of other scripts."""
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,2})?", value):
+        raise ValueError("a price is a number with at most two decimals")
+    return value
+
+
 class Item(RequestModel):
     product_id: UUID
     quantity: Annotated[int, Field(strict=True, ge=1, le=10_000)]
-    price: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2, allow_inf_nan=False)]
+    price: Annotated[
+        Decimal, BeforeValidator(_plain_decimal), Field(gt=0, max_digits=12, decimal_places=2, allow_inf_nan=False)
+    ]
 
 
 class PlaceOrderRequest(RequestModel):

@@ -8,10 +8,11 @@ from domain.order import Order
 def announce(order: Order, unit: OrderUnit) -> None:
     """Publishes the order's events. The decision bears the order's own id: an order is decided once, so it is the same
     event however often it is said, and whoever has taken it in does nothing."""
+    if order.events:
+        unit.count(order)
     for event in order.events:
         unit.publish(event, order.traceparent, event_id=order.id if isinstance(event, Decision) else None)
     order.events.clear()
-    unit.count(order)
 
 
 def announce_decision_again(order: Order, unit: OrderUnit) -> None:

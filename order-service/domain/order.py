@@ -147,8 +147,7 @@ class Order:
         """Adds a line about a compensation to the timeline, once; False if it is there already."""
         if any(entry.event == event for entry in self.timeline):
             return False
-        self.timeline.append(TimelineEntry(now, event, self.status, reason))
-        self.updated_at = now
+        self._enter(event, now, reason)
         return True
 
     def decision(self) -> tuple[Decision, datetime]:
@@ -187,6 +186,11 @@ class Order:
     def _record(self, event: OrderEvent, status: Status, now: datetime, reason: str | None = None) -> None:
         self.status = status
         self.reason = reason
-        self.updated_at = now
-        self.timeline.append(TimelineEntry(now, event.name, status, reason))
+        self._enter(event.name, now, reason)
         self.events.append(event)
+
+    def _enter(self, event: str, now: datetime, reason: str | None) -> None:
+        """Adds a line to the timeline. Transactions get an order's lock in another order than they began in, and `now`
+        is when they began; the timeline's times never go back all the same."""
+        self.updated_at = max(now, self.updated_at)
+        self.timeline.append(TimelineEntry(self.updated_at, event, self.status, reason))

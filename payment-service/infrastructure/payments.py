@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from chassis.bulk import json_rows
+from chassis.bulk import delete_in_batches, json_rows
 from chassis.ids import uuid7
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,7 +37,12 @@ _SAVE = text(
     WHERE payments.id = r.id
     """
 )
-_PRUNE = text("DELETE FROM payments WHERE status = 'void' AND due_at < now()")
+_PRUNE = text(
+    """
+    DELETE FROM payments WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM payments WHERE status = 'void' AND due_at < now() LIMIT 10000))
+    """
+)
 _VISIBLE = payments.c.status != Status.VOID
 
 
@@ -88,7 +93,7 @@ class PostgresPayments:
 
 async def prune_tombstones(connection: AsyncConnection) -> None:
     """Forgets the tombstones of orders whose events can't come any more: no charge begins past an order's deadline."""
-    await connection.execute(_PRUNE)
+    await delete_in_batches(connection, _PRUNE)
 
 
 def _changes(payment: Payment) -> dict[str, object]:

@@ -4,6 +4,7 @@ A lone command waits for nobody. This is group commit, one floor up: https://www
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, Protocol, TypeVar
@@ -13,6 +14,7 @@ from chassis.telemetry import COMMAND_BATCH_SIZE
 
 MAX_COMMANDS_A_BATCH = 200
 MAX_WAITING = 2_000
+MAX_CONFLICTS = 5
 
 
 class Starting(Protocol):
@@ -65,14 +67,8 @@ class Batcher(Generic[C, R, U]):
 
     async def _answer(self, batch: Sequence[tuple[C, asyncio.Future[R]]]) -> None:
         try:
-            async with self._units() as unit:
-                await unit.start()
-                results = await self._use_case([command for command, _ in batch], unit)
-                await unit.commit()
+            results = await self._results([command for command, _ in batch])
         except Exception as error:
-            if is_conflict(error):
-                await self._answer(batch)
-                return
             if len(batch) > 1 and not is_outage(error):
                 for single in batch:
                     await self._answer([single])
@@ -88,3 +84,19 @@ class Batcher(Generic[C, R, U]):
                 future.set_exception(result)
             else:
                 future.set_result(result)
+
+    async def _results(self, commands: Sequence[C]) -> Sequence[R | Exception]:
+        for _ in range(MAX_CONFLICTS):
+            try:
+                async with self._units() as unit:
+                    await unit.start()
+                    results = await self._use_case(commands, unit)
+                    if len(results) != len(commands):
+                        raise ValueError(f"{self._name}: {len(results)} results for {len(commands)} commands")
+                    await unit.commit()
+                    return results
+            except Exception as error:
+                if not is_conflict(error):
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.05))
+        raise Unavailable("too many transactions want the same rows")

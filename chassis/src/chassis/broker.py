@@ -7,7 +7,8 @@ does not come) ends the connection, and a new one is built from nothing.
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -58,7 +59,6 @@ class Broker:
         self._publishing: AbstractChannel | None = None
         self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._supervisor: asyncio.Task[None] | None = None
-        self._problem: str | None = "not connected yet"
         self.on_connected: Callable[[], None] = lambda: None
 
     def serve(self, consumer: Attached) -> None:
@@ -70,8 +70,7 @@ class Broker:
         return self._publishing is not None and not self._publishing.is_closed
 
     async def problem(self) -> str | None:
-        """None while connected, else why not."""
-        return None if self.connected else self._problem
+        return None if self.connected else "not connected; the log says why"
 
     async def publish(
         self,
@@ -119,46 +118,63 @@ class Broker:
         failures = 0
         while True:
             try:
-                connection = aio_pika.Connection(
-                    aio_pika.connection.make_url(self._url, heartbeat=HEARTBEAT_SECONDS),
-                    client_properties={"connection_name": self._queue.service},
-                )
-                try:
-                    async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
-                        await connection.connect()
-                    await self._open(connection)
-                    failures = 0
-                    await self._watch(connection)
-                finally:
-                    await self._close(connection)
+                # Two connections: one that publishes is blocked by the broker while it is short of memory or disk, and
+                # what is consumed must go on being acknowledged then.
+                async with self._connection() as consuming, self._connection() as publishing:
+                    try:
+                        await self._open(consuming, publishing)
+                        failures = 0
+                        await self._watch(consuming, publishing)
+                    finally:
+                        self._publishing = None
+                        if self._consumer is not None:
+                            await self._consumer.detach()
             except Exception as error:
-                self._problem = reason_of(error)
                 if failures == 0:
-                    log.warning("broker away, trying again until it is back", reason=self._problem)
+                    log.warning("broker away, trying again until it is back", reason=reason_of(error))
                 failures += 1
             await asyncio.sleep(random.uniform(0.2, min(0.5 * 2 ** min(failures, 4), 5.0)))
 
-    async def _open(self, connection: AbstractConnection) -> None:
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AbstractConnection]:
+        connection = aio_pika.Connection(
+            aio_pika.connection.make_url(self._url, heartbeat=HEARTBEAT_SECONDS),
+            client_properties={"connection_name": self._queue.service},
+        )
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+                await connection.connect()
+            yield connection
+        finally:
+            try:
+                async with asyncio.timeout(5):
+                    await connection.close()
+            except Exception as error:
+                log.debug("the connection did not close in order", reason=reason_of(error))
+
+    async def _open(self, consuming: AbstractConnection, publishing: AbstractConnection) -> None:
         async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
-            self._administration = await connection.channel()
+            self._administration = await consuming.channel()
             queue = await assert_topology(self._administration, self._queue)
-            publishing = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            self._publishing = await publishing.channel(publisher_confirms=True, on_return_raises=True)
             if self._consumer is not None:
-                consuming = await connection.channel()
-                await self._consumer.attach(consuming, await consuming.get_queue(queue.name, ensure=False))
-            self._publishing = publishing
+                channel = await consuming.channel()
+                await self._consumer.attach(channel, await channel.get_queue(queue.name, ensure=False))
         self.on_connected()
         log.info("connected to the broker", queue=queue.name)
 
-    async def _watch(self, connection: AbstractConnection) -> None:
-        """Returns never; raises as soon as anything of the connection is not as _open left it."""
+    async def _watch(self, *connections: AbstractConnection) -> None:
+        """Returns never; raises as soon as anything of the connections is not as _open left it."""
         loop = asyncio.get_running_loop()
         assert_at = loop.time() + ASSERT_EVERY_SECONDS
-        closed = asyncio.ensure_future(connection.closed())
+        causes: list[object] = []
+        for connection in connections:
+            connection.close_callbacks.add(lambda _, cause: causes.append(cause))
+        closed = [asyncio.ensure_future(connection.closed()) for connection in connections]
         while True:
-            await asyncio.wait([closed], timeout=WATCH_EVERY_SECONDS)
-            if closed.done() or connection.is_closed or not self.connected:
-                raise Unavailable("the connection was closed")
+            await asyncio.wait(closed, timeout=WATCH_EVERY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if any(connection.is_closed for connection in connections) or not self.connected:
+                raise Unavailable(f"the connection was closed: {causes[0] if causes else 'without a word'}")
             async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
                 if loop.time() > assert_at:
                     await assert_topology(self._administration, self._queue)
@@ -168,13 +184,3 @@ class Broker:
                     await self._consumer.attached() and own.declaration_result.consumer_count
                 ):
                     raise ConsumerLost(f"no longer a consumer of {self._queue.service}")
-
-    async def _close(self, connection: AbstractConnection) -> None:
-        self._publishing = None
-        if self._consumer is not None:
-            await self._consumer.detach()
-        try:
-            async with asyncio.timeout(5):
-                await connection.close()
-        except Exception as error:
-            log.debug("the connection did not close in order", reason=reason_of(error))

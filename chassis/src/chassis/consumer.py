@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import aiormq
+import orjson
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from chassis.broker import Broker
@@ -30,6 +31,9 @@ from chassis.topology import DEAD_LETTER_EXCHANGE, RETRY_DELAYS_SECONDS, retry_n
 
 MAX_EVENTS_A_BATCH = 200
 PREFETCH_MESSAGES = 200
+CAREFUL_MESSAGES = 200
+"""The first messages of a connection are taken one at a time. A message that kills the process, or the connection, each
+time it is delivered then spends its own deliveries alone, and not those of all that were fetched with it."""
 
 log = structlog.get_logger()
 
@@ -63,12 +67,21 @@ class Delivery:
     @property
     def attempts(self) -> int:
         value = self.message.headers.get("x-attempts", 0)
-        return value if isinstance(value, int) else 0
+        return min(max(value, 0), 1000) if type(value) is int else 0
 
     @property
     def routing_key(self) -> str:
         """The key it was first published under: after a retry the message bears the queue's name instead."""
         return str(self.message.headers.get("x-routing-key") or self.message.routing_key or "")
+
+    def alone(self) -> tuple[bytes, str | None]:
+        """The event by itself as a message's body, with its content type; the whole message where that can't be."""
+        if isinstance(self.event, Unreadable):
+            return self.event.raw, self.event.content_type
+        try:
+            return orjson.dumps(self.event.document), SINGLE
+        except orjson.JSONEncodeError:  # fields of others, nested more deeply than orjson writes
+            return self.message.body, self.message.content_type
 
 
 U = TypeVar("U", bound=Receiving)
@@ -101,8 +114,8 @@ class Consumer(Generic[U]):
     async def attach(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
         self._arrived = asyncio.Queue()
         self._channel, self._queue = channel, queue
-        await channel.set_qos(prefetch_count=PREFETCH_MESSAGES)
-        self._loop = asyncio.create_task(self._run(), name="consumer")
+        await channel.set_qos(prefetch_count=1)
+        self._loop = asyncio.create_task(self._run(channel, queue), name="consumer")
         self._tag = await queue.consume(self._arrived.put)
 
     async def attached(self) -> bool:
@@ -140,8 +153,9 @@ class Consumer(Generic[U]):
         except Exception as error:
             log.warning("the consumer did not stop in order", reason=reason_of(error))
 
-    async def _run(self) -> None:
+    async def _run(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
         arrived = self._arrived
+        acknowledged = 0
         try:
             while not self._stopping:
                 first = await arrived.get()
@@ -152,8 +166,18 @@ class Consumer(Generic[U]):
                         deliveries += self._deliveries(messages[-1])
                     await self._take(deliveries)
                     await messages[-1].ack(multiple=True)
+                    acknowledged += len(messages)
+                    if acknowledged - len(messages) < CAREFUL_MESSAGES <= acknowledged:
+                        await self._hurry(channel, queue)
         except Exception as error:  # the connection notices that this loop has ended, and is made anew
             log.warning("consuming interrupted", reason=reason_of(error), exc_info=not is_outage(error))
+
+    async def _hurry(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
+        """Consumes anew with a large prefetch, which a consumer keeps from its beginning."""
+        careful = self._tag
+        await channel.set_qos(prefetch_count=PREFETCH_MESSAGES)
+        self._tag = await queue.consume(self._arrived.put)
+        await queue.cancel(careful)
 
     def _deliveries(self, message: AbstractIncomingMessage) -> list[Delivery]:
         return [Delivery(event, message) for event in self._decoder.decode(message.body, message.content_type)]
@@ -180,7 +204,7 @@ class Consumer(Generic[U]):
             except Exception as error:
                 if is_outage(error) and not self._stopping:
                     if pauses == 0:
-                        log.warning("consuming paused until the database answers", reason=reason_of(error))
+                        log.warning("consuming paused, trying again until it can be done", reason=reason_of(error))
                     pauses += 1
                     await asyncio.sleep(random.uniform(0.1, min(0.25 * 2**pauses, 5.0)))
                 elif is_conflict(error):
@@ -237,10 +261,11 @@ class Consumer(Generic[U]):
         log.error("event dead-lettered", reason=reason, detail=detail, exc_info=error, **_names(delivery))
 
     async def _publish(self, delivery: Delivery, exchange: str, reason: str, detail: str) -> None:
+        body, content_type = delivery.alone()
         await self._broker.publish(
             self._service,
-            delivery.event.raw,
-            delivery.event.content_type if isinstance(delivery.event, Unreadable) else SINGLE,
+            body,
+            content_type,
             exchange=exchange,
             headers={
                 "x-reason": reason,

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 # SQLSTATE classes and codes (PostgreSQL, appendix A) that another attempt can cure: the server is away, starting,
 # stopping, full or read-only, or the schema isn't migrated yet.
 _OUTAGE_CLASSES = ("08", "53", "57P", "58")
-_OUTAGE_CODES = ("25006", "25P03", "28000", "28P01", "3D000", "3F000", "42P01", "42501")
+_OUTAGE_CODES = ("25006", "25P03", "28000", "28P01", "3D000", "3F000", "42P01", "42703", "42501")
 # A transaction that lost to another one: it did nothing, and can be run again at once.
 _CONFLICT_CODES = ("40001", "40P01", "55P03")
 
@@ -46,7 +46,10 @@ def is_outage(error: BaseException) -> bool:
 
 def is_conflict(error: BaseException) -> bool:
     """Whether the transaction lost to a concurrent one (deadlock, serialization) and can be run again."""
-    return isinstance(error, DBAPIError) and _sqlstate(error) in _CONFLICT_CODES
+    return isinstance(error, DBAPIError) and (
+        _sqlstate(error) in _CONFLICT_CODES
+        or type(error.orig).__name__ == "InvalidCachedStatementError"  # a migration changed the table in the meantime
+    )
 
 
 class Database:
@@ -59,10 +62,11 @@ class Database:
             pool_size=settings.database_pool_size,
             max_overflow=0,
             pool_timeout=5,
+            pool_use_lifo=True,
             json_deserializer=orjson.loads,
             connect_args={
                 "timeout": 5,
-                "command_timeout": 20,
+                "command_timeout": 10,
                 "server_settings": {
                     "search_path": schema,
                     "application_name": service,
@@ -84,8 +88,16 @@ class Database:
         connection = await self._connect(self._autocommit)
         try:
             yield connection
+        except TimeoutError:
+            await self.distrust()
+            raise
         finally:
             await connection.close()
+
+    async def distrust(self) -> None:
+        """After a statement without an answer: the pool's other connections are no better (a failover that cut them
+        silently), so all are made anew instead of each being waited for."""
+        await self.engine.dispose(close=False)
 
     async def _connect(self, engine: AsyncEngine) -> AsyncConnection:
         try:
@@ -108,7 +120,8 @@ class Database:
             async with asyncio.timeout(3), self.autocommit() as connection:
                 await connection.execute(text("SELECT 1 FROM inbox LIMIT 1"))
         except Exception as error:
-            return reason_of(error)
+            missing = isinstance(error, DBAPIError) and _sqlstate(error) in ("42P01", "3F000")
+            return reason_of(error) if missing else "the database does not answer; the log says why"
         return None
 
     async def start(self) -> None:

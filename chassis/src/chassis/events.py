@@ -64,11 +64,6 @@ class Received:
     data: Any
     document: Any = field(repr=False)
 
-    @property
-    def raw(self) -> bytes:
-        """The event by itself, as it would be sent alone."""
-        return orjson.dumps(self.document)
-
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
@@ -174,7 +169,8 @@ class Decoder:
             return unreadable("invalid-data", _in_short(error))
         traceparent = document.get("traceparent")
         trace = valid_traceparent(traceparent) if isinstance(traceparent, str) else None
-        return Received(event_id, name, subject, trace, data, document)
+        order_id = str(getattr(data, "order_id", subject))[:36]
+        return Received(event_id, name, order_id, trace, data, document)
 
 
 def _in_short(error: ValidationError) -> str:

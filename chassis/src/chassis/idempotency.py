@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from chassis.bulk import delete_in_batches
 from chassis.problems import Problem
 from sqlalchemy import Column, DateTime, LargeBinary, MetaData, Table, Text, Uuid, func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,7 +27,12 @@ _CLAIM = text(
     """
 )
 _OWNERS = text("SELECT key, fingerprint, resource_id FROM idempotency_keys WHERE key = ANY(CAST(:keys AS text[]))")
-_PRUNE = text("DELETE FROM idempotency_keys WHERE created_at < now() - make_interval(hours => :hours)")
+_PRUNE = text(
+    """
+    DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM idempotency_keys WHERE created_at < now() - make_interval(hours => :hours) LIMIT 10000))
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +86,4 @@ async def claim(connection: AsyncConnection, claims: Sequence[Claim]) -> dict[st
 
 async def prune(connection: AsyncConnection) -> None:
     """Forgets the keys that are older than KEPT_HOURS."""
-    await connection.execute(_PRUNE, {"hours": KEPT_HOURS})
+    await delete_in_batches(connection, _PRUNE, hours=KEPT_HOURS)

@@ -59,9 +59,9 @@ def _make_role_and_schema(connection: Connection, schema: str) -> None:
 
     if missing("SELECT 1 FROM pg_roles WHERE rolname = :name"):
         # For a password of your own make the role beforehand: it is then left as it is.
-        connection.execute(text(f"CREATE ROLE {schema} LOGIN PASSWORD '{schema}'"))
+        _create_role(connection, f"{schema} LOGIN PASSWORD '{schema}'")
     if missing("SELECT 1 FROM pg_roles WHERE rolname = 'auditor'"):
-        connection.execute(text("CREATE ROLE auditor NOLOGIN"))
+        _create_role(connection, "auditor NOLOGIN")
     if missing("SELECT 1 WHERE pg_has_role(current_user, :name, 'MEMBER')"):
         connection.execute(text(f"GRANT {schema} TO CURRENT_USER"))
     if missing("SELECT 1 FROM pg_namespace WHERE nspname = :name"):
@@ -72,3 +72,10 @@ def _make_role_and_schema(connection: Connection, schema: str) -> None:
         )
     database = connection.execute(text("SELECT quote_ident(current_database())")).scalar_one()
     connection.execute(text(f"ALTER DATABASE {database} SET search_path = {_SCHEMAS_FOR_PEOPLE}"))
+
+
+def _create_role(connection: Connection, role: str) -> None:
+    """Roles are the cluster's, and the lock is the database's: another database's migration may come first."""
+    connection.execute(
+        text(f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$")
+    )

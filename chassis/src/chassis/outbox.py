@@ -126,6 +126,7 @@ class Outbox:
         self._confirmed: list[UUID] = []
         self._deleter: asyncio.Task[None] | None = None
         self._oldest_age = 0.0
+        self._measured_at = time.monotonic()
 
     def send(self, events: Sequence[Outgoing]) -> None:
         """Publishes committed events in the background; what fails, or is too much for memory, is left to the sweep."""
@@ -190,13 +191,16 @@ class Outbox:
             OUTBOX_BACKLOG.set(backlog)
             OUTBOX_AGE_SECONDS.set(age)
             self._oldest_age = float(age)
+            self._measured_at = time.monotonic()
             if age < LEFT_BEHIND_AFTER_SECONDS or not self._broker.connected:
                 return
             if (await connection.execute(_TRY_LOCK, lock)).scalar_one():
                 try:
                     await self._send_left_behind(connection)
-                finally:
-                    await connection.execute(_UNLOCK, lock)
+                except BaseException:
+                    await connection.invalidate()  # the lock ends with its connection
+                    raise
+                await connection.execute(_UNLOCK, lock)
 
     async def _send_left_behind(self, connection: AsyncConnection) -> None:
         after = UUID(int=0)  # within one sweep only: a row that can't be sent must not hold up those behind it
@@ -218,6 +222,8 @@ class Outbox:
         """None, or why the outbox is stuck, as of the last sweep."""
         if self._oldest_age > STUCK_AFTER_SECONDS:
             return f"an event has waited {self._oldest_age:.0f} s to be published"
+        if (unmeasured := time.monotonic() - self._measured_at) > STUCK_AFTER_SECONDS:
+            return f"not looked at for {unmeasured:.0f} s"
         return None
 
     async def start(self) -> None:

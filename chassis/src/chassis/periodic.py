@@ -65,6 +65,7 @@ class Periodic:
         if self._task is not None:
             await asyncio.wait([self._task], timeout=10)
             self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
         failing = False

@@ -8,6 +8,7 @@ from chassis.openapi import reference
 from chassis.problems import Problem, validation_problem
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError, WithJsonSchema
+from starlette.requests import ClientDisconnect
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -40,10 +41,13 @@ async def read_json(request: Request, model: type[M]) -> M:
             detail="Send the body as JSON, with the header Content-Type: application/json.",
         )
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise Problem(413, "content-too-large", detail=f"The body may have at most {MAX_BODY_BYTES} bytes.")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise Problem(413, "content-too-large", detail=f"The body may have at most {MAX_BODY_BYTES} bytes.")
+    except ClientDisconnect:
+        raise Problem(400, "bad-request", detail="The body ended before it was complete.") from None
     try:
         return model.model_validate_json(bytes(body))
     except ValidationError as error:

@@ -75,10 +75,12 @@ class Service:
         sweep = Periodic("outbox sweep", SWEEP_EVERY_SECONDS, self.outbox.sweep)
         self.broker.on_connected = sweep.wake
 
-        async def prune_all() -> None:
-            async with self.database.autocommit() as connection:
-                for forget in (inbox.prune, *prune):
+        def pruning(forget: Prune) -> Periodic:
+            async def act() -> None:
+                async with self.database.autocommit() as connection:
                     await forget(connection)
+
+            return Periodic(f"pruning by {forget.__module__}", PRUNE_EVERY_SECONDS, act)
 
         return create_app(
             service=self.name,
@@ -92,7 +94,7 @@ class Service:
                 *workers,
                 consumer,
                 sweep,
-                Periodic("pruning", PRUNE_EVERY_SECONDS, prune_all),
+                *(pruning(forget) for forget in (inbox.prune, *prune)),
                 *jobs,
             ],
             checks={

@@ -11,7 +11,7 @@ def _asyncpg_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("postgresql", "postgres", "postgresql+asyncpg"):
         raise ValueError("must look like postgresql+asyncpg://user:password@host:5432/database")
-    return f"postgresql+asyncpg://{rest}"
+    return f"postgresql+asyncpg://{rest.replace('sslmode=', 'ssl=')}"  # libpq's name for it, which asyncpg lacks
 
 
 def _amqp_url(url: str) -> str:

@@ -56,6 +56,8 @@ class UnitOfWork:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, TimeoutError):
+            await self._database.distrust()
         await self.connection.close()  # rolls back what was not committed
 
     async def start(self) -> None:

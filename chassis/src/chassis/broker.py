@@ -1,4 +1,4 @@
-"""The connection to RabbitMQ: made, watched and made again by one loop, which owns all its channels.
+"""The connections to RabbitMQ: made, watched and made again by one loop, which owns all their channels.
 
 aio-pika's own reconnecting connection is not used: it restores each channel and consumer by itself, and what it fails
 to restore stays silent. Here any doubt (a closed channel, a cancelled consumer, a queue that lacks us, an answer that

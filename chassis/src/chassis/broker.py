@@ -156,10 +156,11 @@ class Broker:
         async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
             self._administration = await consuming.channel()
             queue = await assert_topology(self._administration, self._queue)
-            self._publishing = await publishing.channel(publisher_confirms=True, on_return_raises=True)
+            publisher = await publishing.channel(publisher_confirms=True, on_return_raises=True)
             if self._consumer is not None:
                 channel = await consuming.channel()
                 await self._consumer.attach(channel, await channel.get_queue(queue.name, ensure=False))
+            self._publishing = publisher
         self.on_connected()
         log.info("connected to the broker", queue=queue.name)
 

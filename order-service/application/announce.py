@@ -11,7 +11,10 @@ def announce(order: Order, unit: OrderUnit) -> None:
     if order.events:
         unit.count(order)
     for event in order.events:
-        unit.publish(event, order.traceparent, event_id=order.id if isinstance(event, Decision) else None)
+        if isinstance(event, Decision):
+            unit.publish(event, order.traceparent, event_id=order.id, time=order.decision()[1])
+        else:
+            unit.publish(event, order.traceparent)
     order.events.clear()
 
 

@@ -1,0 +1,172 @@
+"""This service as system-tests/simulation runs it: what main.py composes, on a store in memory that all its processes
+share. Loaded by name in an interpreter of its own, because the four services' packages bear the same names."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Self
+from uuid import UUID
+
+from chassis import idempotency
+from chassis.batching import Batcher
+from chassis.database import Database
+from chassis.events import Encoder
+from chassis.idempotency import Claim
+from chassis.outbox import Outbox
+from chassis.periodic import in_batches
+from chassis.unit_of_work import UnitOfWork
+
+from application.cancel_orders import cancel_orders
+from application.expire_orders import expire_orders
+from application.place_orders import Placed, PlaceOrder, PlaceOrders
+from application.settle_orders import settle_orders
+from domain.events import Line
+from domain.order import Order
+from infrastructure.messages import CONSUMED, PUBLISHED
+from tests.fakes import MemoryOrders
+
+__all__ = ["CONSUMED", "NAME", "PUBLISHED", "compose", "make_store", "read_answer"]
+
+NAME = "order-service"
+
+
+class Store:
+    """The table of orders: what was committed, and a lock for each row."""
+
+    def __init__(self, new_lock: Callable[[], asyncio.Lock]) -> None:
+        self.committed: dict[UUID, Order] = {}
+        self.locks: defaultdict[UUID, asyncio.Lock] = defaultdict(new_lock)
+
+    def begin(self, now: datetime) -> "SimulatedOrders":
+        return SimulatedOrders(self, now)
+
+    def statuses(self) -> dict[UUID, str]:
+        return {order_id: order.status for order_id, order in self.committed.items()}
+
+    def due(self) -> dict[str, datetime]:
+        open_orders = [order.expires_at for order in self.committed.values() if not order.is_final]
+        return {"order deadlines": min(open_orders)} if open_orders else {}
+
+    def prune(self, statement: object, now: datetime) -> bool:
+        return False
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "order": str(order.id),
+                "customer": str(order.customer_id),
+                "status": str(order.status),
+                "reason": order.reason,
+                "total": f"{order.total_amount} {order.currency}",
+                "items": [(str(line.product_id), line.quantity) for line in order.items],
+                "timeline": [(entry.event, str(entry.status)) for entry in order.timeline],
+                "traceparent": order.traceparent,
+            }
+            for order in self.committed.values()
+        ]
+
+
+class SimulatedOrders(MemoryOrders):
+    """The fake repository as one transaction sees it: its changes are nobody else's until they are committed, and a
+    locked row is read when the lock is had."""
+
+    def __init__(self, store: Store, now: datetime) -> None:
+        super().__init__(lambda: now)
+        self._store = store
+        self._locked: set[UUID] = set()
+
+    @property
+    def changed(self) -> bool:
+        return any(order != self._store.committed.get(order_id) for order_id, order in self._kept.items())
+
+    async def get(self, ids: Sequence[UUID]) -> dict[UUID, Order]:
+        for order_id in ids:
+            if order_id not in self._kept and order_id in self._store.committed:
+                self._kept[order_id] = self._store.committed[order_id]
+        return await super().get(ids)
+
+    async def locked(self, ids: Sequence[UUID]) -> dict[UUID, Order]:
+        for order_id in sorted({order_id for order_id in ids if order_id in self._store.committed} - self._locked):
+            await self._store.locks[order_id].acquire()
+            self._locked.add(order_id)
+            self._kept[order_id] = self._store.committed[order_id]
+        return await super().locked([order_id for order_id in ids if order_id in self._locked])
+
+    async def locked_overdue(self, limit: int) -> list[Order]:
+        free = {order_id: order for order_id, order in self._store.committed.items() if self._is_free(order_id)}
+        overdue = [order for order in free.values() if not order.is_final and order.expires_at <= self._now()]
+        overdue.sort(key=lambda order: order.expires_at)
+        return list((await self.locked([order.id for order in overdue[:limit]])).values())
+
+    def _is_free(self, order_id: UUID) -> bool:
+        return order_id in self._locked or not self._store.locks[order_id].locked()
+
+    def commit(self) -> None:
+        """What was read without a lock was not written either."""
+        self._store.committed |= {
+            order_id: order
+            for order_id, order in self._kept.items()
+            if order_id in self._locked or order_id not in self._store.committed
+        }
+
+    def close(self) -> None:
+        for order_id in sorted(self._locked):
+            self._store.locks[order_id].release()
+        self._locked.clear()
+
+
+class SimulatedUnitOfWork(UnitOfWork):
+    orders: MemoryOrders
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        tables: Any = self.connection
+        self.orders = tables.tables
+        return self
+
+    def count(self, order: Order) -> None:
+        pass
+
+    async def claim(self, claims: Sequence[Claim]) -> Mapping[str, Claim]:
+        return await idempotency.claim(self.connection, claims)
+
+
+class Composed:
+    def __init__(self, database: Database, encoder: Encoder, outbox: Outbox, expires_after: timedelta) -> None:
+        self._made: Callable[[], SimulatedUnitOfWork] = lambda: SimulatedUnitOfWork(database, encoder, outbox)
+        place_orders = PlaceOrders(currency="USD", expires_after=expires_after)
+        self._place = Batcher("place_orders", self.units, place_orders).submit
+        self._cancel = Batcher("cancel_orders", self.units, cancel_orders).submit
+        self.consume = settle_orders
+        self.requests = {"place": self.place, "cancel": self.cancel}
+        self.jobs = {"order deadlines": in_batches(self.units, expire_orders)}
+        self.workers: Sequence[Any] = ()
+        self.prune = [idempotency.prune]
+
+    def units(self) -> SimulatedUnitOfWork:
+        return self._made()
+
+    async def place(self, customer: str, lines: Sequence[tuple[str, int, str]], traceparent: str, key: str) -> str:
+        items = tuple(Line(UUID(product), quantity, Decimal(price)) for product, quantity, price in lines)
+        placed: Placed = await self._place(PlaceOrder(UUID(customer), items, traceparent, key or None, key.encode()))
+        return str(placed.order.id)
+
+    async def cancel(self, order_id: str) -> str:
+        order: Order = await self._cancel(UUID(order_id))
+        return str(order.status)
+
+
+def make_store(new_lock: Callable[[], asyncio.Lock], settings: Mapping[str, Any]) -> Store:
+    return Store(new_lock)
+
+
+def compose(
+    *, database: Database, encoder: Encoder, outbox: Outbox, store: Store, world: Any, gateway: object
+) -> Composed:
+    return Composed(database, encoder, outbox, timedelta(seconds=world.settings["expires_after_seconds"]))
+
+
+def read_answer(answer: str) -> str:
+    return answer

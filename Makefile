@@ -10,7 +10,7 @@ export ARGS
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install poetry up down logs reset status demo load books dead-letters test check test-compose
+.PHONY: help install poetry up down logs reset status demo load books dead-letters simulate test check test-compose
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ books: ## Whether the running system's orders, stock, holds and payments agree
 
 dead-letters: ## The events that were set aside (ARGS="redrive order-service --all", show, drop, --id, --dry-run)
 	@$(RUN) dead-letters
+
+simulate: install ## The whole saga under a seeded scheduler of faults (RUNS=1000 SEED=1; one SEED alone replays it)
+	@cd system-tests && .venv/bin/python -m simulation $(ARGS)
 
 test: ## All tests, on a PostgreSQL and a RabbitMQ of their own (ONLY=order-service, ARGS="-k cancel")
 	@$(RUN) test --only "$(ONLY)"

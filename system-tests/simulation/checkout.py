@@ -1,0 +1,78 @@
+"""Calls of the payment gateway: they take time, get lost on the way there or back, and outlive those who made them."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from simulation.bank import Bank
+from simulation.fleet import Node
+from simulation.scenario import GATEWAY_FAULTS
+from simulation.wire import Ask, Effect
+
+if TYPE_CHECKING:
+    from simulation.driver import Driver
+
+
+class Checkout:
+    def __init__(self, driver: "Driver") -> None:
+        self._driver = driver
+        scenario = driver.scenario
+        self.bank = Bank(scenario.seed, scenario.success_rate, scenario.decline_rate)
+        self.handlers: dict[type[Effect], Callable[[Node, Any], None]] = {Ask: self._asked}
+        self.silent_until = 0
+        """Until then every answer is lost."""
+        driver.trouble.expect(GATEWAY_FAULTS)
+
+    def fall_silent(self, lasts: int) -> None:
+        self.silent_until = self._driver.now + lasts
+
+    def _asked(self, node: Node, ask: Ask) -> None:
+        driver = self._driver
+        fault = driver.trouble.strikes(GATEWAY_FAULTS, node.service)
+        kind = fault.kind if fault else "answer lost" if driver.now < self.silent_until else ""
+        lasts = fault.lasts if fault else 0
+        life = node.life
+        driver.note("gateway calls")
+        if driver.telling:
+            driver.tell(f"asks the gateway: {ask.kind} {ask.key.partition(':')[2]} of {self._order(ask)}", node)
+
+        def answer(outcome: str, delay: int) -> None:
+            def act() -> None:
+                if node.life == life:
+                    driver.tell(f"hears from the gateway about {ask.kind} {self._order(ask)}: {outcome}", node)
+                    driver.do(node.service, "answer", ask.call, outcome)
+
+            driver.after(delay, act)
+
+        def carry_out() -> None:
+            if kind == "gateway error":
+                outcome = self.bank.fail(ask.kind, ask.key)
+            else:
+                outcome = self.bank.carry_out(ask.kind, ask.key, ask.order, ask.amount)
+            if driver.telling:
+                driver.tell(f"   the gateway: {ask.kind} of {self._order(ask)}: {outcome}")
+            for complaint in self.bank.complaints:
+                driver.broken("money", driver.witness.readable(complaint))
+            if kind == "frozen while asking":
+                pass  # the connection did not outlive the pause
+            elif kind == "answer lost":
+                if driver.dice("time-outs").random() < 0.5:
+                    answer("unknown", driver.network("gateway"))
+            elif kind == "slow answer":
+                answer(outcome, lasts)
+            elif kind == "crash while charging":
+                driver.fleet.crash(node, kind)
+            elif kind == "frozen at the answer":
+                driver.fleet.freeze(node, lasts)
+                answer(outcome, 1)
+            else:
+                answer(outcome, driver.network("gateway"))
+
+        if kind == "frozen while asking":
+            driver.at(driver.now, lambda: driver.fleet.freeze(node, lasts))
+        if kind == "request lost":
+            answer("unknown", driver.network("gateway"))
+        else:
+            driver.after(driver.network("gateway"), carry_out)
+
+    def _order(self, ask: Ask) -> str:
+        return self._driver.witness.name_of(ask.order)

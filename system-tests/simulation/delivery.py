@@ -1,0 +1,226 @@
+"""RabbitMQ in motion: messages are published, routed, delayed, delivered in batches, acknowledged, given back."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from chassis.events import BATCH, SINGLE, join
+from chassis.topology import EXCHANGE
+
+from simulation.fleet import Node
+from simulation.rabbit import Stored, route, waits_for
+from simulation.scenario import ACK_FAULTS, PUBLISH_FAULTS, QUEUE_FAULTS, SERVICES
+from simulation.wire import SECOND, Ack, Effect, Publish
+
+if TYPE_CHECKING:
+    from simulation.driver import Driver
+
+DROPPABLE = (*QUEUE_FAULTS, "dropped")
+OLD_EVENTS_SENT_AGAIN = 6
+MOST_DELIVERIES = 50
+"""The queues' delivery limit: a message that is delivered more often has ended up with the dead letters."""
+POISON: tuple[tuple[bytes, str | None], ...] = (
+    (b"this is not JSON", SINGLE),
+    (b"{}", SINGLE),
+    (b"[]", BATCH),
+    (b"{}", "text/plain"),
+    (
+        b'{"specversion":"1.0","id":"018f5a3c-0000-7000-8000-000000000000","type":"Nonsense","source":"x","subject":"x"}',
+        SINGLE,
+    ),
+)
+
+
+class Delivery:
+    def __init__(self, driver: "Driver", bindings: tuple[tuple[str, str], ...]) -> None:
+        self._driver = driver
+        self.waiting: dict[str, list[Stored]] = {service: [] for service in SERVICES}
+        self.in_retry = 0
+        self.dead_letters: list[tuple[str, str]] = []
+        """Reason and detail."""
+        self.poisoned = 0
+        """How many messages of ours ought to end as dead letters, once or, after a crash, more than once."""
+        self._bindings = bindings
+        self.dropped: set[tuple[str, str]] = set()
+        """Service and id of each event that was dropped from the dead letters: nobody can expect its effect."""
+        self._history: list[Stored] = []
+        self.handlers: dict[type[Effect], Callable[[Node, Any], None]] = {
+            Publish: self._published,
+            Ack: self._acknowledged,
+        }
+        for group in (PUBLISH_FAULTS, ACK_FAULTS, DROPPABLE):
+            driver.trouble.expect(group)
+
+    def _published(self, node: Node, message: Publish) -> None:
+        driver = self._driver
+        names = driver.witness.published(node, message)
+        fault = driver.trouble.strikes(PUBLISH_FAULTS, node.service)
+        kind = fault.kind if fault else ""
+        if driver.telling:
+            driver.tell(f"publishes {message.routing_key}: {names}", node)
+        driver.note("messages")
+
+        def answer(outcome: str) -> Callable[[], None]:
+            return lambda: driver.do(node.service, "answer", message.call, outcome)
+
+        def arrive() -> None:
+            stored = Stored(message.body, message.content_type, message.routing_key, message.headers)
+            taken_by = self._route(message.exchange, message.routing_key)
+            for queue in taken_by:
+                self._enqueue(queue, stored.copy())
+            if message.exchange == EXCHANGE:
+                self._history.append(stored)
+                driver.witness.arrived(message, taken_by)
+            if kind == "crash after publish":
+                driver.fleet.crash(node, kind)
+            elif kind == "confirm lost":
+                driver.after(driver.network("confirm"), answer("lost"))
+            else:
+                driver.after(driver.network("confirm"), confirm(bool(taken_by)))
+
+        def confirm(taken: bool) -> Callable[[], None]:
+            def act() -> None:
+                answer("confirmed" if taken else "unroutable")()
+                if kind == "crash after confirm":
+                    driver.fleet.crash(node, kind)
+
+            return act
+
+        if kind == "crash before publish":
+            driver.at(driver.now, lambda: driver.fleet.crash(node, kind))
+        elif kind == "message lost":
+            driver.after(driver.network("confirm"), answer("lost"))
+        else:
+            driver.after(driver.network("publish"), arrive)
+
+    def _enqueue(self, queue: str, message: Stored) -> None:
+        driver = self._driver
+        if queue.endswith(".dlq"):
+            self.dead_letters.append((str(message.headers.get("x-reason")), str(message.headers.get("x-error"))))
+        elif (micros := waits_for(queue)) is not None:
+            self.in_retry += 1
+            message.headers.setdefault("x-routing-key", message.routing_key)
+            driver.after(micros, lambda: self._back_from_retry(message))
+        else:
+            fault = driver.trouble.strikes(DROPPABLE, queue)
+            delay = 0
+            if fault is not None and fault.kind == "dropped":
+                self.dropped |= {(queue, event_id) for event_id in driver.witness.ids(message.body)}
+                return
+            if fault is not None and fault.kind == "duplicated":
+                self._deliver_later(queue, message.copy(), fault.lasts)
+            elif fault is not None:  # delayed, or set aside as a dead letter and sent back by a person
+                delay = fault.lasts
+            self._deliver_later(queue, message, delay)
+
+    def _back_from_retry(self, message: Stored) -> None:
+        self.in_retry -= 1
+        for queue in self._route("", message.routing_key):
+            self._enqueue(queue, message)
+
+    def _deliver_later(self, queue: str, message: Stored, delay: int) -> None:
+        driver = self._driver
+        arrives = driver.now + delay + driver.network(f"delivery {queue}")
+        grid = driver.scenario.grid
+        message.ready_at = -(-arrives // grid) * grid
+        self.waiting[queue].append(message)
+        driver.at(message.ready_at, lambda: self._deliver(queue))
+
+    def _deliver(self, queue: str) -> None:
+        """Hands what is ready to whoever consumes, each consumer's share as one batch."""
+        driver = self._driver
+        consumers = [node for node in driver.fleet.nodes[queue] if node.alive and node.connected]
+        ready = [message for message in self.waiting[queue] if message.ready_at <= driver.now]
+        if not consumers or not ready:
+            return
+        self.waiting[queue] = [message for message in self.waiting[queue] if message.ready_at > driver.now]
+        dice = driver.dice(f"consumer {queue}")
+        dice.shuffle(ready)
+        shares: dict[int, list[tuple[Any, ...]]] = {}
+        for message in ready:
+            node = dice.choice(consumers)
+            node.tags += 1
+            message.deliveries += 1
+            node.unacked[node.tags] = message
+            shares.setdefault(node.replica, []).append(
+                (node.tags, message.body, message.content_type, message.routing_key, message.headers)
+            )
+            if message.deliveries > MOST_DELIVERIES:
+                driver.broken("delivered too often", f"A message in {queue} was delivered {message.deliveries} times.")
+        for replica, share in shares.items():
+            if driver.telling:
+                names = ", ".join(driver.witness.names(body) for _, body, *_ in share)
+                driver.tell(f"is delivered: {names}", driver.fleet.nodes[queue][replica])
+            driver.do(queue, "deliver", replica, share)
+
+    def _acknowledged(self, node: Node, ack: Ack) -> None:
+        driver = self._driver
+        fault = driver.trouble.strikes(ACK_FAULTS, node.service)
+        if fault is not None and fault.kind == "crash before ack":
+            driver.at(driver.now, lambda: driver.fleet.crash(node, fault.kind))
+            return
+        if ack.tag not in node.unacked:
+            driver.broken("unknown tag", f"{node} acknowledged a message that it does not have.")
+        for tag in [tag for tag in node.unacked if tag <= ack.tag]:
+            del node.unacked[tag]
+        if fault is not None:
+            driver.at(driver.now, lambda: driver.fleet.crash(node, fault.kind))
+
+    def give_back(self, node: Node) -> None:
+        """What a process was given and did not acknowledge goes back to its queue."""
+        for message in node.unacked.values():
+            self._deliver_later(node.service, message, 0)
+        node.unacked.clear()
+
+    def attached(self, node: Node) -> None:
+        self._driver.at(self._driver.now, lambda: self._deliver(node.service))
+
+    def poison(self, service: str) -> None:
+        """A message that can't be read, alone or next to an event that can."""
+        dice = self._driver.dice("poison")
+        body, content_type = dice.choice(POISON)
+        good = [event for message in self._history_of(service) for event in _events(message)]
+        if content_type == SINGLE and body.startswith(b"{") and good and dice.random() < 0.5:
+            body, content_type = join([body, dice.choice(good)])
+        self.poisoned += 1
+        self._deliver_later(service, Stored(body, content_type, "poison"), 0)
+
+    def regroup(self, service: str) -> None:
+        """Events that were sent before come again, in messages of another composition."""
+        dice = self._driver.dice("regroup")
+        events = [event for message in self._history_of(service) for event in _events(message)]
+        dice.shuffle(events)
+        while events:
+            size = dice.randint(1, len(events))
+            batch, events = events[:size], events[size:]
+            body, content_type = join(batch)
+            self._deliver_later(service, Stored(body, content_type, "regrouped"), dice.randrange(SECOND))
+
+    def send_old_events_again(self) -> None:
+        for service in SERVICES:
+            dice = self._driver.dice(f"old {service}")
+            old = self._history_of(service)
+            for message in dice.sample(old, min(len(old), OLD_EVENTS_SENT_AGAIN)):
+                self._deliver_later(service, message.copy(), dice.randrange(10 * SECOND))
+
+    def _history_of(self, service: str) -> list[Stored]:
+        return [message for message in self._history if service in self._route(EXCHANGE, message.routing_key)]
+
+    def readers_of(self, routing_key: str) -> tuple[str, ...]:
+        return self._route(EXCHANGE, routing_key)
+
+    def _route(self, exchange: str, routing_key: str) -> tuple[str, ...]:
+        more = tuple(queue for key, queue in self._bindings if (exchange, key) == (EXCHANGE, routing_key))
+        return route(exchange, routing_key) + more
+
+    def left_over(self) -> dict[str, int]:
+        """What still lies anywhere, by queue."""
+        unacked = {str(node): len(node.unacked) for node in self._driver.fleet.all()}
+        left = {queue: len(messages) for queue, messages in self.waiting.items()} | unacked
+        left["the retry queues"] = self.in_retry
+        return {name: number for name, number in left.items() if number}
+
+
+def _events(message: Stored) -> list[bytes]:
+    document = orjson.loads(message.body)
+    return [orjson.dumps(event) for event in (document if isinstance(document, list) else [document])]

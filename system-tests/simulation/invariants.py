@@ -1,0 +1,174 @@
+"""What must hold when all is quiet: the promise of the design, order by order, product by product."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from simulation.clients import customer_id, product_id
+from simulation.scenario import INVENTORY, NOTIFICATION, ORDER, PAYMENT
+
+if TYPE_CHECKING:
+    from simulation.driver import Driver
+
+Row = dict[str, Any]
+FINAL = ("completed", "failed", "cancelled")
+HOLD_AFTER = {
+    "completed": {"sold"},
+    "failed": {"released", "refused", "void", "absent"},
+    "cancelled": {"released", "refused", "void", "absent"},
+}
+PAYMENT_AFTER = {
+    "completed": {"completed"},
+    "failed": {"failed", "cancelled", "refunded", "void", "absent"},
+    "cancelled": {"failed", "cancelled", "refunded", "void", "absent"},
+}
+END_TOLD_AS = {"completed": "Order completed", "failed": "Order failed", "cancelled": "Order cancelled"}
+DECISIONS = ("OrderCompleted", "OrderFailed", "OrderCancelled")
+POISON_REASONS = {"not-json", "not-cloudevents", "empty-batch", "unsupported-content-type", "unknown-type"}
+Found = Iterator[tuple[str, str]]
+
+
+def at_rest(driver: "Driver", seen: dict[str, Any]) -> Found:
+    """Each violation's rule and sentence."""
+    orders: dict[str, Row] = {row["order"]: row for row in seen[ORDER]["rows"]}
+    holds: dict[str, Row] = {row["order"]: row for row in seen[INVENTORY]["rows"] if "order" in row}
+    items: dict[str, Row] = {row["product"]: row for row in seen[INVENTORY]["rows"] if "product" in row}
+    payments: dict[str, Row] = {row["order"]: row for row in seen[PAYMENT]["rows"]}
+    for service, what in seen.items():
+        if what["outbox"]:
+            yield "outbox", f"The outbox of {service} still keeps {', '.join(what['outbox'])}."
+    yield from _of_messages(driver)
+    yield from _of_clients(driver, orders)
+    for order in orders.values():
+        yield from _of_order(driver, order, holds.get(order["order"]), payments.get(order["order"]))
+    for kind, rows in (("hold", holds), ("payment", payments)):
+        for order_id in rows.keys() - orders.keys():
+            yield "stranger", f"There is a {kind} for {order_id}, which is no order."
+    for order_id in driver.checkout.bank.accounts.keys() - orders.keys():
+        yield "stranger", f"The gateway was asked to charge for {order_id}, which is no order."
+    yield from _of_stock(driver, holds, items)
+
+
+def _of_messages(driver: "Driver") -> Found:
+    for queue, number in driver.delivery.left_over().items():
+        yield "left over", f"{number} message(s) are left in {queue}."
+    letters = driver.delivery.dead_letters
+    for reason, detail in letters:
+        if reason not in POISON_REASONS:
+            yield "dead letters", f"An event is a dead letter: {reason}, {detail}."
+    if len(letters) < driver.delivery.poisoned:
+        yield "dead letters", f"{driver.delivery.poisoned} message(s) were poison, but dead letters are {len(letters)}."
+    for event_id in sorted(driver.witness.committed - driver.witness.reached_the_broker):
+        yield "lost event", f"The event {event_id} was committed, but never reached the broker."
+    for service, event_id in sorted(driver.witness.to_be_taken - driver.delivery.dropped):
+        if event_id not in driver.witness.taken[service]:
+            event = driver.witness.events[event_id]["type"]
+            yield "event without effect", f"{event} ({event_id}) reached the queue of {service}, but never took effect."
+
+
+def _of_clients(driver: "Driver", orders: dict[str, Row]) -> Found:
+    of_customer = Counter(order["customer"] for order in orders.values())
+    for place in driver.scenario.places:
+        ids = driver.clients.placed.get(place.number, set())
+        for order_id in ids - orders.keys():
+            yield "lost order", f"Order {place.number} was accepted as {order_id}, but does not exist."
+        made = of_customer[customer_id(place.number)]
+        if made > 1 and place.keyed:
+            yield "two orders", f"Order {place.number} was placed under one idempotency key, but there are {made}."
+        if place.keyed and not ids:
+            yield "lost order", f"Order {place.number} was asked for again and again, and never accepted."
+    for number, outcome in driver.clients.cancelled.items():
+        status = orders[min(driver.clients.placed[number])]["status"]
+        if (outcome == "ok") != (status == "cancelled"):
+            yield "cancel", f"Order {number} is {status}, but its cancel was answered with {outcome}."
+
+
+def _of_order(driver: "Driver", order: Row, hold: Row | None, payment: Row | None) -> Found:
+    name, status = driver.witness.name_of(order["order"]).capitalize(), order["status"]
+    if status not in FINAL:
+        yield "not final", f"{name} is {status}, which is not final."
+        return
+    held, paid = (hold["status"] if hold else "absent"), (payment["status"] if payment else "absent")
+    if driver.scenario.afterwards:  # tombstones may have been pruned since
+        held, paid = (held if held != "void" else "absent"), (paid if paid != "void" else "absent")
+    if held not in HOLD_AFTER[status]:
+        yield "hold", f"{name} is {status}, but its hold is {held}."
+    if paid not in PAYMENT_AFTER[status]:
+        yield "payment", f"{name} is {status}, but its payment is {paid}."
+    if payment is not None and payment["awaited"]:
+        yield "payment", f"{name}: its payment is {paid}, but the gateway's answer is still awaited."
+    if payment is not None and paid not in ("void", "absent") and payment["amount"] != order["total"]:
+        yield "payment", f"{name} is worth {order['total']}, but its payment is of {payment['amount']}."
+    yield from _of_money(driver, name, order)
+    yield from _of_timeline(driver, name, order, held, paid)
+    yield from _of_customer(driver, name, order)
+
+
+def _of_money(driver: "Driver", name: str, order: Row) -> Found:
+    """By the gateway's own books."""
+    account = driver.checkout.bank.accounts.get(order["order"])
+    kept = len(account.charges) - len(account.refunds) if account else 0
+    if order["status"] == "completed" and kept != 1:
+        yield "money", f"{name} is completed, but the money of {kept} charge(s) is kept for it."
+    if order["status"] != "completed" and kept != 0:
+        yield "money", f"{name} is {order['status']}, but the money of {kept} charge(s) is kept for it."
+    for amount in [*account.charges.values(), *account.refunds.values()] if account else []:
+        if amount != order["total"]:
+            yield "money", f"{name} is worth {order['total']}, but {amount} were moved."
+
+
+def _of_timeline(driver: "Driver", name: str, order: Row, held: str, paid: str) -> Found:
+    events = [event for event, _ in order["timeline"]]
+    for event, times in Counter(events).items():
+        if times > 1:
+            yield "timeline", f"{name}: its timeline has {event} {times} times."
+    status = "pending"
+    for event, entered in order["timeline"]:
+        if event in ("InventoryReleased", "PaymentRefunded") and status not in ("failed", "cancelled"):
+            yield "timeline", f"{name}: its timeline has {event} while it was {status}."
+        status = entered
+    lost = {driver.witness.events[event_id]["type"] for queue, event_id in driver.delivery.dropped if queue == ORDER}
+    for event, happened in (("InventoryReleased", held == "released"), ("PaymentRefunded", paid == "refunded")):
+        if happened != (event in events) and event not in lost:
+            said, done = ("not ", "") if happened else ("", " not")
+            yield "timeline", f"{name}: {event} is {said}in its timeline, though it did{done} happen."
+    decided = [event for event in events if event in DECISIONS]
+    if len(decided) != 1:
+        yield "timeline", f"{name} was decided {len(decided)} times: {', '.join(decided)}."
+
+
+def _of_customer(driver: "Driver", name: str, order: Row) -> Found:
+    """Told the end, and once; twice only if the process that tells has died in between and forgot."""
+    dropped = {event_id for queue, event_id in driver.delivery.dropped if queue == NOTIFICATION}
+    crashed = any(node.life for node in driver.fleet.nodes[NOTIFICATION])
+    times = driver.witness.told[order["customer"], END_TOLD_AS[order["status"]]]
+    if times == 0 and not dropped:
+        yield "not told", f"{name} is {order['status']}, but its customer was never told."
+    keyed = {customer_id(place.number) for place in driver.scenario.places if place.keyed}
+    if times > 1 and not crashed and order["customer"] in keyed:
+        yield "told twice", f"{name} is {order['status']}, and its customer was told {times} times."
+
+
+def _of_stock(driver: "Driver", holds: dict[str, Row], items: dict[str, Row]) -> Found:
+    held: Counter[str] = Counter()
+    sold: Counter[str] = Counter()
+    for hold in holds.values():
+        for product, quantity in hold["quantities"].items():
+            held[product] += quantity if hold["status"] == "held" else 0
+            sold[product] += quantity if hold["status"] == "sold" else 0
+    for number, initial in enumerate(driver.scenario.stock, start=1):
+        item = items[product_id(number)]
+        available, reserved = item["available"], item["reserved"]
+        if available < 0 or reserved < 0:
+            yield "stock", f"Product {number} has {available} available and {reserved} reserved."
+        if reserved != held[product_id(number)]:
+            yield (
+                "stock",
+                f"Product {number} has {reserved} reserved, but its holds add up to {held[product_id(number)]}.",
+            )
+        if available + reserved + sold[product_id(number)] != initial:
+            yield (
+                "stock",
+                f"Product {number} began with {initial}, but {available} available, {reserved} reserved and "
+                f"{sold[product_id(number)]} sold do not add up to it.",
+            )

@@ -1,0 +1,112 @@
+"""Mistakes in how messages are taken in, sent and acknowledged: the chassis."""
+
+from typing import Any
+
+from simulation.mutations.registry import module, mutation
+from simulation.scenario import INVENTORY, NOTIFICATION, ORDER, PAYMENT, WITH_DATABASE
+
+
+@mutation("inbox dropped", *WITH_DATABASE)
+def no_inbox() -> None:
+    async def take_in(connection: Any, consumer: str, ids: Any) -> Any:
+        return connection.now, set(ids)
+
+    module("chassis.inbox").take_in = take_in
+
+
+@mutation("notification's memory of events dropped", NOTIFICATION)
+def no_memory() -> None:
+    async def take_in(self: Any, consumer: str, events: Any) -> Any:
+        return list(events)
+
+    module("infrastructure.unit_of_work").MemoryUnitOfWork.take_in = take_in
+
+
+@mutation("acknowledged before the commit")
+def ack_first() -> None:
+    consumer = module("chassis.consumer").Consumer
+    take = consumer._take
+
+    async def nothing(multiple: bool = False) -> None:
+        pass
+
+    async def ack_and_take(self: Any, deliveries: Any) -> None:
+        if deliveries:
+            await deliveries[-1].message.ack(multiple=True)
+            deliveries[-1].message.ack = nothing
+        await take(self, deliveries)
+
+    consumer._take = ack_and_take
+
+
+@mutation("published before the commit", *WITH_DATABASE)
+def publish_first() -> None:
+    unit_of_work = module("chassis.unit_of_work").UnitOfWork
+    commit = unit_of_work.commit
+
+    async def send_and_commit(self: Any) -> None:
+        self._outbox.send(self._events)
+        await commit(self)
+
+    unit_of_work.commit = send_and_commit
+
+
+@mutation("outbox rows deleted before the broker has confirmed", *WITH_DATABASE)
+def delete_first() -> None:
+    outbox = module("chassis.outbox").Outbox
+    publish = outbox._publish
+
+    async def delete_and_publish(self: Any, message: Any) -> None:
+        self._delete_soon([event.id for event in message])
+        await publish(self, message)
+
+    outbox._publish = delete_and_publish
+
+
+@mutation("events only sent from memory, not put into the outbox", *WITH_DATABASE)
+def no_outbox() -> None:
+    async def insert(connection: Any, events: Any) -> None:
+        pass
+
+    module("chassis.unit_of_work").insert_into_outbox = insert
+
+
+@mutation("nobody sweeps the outbox", *WITH_DATABASE)
+def no_sweep() -> None:
+    async def sweep(self: Any) -> None:
+        pass
+
+    module("chassis.outbox").Outbox.sweep = sweep
+
+
+@mutation("an event whose handler failed is dropped", *WITH_DATABASE)
+def no_retry() -> None:
+    async def set_aside(self: Any, delivery: Any, error: Exception) -> None:
+        pass
+
+    module("chassis.consumer").Consumer._set_aside = set_aside
+
+
+@mutation("the rest of a batch is dropped after a failure in it", INVENTORY, ORDER, PAYMENT)
+def batch_dropped() -> None:
+    consumer = module("chassis.consumer").Consumer
+    settle = consumer._settle
+
+    async def settle_first(self: Any, deliveries: Any) -> None:
+        try:
+            await self._attempt([delivery.event for delivery in deliveries])
+        except Exception:
+            await settle(self, deliveries[:1])
+
+    consumer._settle = settle_first
+
+
+@mutation("a transaction in doubt is taken for a failed one, and its events are dropped", *WITH_DATABASE)
+def doubt_dropped() -> None:
+    consumer = module("chassis.consumer")
+    consumer.is_outage = lambda error: False
+
+    async def set_aside(self: Any, delivery: Any, error: Exception) -> None:
+        pass
+
+    consumer.Consumer._set_aside = set_aside

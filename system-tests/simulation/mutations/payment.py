@@ -1,0 +1,215 @@
+"""Mistakes with money."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from simulation.mutations.registry import module, mutation
+from simulation.scenario import PAYMENT
+
+
+def _payment() -> Any:
+    return module("domain.payment").Payment
+
+
+@mutation("refunded twice: each attempt to refund under a key of its own", PAYMENT)
+def refund_twice() -> None:
+    begin = _payment().begin_attempt
+
+    def begin_anew(self: Any, lease: Any, now: Any) -> Any:
+        attempt = begin(self, lease, now)
+        return replace(attempt, idempotency_key=f"{self.id}:refund-{lease}") if attempt.kind == "refund" else attempt
+
+    _payment().begin_attempt = begin_anew
+
+
+@mutation("a fresh key after an unknown outcome", PAYMENT)
+def fresh_key() -> None:
+    apply = _payment().apply
+
+    def apply_and_count(self: Any, attempt: Any, answer: Any, delays: Any, now: Any) -> Any:
+        counted = apply(self, attempt, answer, delays, now)
+        if counted and answer == "unknown" and attempt.kind == "charge":
+            self.charge_number += 1
+        return counted
+
+    _payment().apply = apply_and_count
+
+
+@mutation("an unknown outcome counted as a retry", PAYMENT)
+def unknown_counts() -> None:
+    apply = _payment().apply
+
+    def apply_and_give_up(self: Any, attempt: Any, answer: Any, delays: Any, now: Any) -> Any:
+        counted = apply(self, attempt, answer, delays, now)
+        if counted and answer == "unknown" and attempt.kind == "charge" and self.attempts > len(delays):
+            self.outcome_unknown = False
+            self._fail("payment-retries-exhausted", now)
+        return counted
+
+    _payment().apply = apply_and_give_up
+
+
+@mutation("a time-out taken for a decline", PAYMENT)
+def timeout_declines() -> None:
+    apply = _payment().apply
+
+    def apply_as_declined(self: Any, attempt: Any, answer: Any, delays: Any, now: Any) -> Any:
+        declined = module("domain.attempt").Answer.DECLINED
+        return apply(self, attempt, declined if answer == "unknown" else answer, delays, now)
+
+    _payment().apply = apply_as_declined
+
+
+@mutation("an expired lease taken for nothing in flight: the next attempt has a fresh key", PAYMENT)
+def expired_lease_is_nothing() -> None:
+    begin = _payment().begin_attempt
+
+    def begin_after_nothing(self: Any, lease: Any, now: Any) -> Any:
+        if self.lease is not None and self.status == "processing":
+            self.charge_number += 1
+        return begin(self, lease, now)
+
+    _payment().begin_attempt = begin_after_nothing
+
+
+@mutation("an expired lease taken for nothing in flight: an undone order's payment is cancelled", PAYMENT)
+def expired_lease_cancels() -> None:
+    undo = _payment().undo
+
+    def undo_at_once(self: Any, reason: str, now: Any) -> Any:
+        if self.status == "processing" and self.lease is not None and self.due_at <= now:
+            self.outcome_unknown, self.lease = False, None
+        return undo(self, reason, now)
+
+    _payment().undo = undo_at_once
+
+
+@mutation("cancelled though the outcome of a charge is unknown", PAYMENT)
+def cancelled_in_flight() -> None:
+    undo = _payment().undo
+
+    def undo_at_once(self: Any, reason: str, now: Any) -> Any:
+        if self.status == "processing":
+            self.outcome_unknown, self.lease = False, None
+        return undo(self, reason, now)
+
+    _payment().undo = undo_at_once
+
+
+@mutation("a stale worker's answer applied", PAYMENT)
+def stale_answer() -> None:
+    apply = _payment().apply
+
+    def apply_any(self: Any, attempt: Any, answer: Any, delays: Any, now: Any) -> Any:
+        self.lease = attempt.lease
+        return apply(self, attempt, answer, delays, now)
+
+    _payment().apply = apply_any
+
+
+@mutation("an answer applied without reading the row again", PAYMENT)
+def not_read_again() -> None:
+    begin = _payment().begin_attempt
+    settle_payments = module("application.settle_payments")
+    remembered: dict[Any, Any] = {}
+
+    def begin_and_remember(self: Any, lease: Any, now: Any) -> Any:
+        attempt = begin(self, lease, now)
+        remembered[lease] = replace(self, events=[])
+        return attempt
+
+    async def settle(self: Any, answers: Any, unit: Any) -> Any:
+        locked = await unit.payments.locked([answered.attempt.order_id for answered in answers], absent=[])
+        results = []
+        for answered in answers:
+            attempt = answered.attempt
+            if locked[attempt.order_id].lease == attempt.lease:
+                locked[attempt.order_id] = remembered[attempt.lease]
+            payment = locked[attempt.order_id]
+            results.append(payment.apply(attempt, answered.answer, self._retry_delays, unit.now))
+        await unit.payments.save(list(locked.values()))
+        for payment in locked.values():
+            settle_payments.announce(payment, unit)
+        return results
+
+    _payment().begin_attempt = begin_and_remember
+    settle_payments.SettlePayments.__call__ = settle
+
+
+@mutation("payment keeps no tombstone", PAYMENT)
+def no_tombstone() -> None:
+    take_payments = module("application.take_payments")
+    follow = take_payments._follow
+
+    def follow_known(payment: Any, message: Any, unit: Any) -> Any:
+        if not isinstance(message, take_payments.InventoryReserved) and payment.status == "new":
+            return False
+        return follow(payment, message, unit)
+
+    take_payments._follow = follow_known
+
+
+@mutation("payment prunes tombstones before their deadline", PAYMENT)
+def pruned_early() -> None:
+    module("domain.payment").TOMBSTONE_KEPT = -timedelta(days=1)
+
+
+@mutation("absent payments not made before they are locked", PAYMENT)
+def absent_not_locked() -> None:
+    fakes = module("tests.fakes")
+    locked = fakes.FakePayments.locked
+
+    async def locked_existing(self: Any, order_ids: Any, absent: Any) -> Any:
+        found = await locked(self, order_ids, [])
+        for new in reversed(absent):
+            if new.order_id not in found:
+                found[new.order_id] = fakes._new(new, self._now)
+        return found
+
+    def save(self: Any, key: Any, row: Any) -> None:
+        self._changed[key] = self._rows.copy(row)
+
+    fakes.FakePayments.locked = locked_existing
+    fakes.View.save = save
+
+
+@mutation("a cancel does not refund", PAYMENT)
+def no_refund() -> None:
+    undo = _payment().undo
+
+    def undo_unless_paid(self: Any, reason: str, now: Any) -> Any:
+        return False if self.status == "completed" else undo(self, reason, now)
+
+    _payment().undo = undo_unless_paid
+
+
+@mutation(
+    "money taken is announced although the order is undone",
+    PAYMENT,
+    healed_because="the order answers a PaymentProcessed with its decision, which everybody knows already",
+)
+def announced_and_refunded() -> None:
+    payment = module("domain.payment")
+    charged = payment.Payment._charged
+
+    def charged_and_told(self: Any, now: Any) -> None:
+        charged(self, now)
+        if self.undone_reason is not None:
+            self.events.append(payment.PaymentProcessed(self.order_id, self.customer_id, self.id, *self._money()))
+
+    payment.Payment._charged = charged_and_told
+
+
+@mutation("a charge that fails tried again for ever", PAYMENT)
+def never_gives_up() -> None:
+    not_charged = _payment()._not_charged
+
+    def try_again(self: Any, answer: Any, delays: Any, now: Any) -> None:
+        if self.undone_reason is None:
+            self.outcome_unknown = False
+            self.due_at = now + timedelta(seconds=1)
+            return
+        not_charged(self, answer, delays, now)
+
+    _payment()._not_charged = try_again

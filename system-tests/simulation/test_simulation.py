@@ -1,0 +1,67 @@
+"""The simulation as a test: some of its runs, that they can be repeated, and that they can fail."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from simulation.campaign import hunt, run_many, run_seed
+from simulation.driver import Driver
+from simulation.mutations import ALL
+from simulation.mutations.caught_by import SEEDS
+from simulation.scenario import make
+from simulation.shrink import in_words, shrink
+from simulation.workers import Workers
+
+FIRST_SEED = int(os.environ.get("SEED") or 1)
+RUNS = int(os.environ.get("RUNS") or 1000)
+MOST_SEEDS_A_MUTATION = 2000
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    with Workers() as made:
+        yield made
+
+
+def test_nothing_is_lost_and_nothing_happens_twice_whatever_goes_wrong() -> None:
+    result = run_many(FIRST_SEED, RUNS)
+    assert not result.failures, "\n".join(
+        f"`make simulate SEED={seed}` replays it: {sentence}" for seed, sentence in result.failures
+    )
+    assert result.runs == RUNS
+
+
+def test_the_same_seed_gives_the_same_run_byte_by_byte(workers: Workers) -> None:
+    seeds = (3, 17, 40)
+    first = [run_seed(seed, workers).digest for seed in seeds]
+    with Workers() as others:
+        again = [run_seed(seed, others).digest for seed in reversed(seeds)]
+    assert first == list(reversed(again))
+    assert len(set(first)) == len(seeds)
+
+
+def test_listening_to_a_run_does_not_change_it(workers: Workers) -> None:
+    lines: list[str] = []
+    assert run_seed(5, workers, lines.append).digest == run_seed(5, workers).digest
+    assert lines
+
+
+def test_every_mutation_is_caught_or_known_to_be_healed() -> None:
+    catches = list(hunt(ALL, range(1, MOST_SEEDS_A_MUTATION), hints=SEEDS))
+    assert [catch.mutation for catch in catches if catch.seed is None and not catch.sentence] == []
+    assert sum(catch.seed is not None for catch in catches) >= 40
+
+
+def test_a_failure_is_shrunk_to_what_it_takes(workers: Workers) -> None:
+    name = "a cancel does not refund"
+    with Workers(name, workers) as broken:
+        outcome = next(found for seed in range(1, 500) if (found := run_seed(seed, broken)).violations)
+        smallest = shrink(outcome, broken)
+    assert smallest.violations[0].rule == outcome.violations[0].rule
+    assert len(in_words(smallest.scenario)) <= 4, "a failing order, its cancel or what delays it, and nothing else"
+    assert not Driver(smallest.scenario, workers).run().violations, "without the mutation it breaks nothing"
+
+
+def test_a_scenario_is_its_seeds_alone() -> None:
+    assert make(12) == make(12) != make(13)

@@ -25,26 +25,26 @@ class Bank:
         self.accounts: defaultdict[str, Account] = defaultdict(Account)
         self.complaints: list[str] = []
 
-    def carry_out(self, kind: str, key: str, order: str, amount: str) -> str:
-        """The answer, after what it tells of was done."""
+    def carry_out(self, kind: str, key: str, order: str, amount: str, name: str) -> str:
+        """The answer, after what it tells of was done. The outcome is drawn for the order's name, not for its id, which
+        would be another one if an order before it were left out."""
         if key not in self._answers:
-            self._answers[key] = self._act(kind, key, order, amount)
+            self._answers[key] = self._act(kind, key, order, amount, name)
         return self._answers[key]
 
     def fail(self, kind: str, key: str) -> str:
         """An error: of a charge definite, and the key's answer for ever; of a refund a passing one."""
         return self._answers.setdefault(key, "error") if kind == "charge" else "error"
 
-    def _act(self, kind: str, key: str, order: str, amount: str) -> str:
+    def _act(self, kind: str, key: str, order: str, amount: str, name: str) -> str:
         account = self.accounts[order]
         if kind == "refund":
             account.refunds[key] = amount
             if len(account.refunds) > len(account.charges):
                 self.complaints.append(f"More money was given back for order {order} than was taken.")
             return "done"
-        # The outcome is the key's alone, but which key comes first is the charge's number, not the payment's random id.
         number = key.rpartition(":")[2]
-        drawn = int.from_bytes(hashlib.sha256(f"{self._seed}:{order}:{number}".encode()).digest()[:8]) / 2**64
+        drawn = int.from_bytes(hashlib.sha256(f"{self._seed}:{name}:{number}".encode()).digest()[:8]) / 2**64
         if drawn < self._success_rate:
             account.charges[key] = amount
             if len(account.charges) > 1:

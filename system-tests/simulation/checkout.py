@@ -47,7 +47,7 @@ class Checkout:
             if kind == "gateway error":
                 outcome = self.bank.fail(ask.kind, ask.key)
             else:
-                outcome = self.bank.carry_out(ask.kind, ask.key, ask.order, ask.amount)
+                outcome = self.bank.carry_out(ask.kind, ask.key, ask.order, ask.amount, self._order(ask))
             if driver.telling:
                 driver.tell(f"   the gateway: {ask.kind} of {self._order(ask)}: {outcome}")
             for complaint in self.bank.complaints:
@@ -55,8 +55,8 @@ class Checkout:
             if kind == "frozen while asking":
                 pass  # the connection did not outlive the pause
             elif kind == "answer lost":
-                if driver.dice("time-outs").random() < 0.5:
-                    answer("unknown", driver.network("gateway"))
+                if driver.dice(f"time-outs {self._order(ask)}").random() < 0.5:
+                    answer("unknown", driver.network(f"gateway {self._order(ask)}"))
             elif kind == "slow answer":
                 answer(outcome, lasts)
             elif kind == "crash while charging":
@@ -65,14 +65,14 @@ class Checkout:
                 driver.fleet.freeze(node, lasts)
                 answer(outcome, 1)
             else:
-                answer(outcome, driver.network("gateway"))
+                answer(outcome, driver.network(f"gateway {self._order(ask)}"))
 
         if kind == "frozen while asking":
             driver.at(driver.now, lambda: driver.fleet.freeze(node, lasts))
         if kind == "request lost":
-            answer("unknown", driver.network("gateway"))
+            answer("unknown", driver.network(f"gateway {self._order(ask)}"))
         else:
-            driver.after(driver.network("gateway"), carry_out)
+            driver.after(driver.network(f"gateway {self._order(ask)}"), carry_out)
 
     def _order(self, ask: Ask) -> str:
         return self._driver.witness.name_of(ask.order)

@@ -58,19 +58,21 @@ class Clients:
             if outcome == "ok":
                 self.placed.setdefault(place.number, set()).add(value)
             elif place.keyed:
-                self._driver.after(self._patience(), lambda: self._place(place))
+                self._driver.after(self._patience(place.number), lambda: self._place(place))
 
         self._ask(ORDER, "place", (customer_id(place.number), lines, traceparent, key), answered)
 
     def _cancel(self, cancel: Cancel) -> None:
         ids = self.placed.get(cancel.number)
         if not ids:
-            self._driver.after(self._patience(), lambda: self._cancel(cancel) if self._may_come(cancel) else None)
+            self._driver.after(
+                self._patience(cancel.number), lambda: self._cancel(cancel) if self._may_come(cancel) else None
+            )
             return
 
         def answered(outcome: str, value: str) -> None:
             if outcome == "unavailable":
-                self._driver.after(self._patience(), lambda: self._cancel(cancel))
+                self._driver.after(self._patience(cancel.number), lambda: self._cancel(cancel))
             else:
                 self.cancelled[cancel.number] = outcome
 
@@ -80,8 +82,8 @@ class Clients:
     def _may_come(self, cancel: Cancel) -> bool:
         return any(place.number == cancel.number for place in self._driver.scenario.places)
 
-    def _patience(self) -> int:
-        return int(self._driver.dice("patience").uniform(0.2, 3.0) * SECOND)
+    def _patience(self, number: int) -> int:
+        return int(self._driver.dice(f"patience {number}").uniform(0.2, 3.0) * SECOND)
 
     def _ask(self, service: str, name: str, arguments: tuple[Any, ...], answered: Callable[[str, str], None]) -> None:
         driver = self._driver
@@ -89,7 +91,7 @@ class Clients:
         if not alive:
             driver.at(driver.now, lambda: answered("unavailable", ""))
             return
-        node = driver.dice("balancer").choice(alive)
+        node = driver.dice(f"balancer {name} {arguments[0]}").choice(alive)
         self._requests += 1
         self._open[self._requests] = (node, answered)
         driver.do(service, "request", node.replica, self._requests, name, arguments)

@@ -54,6 +54,7 @@ class Delivery:
     def _published(self, node: Node, message: Publish) -> None:
         driver = self._driver
         names = driver.witness.published(node, message)
+        way = f"{message.routing_key} {names}"
         fault = driver.trouble.strikes(PUBLISH_FAULTS, node.service)
         kind = fault.kind if fault else ""
         if driver.telling:
@@ -74,9 +75,9 @@ class Delivery:
             if kind == "crash after publish":
                 driver.fleet.crash(node, kind)
             elif kind == "confirm lost":
-                driver.after(driver.network("confirm"), answer("lost"))
+                driver.after(driver.network(f"confirm {way}"), answer("lost"))
             else:
-                driver.after(driver.network("confirm"), confirm(bool(taken_by)))
+                driver.after(driver.network(f"confirm {way}"), confirm(bool(taken_by)))
 
         def confirm(taken: bool) -> Callable[[], None]:
             def act() -> None:
@@ -89,9 +90,9 @@ class Delivery:
         if kind == "crash before publish":
             driver.at(driver.now, lambda: driver.fleet.crash(node, kind))
         elif kind == "message lost":
-            driver.after(driver.network("confirm"), answer("lost"))
+            driver.after(driver.network(f"confirm {way}"), answer("lost"))
         else:
-            driver.after(driver.network("publish"), arrive)
+            driver.after(driver.network(f"publish {way}"), arrive)
 
     def _enqueue(self, queue: str, message: Stored) -> None:
         driver = self._driver
@@ -120,7 +121,7 @@ class Delivery:
 
     def _deliver_later(self, queue: str, message: Stored, delay: int) -> None:
         driver = self._driver
-        arrives = driver.now + delay + driver.network(f"delivery {queue}")
+        arrives = driver.now + delay + driver.network(f"{queue} {driver.witness.names(message.body)}")
         grid = driver.scenario.grid
         message.ready_at = -(-arrives // grid) * grid
         self.waiting[queue].append(message)
@@ -134,11 +135,10 @@ class Delivery:
         if not consumers or not ready:
             return
         self.waiting[queue] = [message for message in self.waiting[queue] if message.ready_at > driver.now]
-        dice = driver.dice(f"consumer {queue}")
-        dice.shuffle(ready)
+        driver.dice(f"order of {queue}").shuffle(ready)
         shares: dict[int, list[tuple[Any, ...]]] = {}
         for message in ready:
-            node = dice.choice(consumers)
+            node = driver.dice(f"consumer {queue} {driver.witness.names(message.body)}").choice(consumers)
             node.tags += 1
             message.deliveries += 1
             node.unacked[node.tags] = message

@@ -179,7 +179,7 @@ class Driver:
             for node in self.fleet.nodes[service]:
                 if node.moves and name not in node.ticks:
                     node.ticks.add(name)
-                    until_its_turn = 1 + self.dice("jobs").randrange(JOBS[name])
+                    until_its_turn = 1 + self.dice(f"{name} {node}").randrange(JOBS[name])
                     self.at(max(self.now, due) + until_its_turn, self._turn(node, name))
 
     def _turn(self, node: Node, name: str) -> Callable[[], None]:

@@ -128,14 +128,14 @@ class Fleet:
         node.ticks.clear()
         driver.delivery.give_back(node)
         driver.clients.hang_up(node)
-        driver.after(int(driver.dice("restarts").uniform(0.1, 5.0) * SECOND), lambda: self.start(node))
+        driver.after(int(driver.dice(f"restarts {node}").uniform(0.1, 5.0) * SECOND), lambda: self.start(node))
 
     def _lost(self, node: Node, _: Lost) -> None:
         """The watch of its connection sees that within five seconds, and makes a new one."""
         if not node.losing:
             node.losing = True
             life = node.life
-            notices = self._driver.dice("watch").randrange(WATCHED_EVERY)
+            notices = self._driver.dice(f"watch {node}").randrange(WATCHED_EVERY)
             self._driver.after(notices, lambda: self.disconnect(node) if node.life == life else None)
 
     def _reconnect_soon(self, node: Node) -> None:
@@ -148,4 +148,4 @@ class Fleet:
                 self._driver.do(node.service, "connect", node.replica)
                 self._driver.delivery.attached(node)
 
-        self._driver.after(int(self._driver.dice("reconnects").uniform(0.2, 5.0) * SECOND), connect)
+        self._driver.after(int(self._driver.dice(f"reconnects {node}").uniform(0.2, 5.0) * SECOND), connect)

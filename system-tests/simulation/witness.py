@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -168,6 +169,7 @@ class Witness:
         return sentence
 
 
+@lru_cache(maxsize=512)
 def _documents(body: bytes) -> list[dict[str, Any]]:
     try:
         document = orjson.loads(body)

@@ -178,7 +178,7 @@ def _of_timeline(order: Row) -> Iterator[str]:
         if times > 1:
             yield f"its timeline has {event} {times} times"
     moments = [datetime.fromisoformat(entry["at"]) for entry in timeline]
-    if moments != sorted(moments):  # TEMPORARY
+    if moments != sorted(moments):
         yield "its timeline is not in the order of its times"
 
 

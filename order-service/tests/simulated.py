@@ -82,23 +82,23 @@ class SimulatedOrders(MemoryOrders):
         return any(order != self._store.committed.get(order_id) for order_id, order in self._kept.items())
 
     async def get(self, ids: Sequence[UUID]) -> dict[UUID, Order]:
-        for order_id in ids:
-            if order_id not in self._kept and order_id in self._store.committed:
-                self._kept[order_id] = self._store.committed[order_id]
-        return await super().get(ids)
+        others = MemoryOrders(self._now)
+        await others.add([self._store.committed[order_id] for order_id in ids if order_id in self._store.committed])
+        return await others.get(ids) | await super().get(ids)
 
     async def locked(self, ids: Sequence[UUID]) -> dict[UUID, Order]:
         for order_id in sorted({order_id for order_id in ids if order_id in self._store.committed} - self._locked):
             await self._store.locks[order_id].acquire()
             self._locked.add(order_id)
             self._kept[order_id] = self._store.committed[order_id]
-        return await super().locked([order_id for order_id in ids if order_id in self._locked])
+        return await super().get(sorted(ids))
 
     async def locked_overdue(self, limit: int) -> list[Order]:
-        free = {order_id: order for order_id, order in self._store.committed.items() if self._is_free(order_id)}
-        overdue = [order for order in free.values() if not order.is_final and order.expires_at <= self._now()]
-        overdue.sort(key=lambda order: order.expires_at)
-        return list((await self.locked([order.id for order in overdue[:limit]])).values())
+        orders = self._store.committed | self._kept
+        overdue = [order for order in orders.values() if not order.is_final and order.expires_at <= self._now()]
+        free = [order.id for order in sorted(overdue, key=lambda order: order.expires_at) if self._is_free(order.id)]
+        locked = await self.locked(free[:limit])
+        return [locked[order_id] for order_id in free[:limit]]
 
     def _is_free(self, order_id: UUID) -> bool:
         return order_id in self._locked or not self._store.locks[order_id].locked()

@@ -227,6 +227,7 @@ class Connection:
 
     async def close(self) -> None:
         self.end()
+        self._let_go()  # a session that the server ended may have gone on, and locked rows, before it noticed
 
     async def invalidate(self) -> None:
         self.end()
@@ -235,14 +236,17 @@ class Connection:
         """Rolls back what was not committed, and lets go of every lock."""
         if not self._ended:
             self._ended = True
-            self.tables.close()
-            for lock in self._locks:
-                lock.release()
-            self._locks.clear()
+            self._let_go()
             if self.server.sweeper is self:
                 self.server.sweeper = None
             if self in self._sessions:
                 self._sessions.remove(self)
+
+    def _let_go(self) -> None:
+        self.tables.close()
+        for lock in self._locks:
+            lock.release()
+        self._locks.clear()
 
     @property
     def changed(self) -> bool:

@@ -105,7 +105,7 @@ class Delivery:
         else:
             fault = driver.trouble.strikes(DROPPABLE, queue)
             delay = 0
-            if fault is not None and fault.kind == "dropped":
+            if fault is not None and fault.kind == "dropped" and not driver.witness.last_word(queue, message.body):
                 self.dropped |= {(queue, event_id) for event_id in driver.witness.ids(message.body)}
                 return
             if fault is not None and fault.kind == "duplicated":

@@ -154,6 +154,16 @@ class Witness:
     def ids(self, body: bytes) -> list[str]:
         return [str(document.get("id")) for document in _documents(body)]
 
+    def last_word(self, queue: str, body: bytes) -> bool:
+        """Whether payment has nothing more to report about an order whose decision this is, so that nothing would make
+        order say it again. Whoever drops such a dead letter has to look into the books: the one loss that does not heal
+        by itself."""
+        told = {(event["type"], event["subject"]) for event in map(self.events.get, self.taken[ORDER]) if event}
+        return queue == PAYMENT and any(
+            document.get("type") in _DECISIONS and ("PaymentProcessed", document.get("subject")) in told
+            for document in _documents(body)
+        )
+
     def names(self, body: bytes) -> str:
         return self._in_words(_documents(body))
 

@@ -1,11 +1,13 @@
 """What every service's HTTP side does: problems, traces, health, metrics."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Annotated
 
 import httpx
 import pytest
+from chassis import app as app_module
 from chassis.app import create_app
 from chassis.database import Unavailable
 from chassis.problems import documented
@@ -28,6 +30,7 @@ class Priced(BaseModel):
     price: JsonNumber
 
 
+inside, gate = asyncio.Semaphore(0), asyncio.Event()
 problems: dict[str, str | None] = {"database": None, "broker": None, "consumer": None}
 
 
@@ -47,6 +50,11 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         raise {"domain": DomainError("Not today."), "away": Unavailable("gone"), "bug": RuntimeError("SELECT secret")}[
             what
         ]
+
+    @routes.get("/gate")
+    async def wait() -> None:
+        inside.release()
+        await gate.wait()
 
     @routes.post("/prices", responses=documented(400), response_model=Priced, openapi_extra=json_body(Price))
     async def prices(request: Request) -> Response:
@@ -159,6 +167,23 @@ async def test_liveness_is_red_only_for_a_consumer_that_stays_away_from_a_broker
     assert (await client.get("/health/live")).status_code == 503
     problems["consumer"] = None
     assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_too_many_requests_at_once_are_refused_but_health_is_told(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, "MAX_REQUESTS_IN_HAND", 2)
+    waiting = [asyncio.create_task(client.get("/gate")) for _ in range(2)]
+    for _ in waiting:
+        await inside.acquire()
+    refusal = await client.get("/gate")
+    told = [(await client.get(path)).status_code for path in ("/health/live", "/metrics")]
+    gate.set()
+    assert (refusal.status_code, refusal.json()["type"]) == (503, "/problems/unavailable")
+    assert int(refusal.headers["retry-after"]) > 0
+    assert told == [200, 200]
+    assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
+    assert (await client.get("/gate")).status_code == 200, "what ended is no longer in hand"
 
 
 async def test_requests_are_counted_by_the_template_of_their_route(client: httpx.AsyncClient) -> None:

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-import pytest
-from chassis import batching
 from chassis.batching import Batcher
 from chassis.database import Unavailable
 
@@ -82,23 +80,6 @@ async def test_an_outage_fails_the_whole_batch_once_because_its_commit_may_have_
     results = await asyncio.gather(*(batcher.submit(number) for number in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [Unavailable] * 3
     assert runs == 1
-
-
-async def test_too_many_waiting_commands_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, "MAX_WAITING", 2)
-    gate = asyncio.Event()
-
-    async def wait(commands: Sequence[int], unit: Unit) -> list[int | Exception]:
-        await gate.wait()
-        return list(commands)
-
-    batcher = Batcher("wait", Unit, wait)
-    accepted = [asyncio.create_task(batcher.submit(number)) for number in range(2)]
-    await asyncio.sleep(0)
-    with pytest.raises(Unavailable):
-        await batcher.submit(3)
-    gate.set()
-    assert await asyncio.gather(*accepted) == [0, 1]
 
 
 async def test_a_caller_that_went_away_disturbs_nobody() -> None:

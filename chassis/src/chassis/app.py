@@ -7,10 +7,16 @@ from typing import Protocol
 
 import structlog
 from chassis import health, openapi, problems
+from chassis.database import Unavailable
 from chassis.telemetry import REQUEST_SECONDS, new_traceparent, trace_id, valid_traceparent
 from fastapi import APIRouter, FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_REQUESTS_IN_HAND = 1_000
+"""More are refused at once: what waits longer than its caller would is work for nobody, and takes memory."""
+ALWAYS_ANSWERED = ("/health", "/metrics")
+"""Paths that begin like this: an overloaded process that seems dead would be restarted, and the load would stay."""
 
 log = structlog.get_logger()
 
@@ -72,11 +78,12 @@ def create_app(
 
 
 class RequestContext:
-    """Gives every request its trace, measures it, and turns what nobody caught into a problem. Plain ASGI: Starlette's
-    BaseHTTPMiddleware costs a task and two streams a request."""
+    """Gives every request its trace, measures it, refuses what is too much and turns what nobody caught into a problem.
+    Plain ASGI: Starlette's BaseHTTPMiddleware costs a task and two streams a request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._in_hand = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -94,13 +101,17 @@ class RequestContext:
         header = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
         traceparent = valid_traceparent(header.decode("latin-1")) or new_traceparent()
         scope.setdefault("state", {})["traceparent"] = traceparent
+        self._in_hand += 1
         try:
+            if self._in_hand > MAX_REQUESTS_IN_HAND and not scope["path"].startswith(ALWAYS_ANSWERED):
+                raise Unavailable("too many requests are in hand")
             await self._app(scope, receive, send_and_note)
         except Exception as error:
             if status:
                 raise
             await problems.failure(Request(scope), error)(scope, receive, send_and_note)
         finally:
+            self._in_hand -= 1
             route = getattr(scope.get("route"), "path", "none")
             seconds = time.perf_counter() - began
             REQUEST_SECONDS.labels(scope["method"], route, status).observe(seconds)

@@ -13,7 +13,6 @@ from chassis.database import Unavailable, is_conflict, is_outage, reason_of
 from chassis.telemetry import COMMAND_BATCH_SIZE
 
 MAX_COMMANDS_A_BATCH = 200
-MAX_WAITING = 2_000
 MAX_CONFLICTS = 5
 
 
@@ -48,11 +47,9 @@ class Batcher(Generic[C, R, U]):
     async def submit(self, command: C) -> R:
         """The command's result, once it is committed.
 
-        Raises what the use case returned for it, or Unavailable when the database is away or too many wait; whether an
-        interrupted commit took effect is then unknown, which is what idempotency keys are for.
+        Raises what the use case returned for it, or Unavailable when the database is away; whether an interrupted
+        commit took effect is then unknown, which is what idempotency keys are for.
         """
-        if len(self._waiting) >= MAX_WAITING:
-            raise Unavailable("too many requests are waiting")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((command, future))
         if self._runner is None or self._runner.done():

@@ -20,7 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 MAX_EVENTS_A_MESSAGE = 100
 MAX_MESSAGE_BYTES = 128 * 1024
-MAX_EVENTS_IN_MEMORY = 10_000
+MAX_EVENTS_IN_MEMORY = 2_000
+"""Seconds' worth of events: while the broker takes none they are rows, not memory."""
 SWEEP_EVERY_SECONDS = 5.0
 DELETE_EVERY_SECONDS = 0.1
 LEFT_BEHIND_AFTER_SECONDS = 5

@@ -60,6 +60,8 @@ class Worker:
     def _reset(self, seed: int, settings: dict[str, Any]) -> None:
         from simulation.process import World
 
+        self._world = None
+        gc.collect()
         random.seed(seed)  # the chassis's own jitter
         self._world = World(self._service, seed, settings)
         self._ids.world = self._world
@@ -150,7 +152,7 @@ def main() -> None:
     sys.unraisablehook = lambda _: None
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.disable()  # it runs between two runs, where it costs least
     while True:
         try:
             command = pipe.next_command()

@@ -1,55 +1,43 @@
-"""The books: whether orders, stock, holds and payments agree once nothing moves any more.
+"""The books: whether orders, stock, holds and payments agree, what is overdue, and what needs attention.
 
     DATABASE_URL=postgresql://postgres:postgres@localhost:5432/order_processing python books.py
 
-prints every disagreement as a sentence and exits with status 1 if there is one. It reads all three schemas as the role
-`auditor`, in one snapshot.
+says so of a running shop, a sentence each, and exits with status 1 if anything disagrees or is overdue; book_rules.py
+says what that means. `--settled` is for a shop at rest: whatever is open is then a disagreement. `--metrics` prints the
+figures for Prometheus instead. It reads all three schemas as the role `auditor`, in one snapshot, row by row: its
+memory grows with the products, not with the orders.
 """
 
+import argparse
 import asyncio
-import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
-from typing import Any
+from datetime import UTC, datetime
 from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
+import orjson
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-Row = Mapping[str, Any]
+from book_rules import ATTENTION, FINAL, OPEN, OVERDUE, Audit, Entry, Outbox, Row
 
-FINAL = frozenset({"completed", "failed", "cancelled"})
-_TRANSITIONS = {
-    ("pending", "confirmed"),
-    ("confirmed", "completed"),
-    *((open_state, undone) for open_state in ("pending", "confirmed") for undone in ("failed", "cancelled")),
-}
-_STATUS_AFTER = {
-    "OrderCreated": "pending",
-    "OrderConfirmed": "confirmed",
-    "OrderCompleted": "completed",
-    "OrderFailed": "failed",
-    "OrderCancelled": "cancelled",
-}
-_NOTES = ("InventoryReleased", "PaymentRefunded")
-_HOLD_AFTER = {
-    "completed": {"sold"},
-    "failed": {"released", "refused", "void", "absent"},
-    "cancelled": {"released", "refused", "void", "absent"},
-}
-_PAYMENT_AFTER = {
-    "completed": {"completed"},
-    "failed": {"failed", "cancelled", "refunded", "void", "absent"},
-    "cancelled": {"failed", "cancelled", "refunded", "void", "absent"},
-}
+_SCHEMAS = ("orders", "inventory", "payments")
+_ENTRIES = """
+    SELECT o, h, p FROM orders.orders o
+    FULL JOIN inventory.holds h ON h.order_id = o.id
+    FULL JOIN payments.payments p ON p.order_id = coalesce(o.id, h.order_id)
+"""
+_ROWS_AT_A_TIME = 500
 
 
 @dataclass(slots=True)
 class Books:
+    """The books in memory, to look things up in."""
+
     orders: dict[UUID, Row] = field(default_factory=dict)
     holds: dict[UUID, Row] = field(default_factory=dict)
     """By order id."""
@@ -59,174 +47,158 @@ class Books:
     """By product id."""
     outboxes: dict[str, int] = field(default_factory=dict)
     """How many events wait in each schema."""
+    oldest: dict[str, datetime] = field(default_factory=dict)
+    """Since when the oldest of them waits, in those that are not empty."""
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def entries(self) -> Iterator[Entry]:
+        for order_id in self.orders.keys() | self.holds.keys() | self.payments.keys():
+            yield Entry(self.orders.get(order_id), self.holds.get(order_id), self.payments.get(order_id))
 
 
 async def read(database_url: str) -> Books:
     """The books as they stand. The URL's user must be an administrator, or a member of `auditor`."""
+    async with _snapshot(database_url) as connection:
+        books = Books(now=await connection.fetchval("SELECT now()"), items=await _items(connection))
+        async for entry in _entries(connection):
+            if entry.order is not None:
+                books.orders[entry.order["id"]] = entry.order
+            if entry.hold is not None:
+                books.holds[entry.hold["order_id"]] = entry.hold
+            if entry.payment is not None:
+                books.payments[entry.payment["order_id"]] = entry.payment
+        for schema, outbox in (await _outboxes(connection)).items():
+            books.outboxes[schema] = outbox.waiting
+            if outbox.oldest is not None:
+                books.oldest[schema] = outbox.oldest
+    return books
+
+
+async def entries(database_url: str) -> AsyncIterator[Entry]:
+    """The books order by order, in one snapshot."""
+    async with _snapshot(database_url) as connection:
+        async for entry in _entries(connection):
+            yield entry
+
+
+def check(books: Books, initial: Mapping[UUID, int] | None = None, *, settled: bool) -> Audit:
+    """What examine() finds, in books that are in memory."""
+    audit = Audit(books.now, settled)
+    for entry in books.entries():
+        audit.take(entry)
+    audit.take_stock(books.items, initial or {})
+    audit.take_outboxes({name: Outbox(number, books.oldest.get(name)) for name, number in books.outboxes.items()})
+    return audit
+
+
+async def examine(database_url: str, initial: Mapping[UUID, int] | None = None, *, settled: bool) -> Audit:
+    """What is wrong as the books stand. `initial` says what there was of each product before its first order."""
+    async with _snapshot(database_url) as connection:
+        audit = Audit(await connection.fetchval("SELECT now()"), settled)
+        async for entry in _entries(connection):
+            audit.take(entry)
+        audit.take_stock(await _items(connection), initial or {})
+        audit.take_outboxes(await _outboxes(connection))
+    return audit
+
+
+def violations(books: Books, initial: Mapping[UUID, int] | None = None) -> list[str]:
+    """What does not agree though nothing moves any more, a sentence each."""
+    return [finding.sentence for finding in check(books, initial, settled=True).findings]
+
+
+async def audit(database_url: str, initial: Mapping[UUID, int] | None = None) -> list[str]:
+    """What does not agree though nothing moves any more, a sentence each."""
+    return [finding.sentence for finding in (await examine(database_url, initial, settled=True)).findings]
+
+
+@asynccontextmanager
+async def _snapshot(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(database_url.replace("+asyncpg", ""), timeout=10)
     try:
-        await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+        # A whole row is read in the binary format, in which a jsonb value is its text behind the number of its version.
+        await connection.set_type_codec(
+            "jsonb",
+            encoder=orjson.dumps,
+            decoder=lambda value: orjson.loads(value[1:]),
+            schema="pg_catalog",
+            format="binary",
+        )
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await connection.execute("SET LOCAL ROLE auditor")
-            return Books(
-                orders={row["id"]: row for row in await connection.fetch("SELECT * FROM orders.orders ORDER BY id")},
-                holds={row["order_id"]: row for row in await connection.fetch("SELECT * FROM inventory.holds")},
-                payments={row["order_id"]: row for row in await connection.fetch("SELECT * FROM payments.payments")},
-                items={
-                    row["product_id"]: row for row in await connection.fetch("SELECT * FROM inventory.inventory_items")
-                },
-                outboxes={
-                    schema: await connection.fetchval(f"SELECT count(*) FROM {schema}.outbox")
-                    for schema in ("orders", "inventory", "payments")
-                },
-            )
+            yield connection
     finally:
         await connection.close()
 
 
-def violations(books: Books, initial: Mapping[UUID, int] | None = None) -> list[str]:
-    """What does not agree, a sentence each: order by order, then by product. `initial` says what there was of each
-    product before its first order; of products that it doesn't name, the sum can't be checked."""
-    found = [sentence for order in books.orders.values() for sentence in _of_order(order, books)]
-    for kind, rows in (("hold", books.holds), ("payment", books.payments)):
-        strangers = rows.keys() - books.orders.keys()
-        found += [f"There is a {kind} for order {order_id}, which does not exist." for order_id in strangers]
-    found += _of_stock(books, initial or {})
-    for schema, waiting in books.outboxes.items():
-        if waiting:
-            found.append(f"The outbox of {schema} still keeps {waiting} event(s).")
-    return found
+async def _entries(connection: asyncpg.Connection) -> AsyncIterator[Entry]:
+    async for row in connection.cursor(_ENTRIES, prefetch=_ROWS_AT_A_TIME):
+        yield Entry(*row)
 
 
-async def audit(database_url: str, initial: Mapping[UUID, int] | None = None) -> list[str]:
-    return violations(await read(database_url), initial)
+async def _items(connection: asyncpg.Connection) -> dict[UUID, Row]:
+    query = "SELECT product_id, quantity_available, reserved_quantity FROM inventory.inventory_items"
+    return {row["product_id"]: row for row in await connection.fetch(query)}
 
 
-def _of_order(order: Row, books: Books) -> Iterator[str]:
-    name, status = f"Order {order['id']}", order["status"]
-    hold, payment = books.holds.get(order["id"]), books.payments.get(order["id"])
-    for complaint in _of_timeline(order):
-        yield f"{name}: {complaint}."
-    if status not in FINAL:
-        yield f"{name} is {status}, which is not final."
-        return
-    held, paid = (hold["status"] if hold else "absent"), (payment["status"] if payment else "absent")
-    if held not in _HOLD_AFTER[status]:
-        yield f"{name} is {status}, but its hold is {held}."
-    if paid not in _PAYMENT_AFTER[status]:
-        yield f"{name} is {status}, but its payment is {paid}."
-    told = {entry["event"] for entry in order["timeline"]}
-    for note, happened, what in (
-        ("InventoryReleased", held == "released", f"hold is {held}"),
-        ("PaymentRefunded", paid == "refunded", f"payment is {paid}"),
+async def _outboxes(connection: asyncpg.Connection) -> dict[str, Outbox]:
+    return {
+        schema: Outbox(*await connection.fetchrow(f"SELECT count(*), min(created_at) FROM {schema}.outbox"))
+        for schema in _SCHEMAS
+    }
+
+
+def metrics(audit: Audit) -> str:
+    """The figures in Prometheus' text format."""
+    registry = CollectorRegistry()
+    orders = Gauge("books_orders", "Orders by status", ("status",), registry=registry)
+    for status in sorted(OPEN | FINAL):
+        orders.labels(status).set(audit.statuses[status])
+    Gauge("books_open_orders", "Orders that are not final", registry=registry).set(
+        sum(audit.statuses[status] for status in OPEN)
+    )
+    found = Counter(finding.kind for finding in audit.findings)
+    Gauge("books_violations", "Disagreements between the services", registry=registry).set(found["violation"])
+    for name, text, kinds in (
+        ("books_overdue", "What should have happened by now", OVERDUE),
+        ("books_attention", "What a person should look at", ATTENTION),
     ):
-        if (note in told) != happened:
-            yield f"{name}: its {what}, but its timeline has {'a' if note in told else 'no'} line {note}."
-    if hold and hold["items"] is not None and _lines(hold) != _lines(order):
-        yield f"{name} is for {order['items']}, but its hold is for {hold['items']}."
-    yield from _of_reason(name, order, held, payment)
-    yield from _of_money(name, order, payment)
+        gauge = Gauge(name, text, ("kind",), registry=registry)
+        for kind in kinds:
+            gauge.labels(kind).set(found[kind])
+    Gauge("books_read_timestamp_seconds", "When the books were read", registry=registry).set(audit.now.timestamp())
+    return generate_latest(registry).decode()
 
 
-def _of_reason(name: str, order: Row, held: str, payment: Row | None) -> Iterator[str]:
-    """An order that failed for want of stock or money must find both services of the same opinion."""
-    reason = order["reason"]
-    if reason in ("out-of-stock", "unknown-product") and held != "refused":
-        yield f"{name} failed ({reason}), but its hold is {held}."
-    if reason in ("payment-declined", "payment-retries-exhausted") and not (
-        payment and payment["status"] == "failed" and payment["reason"] == reason
-    ):
-        yield f"{name} failed ({reason}), but its payment is not failed for that reason."
-
-
-def _of_money(name: str, order: Row, payment: Row | None) -> Iterator[str]:
-    if payment is None or payment["status"] == "void":
-        return
-    if (payment["amount"], payment["currency"]) != (order["total_amount"], order["currency"]):
-        yield (
-            f"{name} is worth {order['total_amount']} {order['currency']}, "
-            f"but its payment is of {payment['amount']} {payment['currency']}."
-        )
-    if payment["customer_id"] != order["customer_id"]:
-        yield f"{name} is of customer {order['customer_id']}, but customer {payment['customer_id']} was asked to pay."
-    if payment["outcome_unknown"] or payment["lease"] is not None:
-        yield f"{name}: its payment is {payment['status']}, but the gateway's answer is still awaited."
-
-
-def _of_timeline(order: Row) -> Iterator[str]:
-    """What is not as the order's state machine would have written it."""
-    timeline = order["timeline"]
-    events = [entry["event"] for entry in timeline]
-    if not events or events[0] != "OrderCreated":
-        yield "its timeline does not begin with OrderCreated"
-        return
-    status = "pending"
-    for entry in timeline[1:]:
-        event = entry["event"]
-        if event in _NOTES:
-            if entry["status"] != status or status not in ("failed", "cancelled"):
-                yield f"its timeline has {event} while it was {status}"
-        elif _STATUS_AFTER.get(event) != entry["status"] or (status, entry["status"]) not in _TRANSITIONS:
-            yield f"its timeline goes from {status} to {entry['status']} by {event}"
-        if event not in _NOTES:
-            status = entry["status"]
-            if status in FINAL and entry["reason"] != order["reason"]:
-                yield f"its reason is {order['reason']}, but its timeline says {entry['reason']}"
-    if status != order["status"]:
-        yield f"it is {order['status']}, but its timeline ends with {status}"
-    for event, times in Counter(events).items():
-        if times > 1:
-            yield f"its timeline has {event} {times} times"
-    moments = [datetime.fromisoformat(entry["at"]) for entry in timeline]
-    if moments != sorted(moments):
-        yield "its timeline is not in the order of its times"
-
-
-def _of_stock(books: Books, initial: Mapping[UUID, int]) -> Iterator[str]:
-    held, sold = _sums(books.holds.values(), "held"), _sums(books.holds.values(), "sold")
-    for product in sorted(books.items.keys() | held.keys() | sold.keys() | initial.keys()):
-        item = books.items.get(product)
-        if item is None:
-            yield f"Product {product} has no item, though {held[product]} of it are held and {sold[product]} sold."
-            continue
-        available, reserved = item["quantity_available"], item["reserved_quantity"]
-        if available < 0 or reserved < 0:
-            yield f"Product {product} has {available} available and {reserved} reserved."
-        if reserved != held[product]:
-            yield f"Product {product} has {reserved} reserved, but its holds add up to {held[product]}."
-        if product in initial and available + reserved + sold[product] != initial[product]:
-            yield (
-                f"Product {product} began with {initial[product]}, but {available} available, {reserved} reserved "
-                f"and {sold[product]} sold make {available + reserved + sold[product]}."
-            )
-
-
-def _lines(row: Row) -> list[tuple[str, int, Decimal]]:
-    return [(line["product_id"], line["quantity"], Decimal(line["price"])) for line in row["items"]]
-
-
-def _sums(holds: Iterable[Row], status: str) -> Counter[UUID]:
-    sums: Counter[UUID] = Counter()
-    for hold in holds:
-        if hold["status"] == status:
-            for line in hold["items"]:
-                sums[UUID(line["product_id"])] += line["quantity"]
-    return sums
+def report(audit: Audit) -> str:
+    headings = {"violation": "Does not agree:", "overdue": "Overdue:", "attention": "Needs attention:"}
+    lines = []
+    for severity, heading in headings.items():
+        sentences = [f"  {finding.sentence}" for finding in audit.findings if finding.severity == severity]
+        lines += [heading, *sentences] if sentences else []
+    found = Counter(finding.severity for finding in audit.findings)
+    counts = ", ".join(f"{number} {status}" for status, number in audit.statuses.most_common()) or "none"
+    figures = f"{found['violation']} violations, {found['overdue']} overdue" if audit.alarming else "the books agree"
+    attention = f", {found['attention']} need attention" if found["attention"] else ""
+    return "\n".join([*lines, f"{audit.statuses.total()} orders ({counts}): {figures}{attention}."])
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description="Whether orders, stock, holds and payments agree.")
+    parser.add_argument("--settled", action="store_true", help="nothing should move any more: all has to be final")
+    parser.add_argument("--metrics", action="store_true", help="print the figures for Prometheus; the status is then 0")
+    options = parser.parse_args()
     url = os.environ.get("DATABASE_URL", "postgresql://postgres:postgres@localhost:5432/order_processing")
-    books = asyncio.run(read(url))
-    found = violations(books)
-    for sentence in found:
-        print(sentence)
-    counts = ", ".join(f"{number} {status}" for status, number in Counter(_statuses(books)).most_common())
-    print(f"{len(books.orders)} orders ({counts}): {f'{len(found)} violations' if found else 'the books agree'}.")
-    return 1 if found else 0
-
-
-def _statuses(books: Books) -> Iterator[str]:
-    return (order["status"] for order in books.orders.values())
+    try:
+        audit = asyncio.run(examine(url, settled=options.settled))
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        print(f"The database does not answer ({error}): is the system up?", file=sys.stderr)
+        return 2
+    if options.metrics:
+        print(metrics(audit), end="")
+        return 0
+    print(report(audit))
+    return 1 if audit.alarming else 0
 
 
 if __name__ == "__main__":

@@ -59,11 +59,18 @@ class Service:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = dict(environment)
+        self.app = "main:app"
+        """What uvicorn runs; it may be found by a PYTHONPATH in the environment."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, f"{self.name} does not run"
+        return self._process.pid
 
     def start(self, **settings: str) -> None:
         """Starts it without waiting; `settings` are kept for later starts too."""
@@ -75,7 +82,7 @@ class Service:
         options = ["--no-access-log", "--timeout-graceful-shutdown", str(_OPEN_REQUESTS_SECONDS)]
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*program, "main:app", *address, *options],
+                [*program, self.app, *address, *options],
                 cwd=ROOT / self.name,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -124,7 +131,7 @@ class System:
         self.database = database
         self.broker = broker
         inherited = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-        shared = inherited | _SETTINGS | dict(settings) | {"RABBITMQ_URL": _through(rabbitmq_url, broker)}
+        shared = inherited | _SETTINGS | dict(settings) | {"RABBITMQ_URL": through(rabbitmq_url, broker)}
         self.services = {
             name: Service(name, log_folder / f"{name}.log", shared | {"DATABASE_URL": self._database_url_of(name)})
             for name in SERVICES
@@ -133,7 +140,7 @@ class System:
     def _database_url_of(self, name: str) -> str:
         if name not in ROLES:
             return ""
-        parts = urlsplit(_through(self.database_url, self.database))
+        parts = urlsplit(through(self.database_url, self.database))
         login = f"{ROLES[name]}:{ROLES[name]}@{parts.hostname}:{parts.port or 5432}"
         return urlunsplit(parts._replace(netloc=login))
 
@@ -250,7 +257,8 @@ async def _proxies(
         yield database, broker
 
 
-def _through(url: str, proxy: Proxy | None) -> str:
+def through(url: str, proxy: Proxy | None) -> str:
+    """The way to the server of the URL, by the proxy where there is one."""
     if proxy is None:
         return url
     parts = urlsplit(url)

@@ -1,11 +1,18 @@
 """The dead letters as a person handles them, on a real broker."""
 
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import aio_pika
 import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from chassis import broker as broker_module
 from chassis.broker import Broker
-from chassis.dead_letters import act
+from chassis.dead_letters import Ambiguous, act
 from chassis.events import SINGLE
+from chassis.telemetry import DEAD_LETTERS
 from chassis.testing import eventually
 from chassis.topology import DEAD_LETTER_EXCHANGE
 from tests.note_service import SERVICE
@@ -25,7 +32,9 @@ async def letters(broker: Broker, channel: AbstractChannel) -> None:
             headers={"x-reason": "unknown-order", "x-attempts": 1, "x-routing-key": "thing.happened"},
         )
     exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE)
-    await exchange.publish(Message(b"\xff", headers={"x-death": [{"reason": "delivery_limit"}]}), SERVICE)
+    await exchange.publish(
+        Message(b"\xff", headers={"x-death": [{"reason": "delivery_limit", "queue": SERVICE}]}), SERVICE
+    )
 
 
 async def in_queue(channel: AbstractChannel, name: str) -> int:
@@ -88,3 +97,110 @@ async def test_one_letter_is_redriven_or_dropped_by_its_id(
 
 async def _counts(channel: AbstractChannel, *, dead: int, own: int) -> bool:
     return (await in_queue(channel, f"{SERVICE}.dlq"), await in_queue(channel, SERVICE)) == (dead, own)
+
+
+async def test_an_id_that_several_letters_begin_with_is_refused(
+    letters: None, channel: AbstractChannel, rabbitmq_url: str
+) -> None:
+    """Ids of the same minute begin alike: whoever means one letter must not drop its neighbours."""
+    first, *_ = await all_of(channel, f"{SERVICE}.dlq")
+    exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE)
+    for ending in ("a", "b"):
+        await exchange.publish(Message(b"{}", message_id=f"{first.message_id}{ending}"), SERVICE)
+    for command in ("redrive", "drop"):
+        with pytest.raises(Ambiguous, match="2 letters"):
+            await act(rabbitmq_url, command, [SERVICE], wanted=first.message_id, dry_run=False)
+    await eventually(lambda: _counts(channel, dead=2, own=0))
+
+
+async def test_what_the_broker_set_aside_says_when_and_why_and_keeps_its_routing_key(
+    letters: None, channel: AbstractChannel, rabbitmq_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though it bears the headers of an attempt that came before."""
+    await all_of(channel, f"{SERVICE}.dlq")
+    death = {
+        "reason": "delivery_limit",
+        "queue": SERVICE,
+        "time": datetime(2026, 11, 24, tzinfo=UTC),
+        "routing-keys": ["thing.happened"],
+    }
+    waited = {"reason": "expired", "queue": "order_events.retry.1s", "routing-keys": [SERVICE]}
+    exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE)
+    headers: dict[str, Any] = {"x-reason": "handler-error", "x-attempts": 1, "x-death": [waited, death]}
+    await exchange.publish(Message(b"{}", headers=headers), SERVICE)
+
+    assert await act(rabbitmq_url, "redrive", [SERVICE], wanted=None, dry_run=False) == 1
+    assert "2026-11-24T00:00:00+00:00  broker: delivery_limit  attempts 1" in capsys.readouterr().out
+    await eventually(lambda: _counts(channel, dead=0, own=1))
+    (again,) = await all_of(channel, SERVICE)
+    assert again.headers["x-routing-key"] == "thing.happened"
+    assert not {"x-death", "x-reason", "x-attempts"} & set(again.headers)
+
+
+async def test_a_letter_that_comes_back_at_once_is_sent_back_once(
+    letters: None, channel: AbstractChannel, rabbitmq_url: str
+) -> None:
+    """As one whose handler still fails does: redriving all of them ends."""
+    exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE)
+    own = await channel.get_queue(SERVICE)
+
+    async def refuse(message: AbstractIncomingMessage) -> None:
+        await exchange.publish(Message(message.body, message_id=message.message_id), SERVICE)
+        await message.ack()
+
+    tag = await own.consume(refuse)
+    assert await act(rabbitmq_url, "redrive", [SERVICE], wanted=None, dry_run=False) == 3
+    await eventually(lambda: _counts(channel, dead=3, own=0))
+    await own.cancel(tag)
+
+
+async def test_whoever_is_interrupted_before_the_queue_has_a_letter_has_not_lost_it(
+    letters: None, channel: AbstractChannel, rabbitmq_url: str
+) -> None:
+    await channel.queue_delete(SERVICE)
+
+    with pytest.raises(aio_pika.exceptions.PublishError):
+        await act(rabbitmq_url, "redrive", [SERVICE], wanted=None, dry_run=False)
+
+    async def all_there() -> bool:
+        return await in_queue(channel, f"{SERVICE}.dlq") == 3
+
+    await eventually(all_there)
+
+
+async def test_two_who_redrive_at_the_same_time_share_the_letters(
+    letters: None, channel: AbstractChannel, rabbitmq_url: str
+) -> None:
+    redriving = [act(rabbitmq_url, "redrive", [SERVICE], wanted=None, dry_run=False) for _ in range(2)]
+    assert sum(await asyncio.gather(*redriving)) == 3
+    await eventually(lambda: _counts(channel, dead=0, own=3))
+
+
+async def test_what_would_steer_the_terminal_is_shown_instead(
+    letters: None, channel: AbstractChannel, rabbitmq_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE)
+    body = b'{"type": "\\u001b[2J' + b"x" * 1000 + b'", "subject": "\x7f"}'
+    await exchange.publish(Message(body, headers={"x-error": "\x1b[2J"}), SERVICE)
+
+    await act(rabbitmq_url, "list", [SERVICE], wanted=None, dry_run=False)
+    assert max(map(len, capsys.readouterr().out.splitlines())) < 300
+    await act(rabbitmq_url, "show", [SERVICE], wanted=None, dry_run=False)
+    assert "\x1b" not in (shown := capsys.readouterr().out)
+    assert "x-error: \\x1b[2J" in shown
+
+
+@pytest.fixture
+def watched_closely(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_module, "WATCH_EVERY_SECONDS", 0.1)
+
+
+async def test_their_number_is_a_metric(watched_closely: None, letters: None, rabbitmq_url: str) -> None:
+    await eventually(lambda: _metric() == 3)
+    await act(rabbitmq_url, "drop", [SERVICE], wanted=None, dry_run=False)
+    await eventually(lambda: _metric() == 0)
+
+
+def _metric() -> float:
+    ((sample,),) = [family.samples for family in DEAD_LETTERS.collect()]
+    return sample.value

@@ -19,6 +19,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
 from aio_pika.exceptions import PublishError
 from chassis.database import Unavailable, reason_of
 from chassis.ids import uuid7
+from chassis.telemetry import BROKER_CONNECTED, DEAD_LETTERS
 from chassis.topology import EXCHANGE, Queue, assert_topology
 
 HEARTBEAT_SECONDS = 10
@@ -127,6 +128,7 @@ class Broker:
                         await self._watch(consuming, publishing)
                     finally:
                         self._publishing = None
+                        BROKER_CONNECTED.set(0)
                         if self._consumer is not None:
                             await self._consumer.detach()
             except Exception as error:
@@ -161,6 +163,7 @@ class Broker:
                 channel = await consuming.channel()
                 await self._consumer.attach(channel, await channel.get_queue(queue.name, ensure=False))
             self._publishing = publisher
+        BROKER_CONNECTED.set(1)
         self.on_connected()
         log.info("connected to the broker", queue=queue.name)
 
@@ -185,3 +188,5 @@ class Broker:
                     await self._consumer.attached() and own.declaration_result.consumer_count
                 ):
                     raise ConsumerLost(f"no longer a consumer of {self._queue.service}")
+                letters = await self._administration.declare_queue(self._queue.dead_letters, passive=True)
+                DEAD_LETTERS.set(letters.declaration_result.message_count or 0)

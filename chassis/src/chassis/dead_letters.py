@@ -1,18 +1,19 @@
 """The dead letters, for people: list them, look at one, send them back to their queue, or drop them.
 
-    python -m chassis.dead_letters list order-service payment-service
-    python -m chassis.dead_letters redrive order-service --id 0198c5f0        (or --all; --dry-run to see what would be)
+    python -m chassis.dead_letters list                                (of all services; or of those that are named)
+    python -m chassis.dead_letters redrive order-service --id 0198c5f0-5b1e   (or --all; --dry-run: what would be)
 
 A redriven event keeps its ids and goes to the queue that set it aside and to no other, so whoever has taken it in
-already does nothing. What is not redriven or dropped stays where it is. RABBITMQ_URL says which broker.
+already does nothing. It leaves the dead letters once its queue has it: whoever is interrupted, or comes at the same
+time as somebody else, sends it twice at worst. What is not redriven or dropped stays where it is. RABBITMQ_URL says
+which broker.
 """
 
 import argparse
 import asyncio
 import hashlib
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,15 @@ import orjson
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from chassis.settings import ServiceSettings, load
+from chassis.topology import Queue
+
+SERVICES = ("order-service", "inventory-service", "payment-service", "notification-service")
+ANSWER_TIMEOUT_SECONDS = 10.0
+_LONGEST_NAME = 60
+
+
+class Ambiguous(Exception):
+    """Several letters have an id that begins like this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +44,29 @@ class DeadLetter:
         return self.message.message_id or hashlib.sha256(self.message.body).hexdigest()[:32]
 
     @property
+    def _death(self) -> dict[str, Any]:
+        """What the broker notes of a message that it set aside itself, because too many of its deliveries ended without
+        an answer. Our own headers on such a message are those of an earlier attempt."""
+        deaths: Any = self.message.headers.get("x-death") or []
+        return next((death for death in deaths if death.get("queue") == self.service), {})
+
+    @property
     def reason(self) -> str:
-        """Why it was set aside; by the broker itself, if its deliveries ended without an answer too often."""
-        deaths: Any = self.message.headers.get("x-death") or [{}]
-        return str(self.message.headers.get("x-reason") or f"broker: {deaths[0].get('reason', 'unknown')}")
+        if self._death:
+            return f"broker: {self._death.get('reason', 'unknown')}"
+        return str(self.message.headers.get("x-reason", "unknown"))
+
+    @property
+    def at(self) -> str:
+        moment = self._death.get("time") or self.message.timestamp
+        return moment.isoformat(timespec="seconds") if moment else "?"
+
+    @property
+    def routing_key(self) -> str | None:
+        """The key under which it was published first."""
+        keys = self._death.get("routing-keys") or [None]
+        key = self.message.headers.get("x-routing-key") or keys[0]
+        return None if key is None else str(key)
 
     @property
     def events(self) -> list[tuple[str, str]]:
@@ -47,67 +76,87 @@ class DeadLetter:
         except orjson.JSONDecodeError:
             return []
         envelopes = document if isinstance(document, list) else [document]
-        return [(str(e.get("type")), str(e.get("subject"))) for e in envelopes if isinstance(e, dict)]
+        return [(_name(e.get("type")), _name(e.get("subject"))) for e in envelopes if isinstance(e, dict)]
 
     def line(self) -> str:
-        at = self.message.timestamp.isoformat(timespec="seconds") if self.message.timestamp else "?"
         attempts = str(self.message.headers.get("x-attempts", "?"))
         events = ", ".join(f"{name} of {order}" for name, order in self.events[:3]) or f"{len(self.message.body)} bytes"
         more = f" and {len(self.events) - 3} more" if len(self.events) > 3 else ""
-        return f"{self.service}  {self.id}  {at}  {self.reason}  attempts {attempts}  {events}{more}"
+        return _plain(f"{self.service}  {self.id}  {self.at}  {self.reason}  attempts {attempts}  {events}{more}")
 
     def text(self) -> str:
         headers = "\n".join(f"{name}: {value!s}" for name, value in sorted(self.message.headers.items()))
-        return f"{self.line()}\n\n{headers}\n\n{self.message.body.decode(errors='backslashreplace')}"
+        return f"{self.line()}\n\n{_plain(headers)}\n\n{_plain(self.message.body.decode(errors='backslashreplace'))}"
 
     async def redrive(self, channel: AbstractChannel) -> None:
         """Publishes it to the queue that set it aside; its attempts are counted anew. Returns once it is there."""
-        headers = {name: value for name, value in self.message.headers.items() if name in ("x-routing-key",)}
         again = Message(
             self.message.body,
             content_type=self.message.content_type,
             message_id=self.id,
             delivery_mode=DeliveryMode.PERSISTENT,
-            headers=headers,
+            headers={"x-routing-key": self.routing_key} if self.routing_key else {},
         )
-        await channel.default_exchange.publish(again, self.service, mandatory=True)
+        async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+            await channel.default_exchange.publish(again, self.service, mandatory=True)
 
 
-@asynccontextmanager
-async def dead_letters(rabbitmq_url: str, service: str) -> AsyncIterator[tuple[AbstractChannel, list[DeadLetter]]]:
-    """All dead letters of the service. Those that are not acknowledged go back to their queue at the end."""
-    async with await aio_pika.connect(rabbitmq_url) as connection:
-        channel = await connection.channel(on_return_raises=True)
-        queue = await channel.declare_queue(f"{service}.dlq", passive=True)
-        letters: list[DeadLetter] = []
-        while (message := await queue.get(fail=False)) is not None:
-            letters.append(DeadLetter(service, message))
-        yield channel, letters
+def _name(value: object) -> str:
+    return str(value)[:_LONGEST_NAME]
 
 
-async def act(rabbitmq_url: str, command: str, services: list[str], *, wanted: str | None, dry_run: bool) -> int:
-    """Does it, and says so line by line; returns how many letters it was done to. `wanted` is how an id begins; None
-    means all of them."""
-    number = 0
+def _plain(text: str) -> str:
+    """Anybody may have written it: what would steer the terminal is shown instead."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+async def _letters(channel: AbstractChannel, services: Sequence[str], wanted: str | None) -> AsyncIterator[DeadLetter]:
+    """Those that there are now, one at a time; what comes back meanwhile is left for the next time."""
     for service in services:
-        async with dead_letters(rabbitmq_url, service) as (channel, letters):
-            for letter in letters:
-                if wanted is not None and not letter.id.startswith(wanted):
-                    continue
-                number += 1
-                print(letter.text() if command == "show" else letter.line())
-                if dry_run or command in ("list", "show"):
-                    continue
-                if command == "redrive":
-                    await letter.redrive(channel)
+        queue = await channel.declare_queue(Queue(service, ()).dead_letters, passive=True)
+        for _ in range(queue.declaration_result.message_count or 0):
+            message = await queue.get(fail=False)
+            if message is None:
+                break
+            letter = DeadLetter(service, message)
+            if wanted is None or letter.id.startswith(wanted):
+                yield letter
+
+
+async def act(rabbitmq_url: str, command: str, services: Sequence[str], *, wanted: str | None, dry_run: bool) -> int:
+    """Does it, and says so line by line; returns how many letters it was done to. `wanted` is how an id begins; None
+    means all of them. Raises Ambiguous, and has done nothing then, if that is not one letter to redrive or drop."""
+    number = 0
+    # Letters that are not acknowledged go back to their queue when the connection ends.
+    async with await aio_pika.connect(rabbitmq_url, timeout=ANSWER_TIMEOUT_SECONDS) as connection:
+        channel = await connection.channel(on_return_raises=True)
+
+        async def do(letter: DeadLetter) -> None:
+            nonlocal number
+            if command == "redrive" and not dry_run:
+                await letter.redrive(channel)
+            if command in ("redrive", "drop") and not dry_run:
                 await letter.message.ack()
+            number += 1
+            print(letter.text() if command == "show" else letter.line())
+
+        letters = _letters(channel, services, wanted)
+        if wanted is None or command not in ("redrive", "drop"):
+            async for letter in letters:
+                await do(letter)
+            return number
+        chosen = [letter async for letter in letters]
+        if len({letter.id for letter in chosen}) > 1:
+            raise Ambiguous(f"{len(chosen)} letters have an id that begins with {wanted}: give more of it.")
+        for letter in chosen:
+            await do(letter)
     return number
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m chassis.dead_letters", description=__doc__)
     parser.add_argument("command", choices=("list", "show", "redrive", "drop"))
-    parser.add_argument("services", nargs="+", help="whose, for example order-service")
+    parser.add_argument("services", nargs="*", default=SERVICES, help="whose, for example order-service (default: all)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--id", help="the letter whose id begins like this")
     which.add_argument("--all", action="store_true", help="all of them")
@@ -118,8 +167,11 @@ def main() -> int:
     url = load(ServiceSettings).rabbitmq_url
     try:
         number = asyncio.run(act(url, options.command, options.services, wanted=options.id, dry_run=options.dry_run))
+    except Ambiguous as error:
+        print(error, file=sys.stderr)
+        return 1
     except (OSError, aio_pika.exceptions.AMQPError) as error:
-        print(f"The broker's answer: {error}. Is it up, and are these its queues?", file=sys.stderr)
+        print(f"The broker's answer: {error!r}. Is it up, and are these its queues?", file=sys.stderr)
         return 1
     done = {"redrive": "sent back", "drop": "dropped"}.get(options.command, "found")
     print(f"{number} {'would be ' if options.dry_run else ''}{done}")

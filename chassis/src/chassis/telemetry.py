@@ -23,6 +23,8 @@ EVENTS_UNCHANGED = Counter("events_unchanged", "Events that came late or too ear
 EVENTS_RETRIED = Counter("events_retried", "Events set aside for a later attempt")
 EVENTS_DEAD_LETTERED = Counter("events_dead_lettered", "Events given to the dead-letter queue", ("reason",))
 EVENT_BATCH_SIZE = Histogram("event_batch_size", "Events that shared a transaction", buckets=_BATCH)
+DEAD_LETTERS = Gauge("dead_letters", "Messages in the service's dead-letter queue, those that someone looks at aside")
+BROKER_CONNECTED = Gauge("broker_connected", "1 while this process is connected and a consumer of its queue, else 0")
 OUTBOX_BACKLOG = Gauge("outbox_backlog", "Events in the outbox at the last sweep (at most 10,001 are counted)")
 OUTBOX_AGE_SECONDS = Gauge("outbox_oldest_age_seconds", "Age of the oldest event in the outbox at the last sweep")
 

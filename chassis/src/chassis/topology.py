@@ -25,6 +25,11 @@ class Queue:
     routing_keys: Sequence[str]
 
     @property
+    def dead_letters(self) -> str:
+        """The name of the queue of what the service could not take in."""
+        return f"{self.service}.dlq"
+
+    @property
     def arguments(self) -> dict[str, Any]:
         return {
             "x-queue-type": "quorum",
@@ -61,9 +66,7 @@ async def assert_topology(channel: AbstractChannel, queue: Queue) -> AbstractQue
     """Declares what the service needs, in an order in which no message can be lost; what is there already is left."""
     await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
     dead_letters = await channel.declare_exchange(DEAD_LETTER_EXCHANGE, ExchangeType.DIRECT, durable=True)
-    dead_letter_queue = await channel.declare_queue(
-        f"{queue.service}.dlq", durable=True, arguments=_DEAD_LETTER_ARGUMENTS
-    )
+    dead_letter_queue = await channel.declare_queue(queue.dead_letters, durable=True, arguments=_DEAD_LETTER_ARGUMENTS)
     await dead_letter_queue.bind(dead_letters, queue.service)
     for delay in RETRY_DELAYS_SECONDS:
         exchange = await channel.declare_exchange(retry_name(delay), ExchangeType.FANOUT, durable=True)

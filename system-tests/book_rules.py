@@ -1,0 +1,323 @@
+"""The rules of the books: what may never be, what should have come by now, what a person should look at.
+
+The schemas are read in one snapshot, and a service tells of a change only once it is committed. So whoever follows an
+event is never seen without what the event tells of: an order that is completed, though its payment is not, is wrong at
+any moment. What has been told may not have been followed yet: that is wrong only once it is older than MOMENTS.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+Row = Mapping[str, Any]
+Severity = Literal["violation", "overdue", "attention"]
+
+MOMENTS = timedelta(minutes=2)
+"""In which what was told is followed: longer than a handler's retries (36 s) and than the restart of a service."""
+HOLD_GRACE = timedelta(minutes=5)
+"""Past an order's deadline. Inventory reminds of a hold a minute past it, and the answer takes moments."""
+OUTBOX_GRACE = timedelta(minutes=1)
+MANY_WAITS = 10
+"""Answers in a row that were none. The delays double up to a minute: these ten took some five minutes."""
+
+OVERDUE = ("order", "hold", "payment", "refund", "outbox")
+ATTENTION = ("unknown-outcome",)
+
+OPEN = frozenset({"pending", "confirmed"})
+FINAL = frozenset({"completed", "failed", "cancelled"})
+_UNDONE = frozenset({"failed", "cancelled"})
+_TRANSITIONS = {
+    ("pending", "confirmed"),
+    ("confirmed", "completed"),
+    *((open_state, undone) for open_state in OPEN for undone in _UNDONE),
+}
+_STATUS_AFTER = {
+    "OrderCreated": "pending",
+    "OrderConfirmed": "confirmed",
+    "OrderCompleted": "completed",
+    "OrderFailed": "failed",
+    "OrderCancelled": "cancelled",
+}
+_NOTES = ("InventoryReleased", "PaymentRefunded")
+# What the gateway is, or will be, asked about.
+_UNDER_WAY = frozenset({"pending", "processing", "refunding"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """The states of a hold or a payment that go with a state of the order."""
+
+    agreed: frozenset[str]
+    on_the_way: frozenset[str] = frozenset()
+    """Those that show that an event has not been taken in yet: by the order service while the order is open, by the
+    other once it is decided."""
+
+
+_HOLD_UNDONE = _Fit(frozenset({"released", "refused", "void", "absent"}), frozenset({"held"}))
+_HOLD_OF = {
+    "pending": _Fit(frozenset({"absent", "void"}), frozenset({"held", "refused"})),
+    "confirmed": _Fit(frozenset({"held"})),
+    "completed": _Fit(frozenset({"sold"}), frozenset({"held"})),
+    "failed": _HOLD_UNDONE,
+    "cancelled": _HOLD_UNDONE,
+}
+_PAYMENT_OPEN = _Fit(frozenset({"absent", "pending", "processing", "void"}), frozenset({"completed", "failed"}))
+_PAYMENT_UNDONE = _Fit(frozenset({"failed", "cancelled", "refunded", "void", "absent"}), _UNDER_WAY | {"completed"})
+_PAYMENT_OF = {
+    "pending": _PAYMENT_OPEN,
+    "confirmed": _PAYMENT_OPEN,
+    "completed": _Fit(frozenset({"completed"})),
+    "failed": _PAYMENT_UNDONE,
+    "cancelled": _PAYMENT_UNDONE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """All that the three schemas know of one order."""
+
+    order: Row | None
+    hold: Row | None
+    payment: Row | None
+
+    @property
+    def order_id(self) -> UUID:
+        row = self.order or self.hold or self.payment
+        assert row is not None, "an entry is of something"
+        order_id: UUID = row["id"] if row is self.order else row["order_id"]
+        return order_id
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    waiting: int = 0
+    oldest: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    severity: Severity
+    kind: str
+    """One of OVERDUE or ATTENTION; of a violation, "violation"."""
+    sentence: str
+
+
+@dataclass(slots=True)
+class Audit:
+    """Takes in every entry, then the stock and the outboxes, and keeps what it finds. `settled` says that nothing moves
+    any more: then whatever is still open or under way is a violation."""
+
+    now: datetime
+    settled: bool = False
+    findings: list[Finding] = field(default_factory=list)
+    statuses: Counter[str] = field(default_factory=Counter)
+    _held: Counter[UUID] = field(default_factory=Counter)
+    _sold: Counter[UUID] = field(default_factory=Counter)
+
+    @property
+    def alarming(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity != "attention"]
+
+    def take(self, entry: Entry) -> None:
+        order, hold, payment = entry.order, entry.hold, entry.payment
+        if hold is not None and hold["status"] in ("held", "sold"):
+            sums = self._held if hold["status"] == "held" else self._sold
+            for line in hold["items"]:
+                sums[UUID(line["product_id"])] += line["quantity"]
+        if order is None:
+            for kind, row in (("hold", hold), ("payment", payment)):
+                if row is not None and row["status"] != "void":  # a tombstone is of an order that may be lost
+                    self._violation(f"There is a {kind} for order {row['order_id']}, which does not exist.")
+            return
+        self.statuses[order["status"]] += 1
+        for sentence in self._of_order(order, hold, payment):
+            self._violation(sentence)
+        if not self.settled:
+            self._of_times(f"Order {order['id']}", order, hold, payment)
+
+    def take_stock(self, items: Mapping[UUID, Row], initial: Mapping[UUID, int]) -> None:
+        """`initial` says what there was of each product before its first order; of products that it doesn't name, the
+        sum can't be checked."""
+        held, sold = self._held, self._sold
+        for product in sorted(items.keys() | held.keys() | sold.keys() | initial.keys()):
+            item = items.get(product)
+            if item is None:
+                self._violation(
+                    f"Product {product} has no item, though {held[product]} of it are held and {sold[product]} sold."
+                )
+                continue
+            available, reserved = item["quantity_available"], item["reserved_quantity"]
+            if available < 0 or reserved < 0:
+                self._violation(f"Product {product} has {available} available and {reserved} reserved.")
+            if reserved != held[product]:
+                self._violation(f"Product {product} has {reserved} reserved, but its holds add up to {held[product]}.")
+            if product in initial and available + reserved + sold[product] != initial[product]:
+                self._violation(
+                    f"Product {product} began with {initial[product]}, but {available} available, {reserved} reserved "
+                    f"and {sold[product]} sold make {available + reserved + sold[product]}."
+                )
+
+    def take_outboxes(self, outboxes: Mapping[str, Outbox]) -> None:
+        for schema, outbox in outboxes.items():
+            if outbox.waiting and self.settled:
+                self._violation(f"The outbox of {schema} still keeps {outbox.waiting} event(s).")
+            elif outbox.oldest is not None and self._past(outbox.oldest, OUTBOX_GRACE):
+                self._found(
+                    "overdue",
+                    "outbox",
+                    f"The outbox of {schema} keeps {outbox.waiting} event(s), the oldest {self._since(outbox.oldest)}.",
+                )
+
+    def _violation(self, sentence: str) -> None:
+        self._found("violation", "violation", sentence)
+
+    def _found(self, severity: Severity, kind: str, sentence: str) -> None:
+        self.findings.append(Finding(severity, kind, sentence))
+
+    def _past(self, moment: datetime, grace: timedelta) -> bool:
+        return moment + grace < self.now
+
+    def _since(self, moment: datetime) -> str:
+        return f"since {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+    def _late(self, order: Row, other: Row) -> bool:
+        """Whether whoever has to follow the younger of the two should have done so by now."""
+        return self.settled or self._past(max(order["updated_at"], other["updated_at"]), MOMENTS)
+
+    def _of_order(self, order: Row, hold: Row | None, payment: Row | None) -> Iterator[str]:
+        name, status = f"Order {order['id']}", order["status"]
+        for complaint in of_timeline(order):
+            yield f"{name}: {complaint}."
+        if self.settled and status not in FINAL:
+            yield f"{name} is {status}, which is not final."
+            return
+        held, paid = (hold["status"] if hold else "absent"), (payment["status"] if payment else "absent")
+        if self._disagree(_HOLD_OF[status], order, hold):
+            yield f"{name} is {status}, but its hold is {held}."
+        if self._disagree(_PAYMENT_OF[status], order, payment) and not self._waits_for_gateway(payment):
+            yield f"{name} is {status}, but its payment is {paid}."
+        if (
+            paid not in ("absent", "void")
+            and held not in ("held", "sold", "released")
+            and not _is_restored(order, payment)
+        ):
+            yield f"{name}: its payment is {paid}, though its hold is {held}."
+        told = {entry["event"] for entry in order["timeline"]}
+        for note, row, what, end in (
+            ("InventoryReleased", hold, "hold", "released"),
+            ("PaymentRefunded", payment, "payment", "refunded"),
+        ):
+            happened = row is not None and row["status"] == end
+            if note in told and not happened:
+                yield f"{name}: its {what} is {row['status'] if row else 'absent'}, but its timeline has a line {note}."
+            if happened and note not in told and row is not None and self._late(order, row):
+                yield f"{name}: its {what} is {end}, but its timeline has no line {note}."
+        if hold and hold["items"] is not None and _lines(hold) != _lines(order):
+            yield f"{name} is for {order['items']}, but its hold is for {hold['items']}."
+        yield from _of_reason(name, order, held, payment)
+        yield from self._of_money(name, order, payment)
+
+    def _disagree(self, fit: _Fit, order: Row, other: Row | None) -> bool:
+        status = other["status"] if other else "absent"
+        if status in fit.agreed:
+            return False
+        return other is None or status not in fit.on_the_way or self._late(order, other)
+
+    def _waits_for_gateway(self, payment: Row | None) -> bool:
+        """Whether only the gateway can say how the payment ends, which has no limit of its own."""
+        return (
+            not self.settled
+            and payment is not None
+            and (payment["status"] == "refunding" or (payment["status"] == "processing" and payment["outcome_unknown"]))
+        )
+
+    def _of_money(self, name: str, order: Row, payment: Row | None) -> Iterator[str]:
+        if payment is None or payment["status"] == "void":
+            return
+        if (payment["amount"], payment["currency"]) != (order["total_amount"], order["currency"]):
+            yield (
+                f"{name} is worth {order['total_amount']} {order['currency']}, "
+                f"but its payment is of {payment['amount']} {payment['currency']}."
+            )
+        if payment["customer_id"] != order["customer_id"]:
+            yield (
+                f"{name} is of customer {order['customer_id']}, but customer {payment['customer_id']} was asked to pay."
+            )
+        if self.settled and (payment["outcome_unknown"] or payment["lease"] is not None):
+            yield f"{name}: its payment is {payment['status']}, but the gateway's answer is still awaited."
+        if payment["status"] in _UNDER_WAY and payment["due_at"] is None:
+            yield f"{name}: its payment is {payment['status']}, but nothing will ask the gateway for it any more."
+
+    def _of_times(self, name: str, order: Row, hold: Row | None, payment: Row | None) -> None:
+        status, expires_at = order["status"], order["expires_at"]
+        if status in OPEN and self._past(expires_at, MOMENTS):
+            self._found("overdue", "order", f"{name} is {status}, though its time is up {self._since(expires_at)}.")
+        if hold is not None and hold["status"] == "held" and self._past(hold["expires_at"], HOLD_GRACE):
+            self._found("overdue", "hold", f"{name} is {status} and expired, but its stock is held all the same.")
+        if payment is None or payment["status"] not in _UNDER_WAY:
+            return
+        if payment["due_at"] is not None and self._past(payment["due_at"], MOMENTS):
+            due = f"its payment is {payment['status']}, and to be asked for {self._since(payment['due_at'])}"
+            self._found("overdue", "payment", f"{name}: {due}.")
+        if payment["waits"] >= MANY_WAITS:
+            asked = f"the gateway has given no answer {payment['waits']} times in a row"
+            if payment["status"] == "refunding":
+                self._found("overdue", "refund", f"{name}: its refund is not done, {asked}.")
+            else:
+                self._found("attention", "unknown-outcome", f"{name}: charged or not, nobody knows, {asked}.")
+
+
+def of_timeline(order: Row) -> Iterator[str]:
+    """What is not as the order's state machine would have written it."""
+    timeline = order["timeline"]
+    events = [entry["event"] for entry in timeline]
+    if not events or events[0] != "OrderCreated":
+        yield "its timeline does not begin with OrderCreated"
+        return
+    status = "pending"
+    for entry in timeline[1:]:
+        event = entry["event"]
+        if event in _NOTES:
+            if entry["status"] != status or status not in _UNDONE:
+                yield f"its timeline has {event} while it was {status}"
+        elif _STATUS_AFTER.get(event) != entry["status"] or (status, entry["status"]) not in _TRANSITIONS:
+            yield f"its timeline goes from {status} to {entry['status']} by {event}"
+        if event not in _NOTES:
+            status = entry["status"]
+            if status in FINAL and entry["reason"] != order["reason"]:
+                yield f"its reason is {order['reason']}, but its timeline says {entry['reason']}"
+    if status != order["status"]:
+        yield f"it is {order['status']}, but its timeline ends with {status}"
+    if len(set(events)) < len(events):
+        for event, times in Counter(events).items():
+            if times > 1:
+                yield f"its timeline has {event} {times} times"
+    moments = [datetime.fromisoformat(entry["at"]) for entry in timeline]
+    if moments != sorted(moments):
+        yield "its timeline is not in the order of its times"
+
+
+def _of_reason(name: str, order: Row, held: str, payment: Row | None) -> Iterator[str]:
+    """An order that failed for want of stock or money must find both services of the same opinion."""
+    reason = order["reason"]
+    if reason in ("out-of-stock", "unknown-product") and held != "refused":
+        yield f"{name} failed ({reason}), but its hold is {held}."
+    if reason in ("payment-declined", "payment-retries-exhausted") and not (
+        payment and payment["status"] == "failed" and payment["reason"] == reason
+    ):
+        yield f"{name} failed ({reason}), but its payment is not failed for that reason."
+
+
+def _is_restored(order: Row, payment: Row | None) -> bool:
+    """Whether reconcile.py had one of the two entered after a restore, which the hold did not outlive: an order that is
+    lost, or a charge that the gateway reported, and that was never asked for."""
+    reported = payment is not None and payment["status"] in ("refunding", "refunded") and payment["attempts"] == 0
+    return order["reason"] == "lost-in-restore" or reported
+
+
+def _lines(row: Row) -> list[tuple[str, int, Decimal]]:
+    return [(line["product_id"], line["quantity"], Decimal(line["price"])) for line in row["items"]]

@@ -87,9 +87,8 @@ async def test_an_event_takes_effect_once_however_often_it_comes(
 
 
 async def test_what_has_arrived_is_one_transaction(
-    running: Running, channel: AbstractChannel, database: Database, monkeypatch: pytest.MonkeyPatch
+    running: Running, channel: AbstractChannel, database: Database
 ) -> None:
-    monkeypatch.setattr(consumer_module, "CAREFUL_MESSAGES", 1)
     sizes: list[int] = []
     gate = asyncio.Event()
 
@@ -195,11 +194,11 @@ async def test_an_event_that_cannot_be_written_by_itself_is_set_aside_with_its_w
     assert (letter.body, letter.content_type) == (body, BATCH)
 
 
-async def test_a_new_connection_takes_one_message_at_a_time_until_some_have_gone_well(
-    running: Running, channel: AbstractChannel, database: Database, monkeypatch: pytest.MonkeyPatch
+async def test_what_was_delivered_before_is_taken_one_at_a_time(
+    running: Running, channel: AbstractChannel, database: Database
 ) -> None:
-    monkeypatch.setattr(consumer_module, "CAREFUL_MESSAGES", 2)
-    gates = [asyncio.Event() for _ in range(3)]
+    """It may be what killed the process."""
+    gates = [asyncio.Event() for _ in range(4)]
     entered = 0
 
     async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
@@ -212,15 +211,20 @@ async def test_a_new_connection_takes_one_message_at_a_time_until_some_have_gone
         queue = await channel.declare_queue(SERVICE, passive=True)
         return (entered, queue.declaration_result.message_count) == (taken, waiting)
 
+    async with running(take_notes):
+        pass  # makes the queue
     events = [happened() for _ in range(7)]
+    for event in events:
+        await send(channel, event)
+    for delivered_before in [await (await channel.get_queue(SERVICE)).get() for _ in range(2)]:
+        await delivered_before.nack()
+    await eventually(partial(stands, 0, 7))
     async with running(use_case):
-        for event in events:
-            await send(channel, event)
-        for taken in (1, 2):
+        for taken in (1, 2, 3):
             await eventually(partial(stands, taken, 7 - taken))
             gates[taken - 1].set()
-        await eventually(partial(stands, 3, 0))
-        gates[2].set()
+        await eventually(partial(stands, 4, 0))
+        gates[3].set()
         await eventually(lambda: _is(noted(database), orders(*events)))
 
 

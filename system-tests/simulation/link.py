@@ -66,6 +66,7 @@ class Incoming:
         self.content_type = message.content_type
         self.routing_key = message.routing_key
         self.headers = message.headers
+        self.redelivered = False  # how much is delivered at a time is the run's dice to say
         self._tag = message.tag
         self._channel = channel
         self._replica = replica

@@ -32,8 +32,9 @@ from chassis.topology import DEAD_LETTER_EXCHANGE, RETRY_DELAYS_SECONDS, retry_n
 MAX_EVENTS_A_BATCH = 200
 PREFETCH_MESSAGES = 200
 CAREFUL_MESSAGES = 200
-"""The first messages of a connection are taken one at a time. A message that kills the process, or the connection, each
-time it is delivered then spends its own deliveries alone, and not those of all that were fetched with it."""
+"""A connection begins by taking messages one at a time, until one comes that was never delivered before, or so many have
+come. A message that kills the process, or the connection, each time it is delivered then spends its own deliveries
+alone, and not those of all that were fetched with it: a quorum queue delivers what was returned to it first."""
 
 log = structlog.get_logger()
 
@@ -155,7 +156,7 @@ class Consumer(Generic[U]):
 
     async def _run(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
         arrived = self._arrived
-        acknowledged = 0
+        careful = CAREFUL_MESSAGES
         try:
             while not self._stopping:
                 first = await arrived.get()
@@ -166,9 +167,10 @@ class Consumer(Generic[U]):
                         deliveries += self._deliveries(messages[-1])
                     await self._take(deliveries)
                     await messages[-1].ack(multiple=True)
-                    acknowledged += len(messages)
-                    if acknowledged - len(messages) < CAREFUL_MESSAGES <= acknowledged:
-                        await self._hurry(channel, queue)
+                    if careful:
+                        careful = careful - 1 if first.redelivered else 0
+                        if not careful:
+                            await self._hurry(channel, queue)
         except Exception as error:  # the connection notices that this loop has ended, and is made anew
             log.warning("consuming interrupted", reason=reason_of(error), exc_info=not is_outage(error))
 

@@ -114,6 +114,7 @@ async def test_every_error_is_a_problem_with_the_trace_of_its_request(
         (b'{"price": 1e400}', "application/json", 422, "validation-error"),
         (b'{"price": NaN}', "application/json", 422, "validation-error"),
         (b'{"price": 1.001}', "application/json", 422, "validation-error"),
+        (b'{"price": 19.990000000000000001}', "application/json", 422, "validation-error"),
         (b'{"price": 1, "tip": 2}', "application/json", 422, "validation-error"),
         (b'{"\\u0000": 1, "price": 2}', "application/json", 422, "validation-error"),
     ],
@@ -127,7 +128,9 @@ async def test_a_body_that_is_not_what_was_asked_for_is_refused_with_the_reason(
     assert ("errors" in answer.json()) == (status == 422)
 
 
-@pytest.mark.parametrize("price", ["9999999999.99", "0.07", "19.9", "1", '"12.34"'])
+@pytest.mark.parametrize(
+    "price", ["9999999999.99", "0.07", "19.9", "1", '"12.34"', "19.99000000000000000", "0.01999e3"]
+)
 async def test_money_comes_back_as_the_number_that_was_sent(client: httpx.AsyncClient, price: str) -> None:
     headers = {"content-type": "application/json"}
     answer = await client.post("/prices", content=f'{{"price": {price}}}', headers=headers)

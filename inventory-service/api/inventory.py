@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
-from chassis.paging import Cursor, Limit, page
+from chassis.paging import PAGE, Cursor, Limit, page
 from chassis.problems import documented
 from chassis.requests import json_body, json_response, read_json
 from fastapi import APIRouter, Request, Response
@@ -28,7 +28,7 @@ def router(
 ) -> APIRouter:
     routes = APIRouter(prefix="/inventory", tags=["inventory"])
 
-    @routes.get("", response_model=list[ItemResponse], responses=documented(422))
+    @routes.get("", response_model=list[ItemResponse], responses={**PAGE, **documented(422)})
     async def get_items(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Response:
         """All items, newest first."""
         async with reading() as items:

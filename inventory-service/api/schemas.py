@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from chassis.requests import RequestModel
+from chassis.requests import INTEGRAL, RequestModel
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.config import JsonDict
 
@@ -21,7 +21,7 @@ _ITEM: JsonDict = {
 class SetStockRequest(RequestModel):
     model_config = ConfigDict(json_schema_extra={"example": {"quantity_available": 100}})
 
-    quantity_available: Annotated[int, Field(strict=True, ge=0, le=1_000_000_000)]
+    quantity_available: Annotated[int, Field(strict=True, ge=0, le=1_000_000_000), INTEGRAL]
 
 
 class ItemResponse(BaseModel):

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Protocol
 from uuid import UUID
 
-from chassis.paging import Cursor, Limit, page
+from chassis.paging import PAGE, Cursor, Limit, page
 from chassis.problems import documented
 from chassis.requests import json_body, json_response, read_json
 from fastapi import APIRouter, Query, Request, Response
@@ -34,7 +34,7 @@ def router(send: Callable[[SendNotification], Awaitable[Notification]], recent: 
         notification = await send(SendNotification(body.customer_id, body.subject, body.message))
         return json_response(NotificationResponse.model_validate(notification), 201)
 
-    @routes.get("", response_model=list[NotificationResponse], responses=documented(422))
+    @routes.get("", response_model=list[NotificationResponse], responses={**PAGE, **documented(422)})
     async def get_notifications(
         request: Request,
         customer_id: Annotated[UUID | None, Query(description="Whose; without it, everybody's.")] = None,

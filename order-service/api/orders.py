@@ -3,20 +3,26 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from hashlib import sha256
-from typing import Annotated, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from chassis.idempotency import checked_key
-from chassis.paging import Cursor, Limit, page
+from chassis.openapi import header
+from chassis.paging import PAGE, Cursor, Limit, page
 from chassis.problems import documented
-from chassis.requests import json_body, json_response, read_json
-from fastapi import APIRouter, Header, Request, Response
+from chassis.requests import BareRoute, json_body, json_response, read_json
+from fastapi import APIRouter, Request, Response
 
-from api.schemas import ORDER_LIST, TIMELINE, OrderResponse, PlaceOrderRequest, TimelineEntryResponse
+from api.schemas import IDEMPOTENCY_KEY, ORDER_LIST, TIMELINE, OrderResponse, PlaceOrderRequest, TimelineEntryResponse
 from application.place_orders import Placed, PlaceOrder
 from domain.errors import OrderNotFound
 from domain.events import Line
 from domain.order import CENT, Order
+
+_PLACED_HEADERS = {
+    "Location": header("Where the order is.", required=True),
+    "Idempotent-Replayed": header("The request came before, and this is its first answer.", const="true"),
+}
 
 
 class OrderReader(Protocol):
@@ -39,22 +45,9 @@ def router(
             raise OrderNotFound("There is no such order.")
         return order
 
-    @routes.post(
-        "",
-        status_code=201,
-        response_model=OrderResponse,
-        responses=documented(400, 413, 415, 422),
-        openapi_extra=json_body(PlaceOrderRequest),
-    )
-    async def place_order(
-        request: Request,
-        idempotency_key: Annotated[
-            str | None,
-            Header(description="1 to 255 visible ASCII characters, kept for 24 hours: the same request again is safe."),
-        ] = None,
-    ) -> Response:
+    async def place_order(request: Request) -> Response:
         """Takes an order. It is answered once the order is committed; what happens then needs no client."""
-        key = checked_key(idempotency_key)
+        key = checked_key(request.headers.get("idempotency-key"))
         body = await read_json(request, PlaceOrderRequest)
         items = tuple(Line(item.product_id, item.quantity, item.price.quantize(CENT)) for item in body.items)
         command = PlaceOrder(
@@ -70,6 +63,17 @@ def router(
             headers["Idempotent-Replayed"] = "true"
         return json_response(OrderResponse.model_validate(placed.order), 201, headers)
 
+    routes.add_api_route(
+        "",
+        place_order,
+        methods=["POST"],
+        status_code=201,
+        response_model=OrderResponse,
+        responses={201: {"headers": _PLACED_HEADERS}, **documented(400, 413, 415, 422)},
+        openapi_extra={**json_body(PlaceOrderRequest), "parameters": [IDEMPOTENCY_KEY]},
+        route_class_override=BareRoute,
+    )
+
     @routes.get("/{order_id}", response_model=OrderResponse, responses=documented(404, 422))
     async def get_order(order_id: UUID) -> Response:
         """An order and how it stands."""
@@ -80,7 +84,7 @@ def router(
         """Cancels an order that is not final; what was held or charged for it is given back."""
         return json_response(OrderResponse.model_validate(await cancel(order_id)))
 
-    @routes.get("/customer/{customer_id}", response_model=list[OrderResponse], responses=documented(422))
+    @routes.get("/customer/{customer_id}", response_model=list[OrderResponse], responses={**PAGE, **documented(422)})
     async def get_orders_of_customer(
         request: Request, customer_id: UUID, limit: Limit = 50, cursor: Cursor = None
     ) -> Response:

@@ -60,13 +60,11 @@ def create_app(
         summary=summary,
         lifespan=lifespan,
         redirect_slashes=False,
-        responses=problems.documented(503),
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     problems.install(app, errors or {})
-    for router in routers:
-        app.include_router(router)
-    app.include_router(health.router(service, version, checks, ready))
+    for router in (*routers, health.router(service, version, checks, ready)):
+        app.router.routes += router.routes  # a router that is included looks for the route of each request twice
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:

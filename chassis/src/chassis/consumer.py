@@ -32,8 +32,8 @@ from chassis.topology import DEAD_LETTER_EXCHANGE, RETRY_DELAYS_SECONDS, retry_n
 MAX_EVENTS_A_BATCH = 200
 PREFETCH_MESSAGES = 200
 CAREFUL_MESSAGES = 200
-"""A connection begins by taking messages one at a time, until one comes that was never delivered before, or so many have
-come. A message that kills the process, or the connection, each time it is delivered then spends its own deliveries
+"""A connection begins by taking messages one at a time, until one comes that was never delivered before, or so many
+have come. A message that kills the process, or the connection, each time it is delivered then spends its own deliveries
 alone, and not those of all that were fetched with it: a quorum queue delivers what was returned to it first."""
 
 log = structlog.get_logger()

@@ -15,6 +15,12 @@ def reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": _TEMPLATE.format(model=model.__name__)}
 
 
+def header(description: str, **schema: Any) -> dict[str, Any]:
+    """A header of an answer; `required` says that it is always there."""
+    required = schema.pop("required", False)
+    return {"description": description, "required": required, "schema": {"type": "string"} | schema}
+
+
 def complete(app: FastAPI) -> None:
     """Makes the app's OpenAPI document contain what `reference` refers to."""
     generate = app.openapi

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Protocol, TypeVar
 from uuid import UUID
 
+from chassis.openapi import header
 from fastapi import Query, Request, Response
 from pydantic import TypeAdapter
 
@@ -11,6 +12,11 @@ Limit = Annotated[int, Query(ge=1, le=200, description="How many to return at mo
 Cursor = Annotated[
     UUID | None, Query(description="Where to go on: take it from the Link header of the page before, as it is.")
 ]
+
+PAGE: dict[int | str, dict[str, Any]] = {
+    200: {"headers": {"Link": header('Where the next page is, if there is one: `<...>; rel="next"`.')}}
+}
+"""What OpenAPI says of an answer that `page` makes."""
 
 
 class Identified(Protocol):

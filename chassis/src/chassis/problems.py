@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import structlog
 from chassis.database import is_conflict, is_outage, reason_of
-from chassis.openapi import reference
+from chassis.openapi import header, reference
 from chassis.telemetry import trace_id
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -71,9 +71,19 @@ class Problem(Exception):
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer with these problems, for its OpenAPI document."""
+    """The `responses` of a route that may answer with these problems, and as every route with 503, for its OpenAPI
+    document."""
     content = {MEDIA_TYPE: {"schema": reference(ProblemDetails)}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"description": _title(status), "content": content} for status in (*statuses, 503)
+    }
+    wait = header("Seconds to wait before the next try.", type="integer", required=True)
+    responses[503]["headers"] = {"Retry-After": wait}
+    return responses
+
+
+def _title(status: int) -> str:
+    return _TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def validation_problem(errors: Sequence[Any]) -> Problem:
@@ -142,7 +152,7 @@ def failure(request: Request, error: Exception) -> Response:
 def _response(request: Request, problem: Problem) -> Response:
     body: dict[str, object] = {
         "type": f"/problems/{problem.slug}",
-        "title": _TITLES.get(problem.status) or HTTPStatus(problem.status).phrase,
+        "title": _title(problem.status),
         "status": problem.status,
         "detail": problem.detail,
         "instance": request.url.path,

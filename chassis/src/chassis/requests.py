@@ -1,5 +1,7 @@
 """Reading and answering JSON requests: bounded, strict, and with the money as exact as it was sent."""
 
+import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
@@ -7,17 +9,42 @@ from typing import Annotated, Any, TypeVar
 from chassis.openapi import reference
 from chassis.problems import Problem, validation_problem
 from fastapi import Request, Response
-from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError, WithJsonSchema
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, WithJsonSchema
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
 
 # A double round-trips a decimal of up to 15 significant digits, and NUMERIC(12,2) has at most 12.
 JsonNumber = Annotated[Decimal, PlainSerializer(float, return_type=float), WithJsonSchema({"type": "number"})]
 
+# A number that a double may round: pydantic reads every number with a point as one.
+_LONG_NUMBER = re.compile(rb"[:,\[]\s*-?[0-9][0-9.eE+-]{15,}")
+
+
+def _as_integer(value: object) -> object:
+    return int(value) if isinstance(value, float | Decimal) and value % 1 == 0 else value
+
+
+INTEGRAL = BeforeValidator(_as_integer)
+"""Makes a strict int one as JSON Schema has it: 2.0 is one too, "2" and true are none."""
+
 
 class RequestModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class BareRoute(APIRoute):
+    """A route whose endpoint takes the request, alone, and returns the response. FastAPI's own way there (parameters,
+    exit stacks, handlers of its own) costs a busy route more than what the endpoint does; see docs/performance.md."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in (self.methods or ()):
+            await super().handle(scope, receive, send)
+            return
+        response = await self.endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
@@ -49,7 +76,10 @@ async def read_json(request: Request, model: type[M]) -> M:
     except ClientDisconnect:
         raise Problem(400, "bad-request", detail="The body ended before it was complete.") from None
     try:
-        return model.model_validate_json(bytes(body))
+        content = model.model_validate_json(bytes(body))
+        if _LONG_NUMBER.search(body):
+            content = model.model_validate(json.loads(body, parse_float=Decimal))
+        return content
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
         if errors[0]["type"] == "json_invalid":

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
@@ -107,6 +108,13 @@ def topology_problems(definitions: Path, queue: Queue, published: Iterable[str])
     if f"{queue.service}.dlq" not in queues:
         problems.append(f"{queue.service} has no dead-letter queue")
     return problems
+
+
+def kept_examples(contracts: Path, event: str) -> list[dict[str, Any]]:
+    """Every example of the event that its producer ever gave to others, the oldest first; the last is today's."""
+    paths = sorted((contracts / "history").glob(f"{event}.*.example.json"))
+    assert paths, f"{contracts} has forgotten all examples of {event}"
+    return [json.loads(path.read_text()) for path in paths]
 
 
 @pytest.fixture(scope="session")

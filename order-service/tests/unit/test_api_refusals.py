@@ -72,11 +72,15 @@ INVALID = {
     "quantity -1": (with_item(quantity=-1), "items.0.quantity"),
     "quantity 10,001": (with_item(quantity=10_001), "items.0.quantity"),
     "quantity 1.5": (with_item(quantity=1.5), "items.0.quantity"),
+    "quantity a hair over 1": (raw_item("quantity", b"1.0000000000000000001"), "items.0.quantity"),
     "quantity 1e400": (raw_item("quantity", b"1e400"), "items.0.quantity"),
     "quantity of 400 digits": (raw_item("quantity", b"9" * 400), "items.0.quantity"),
     "quantity NaN": (raw_item("quantity", b"NaN"), "items.0.quantity"),
     "price 0": (with_item(price=0), "items.0.price"),
     "price -1": (with_item(price=-1), "items.0.price"),
+    "price a hair over 19.99": (raw_item("price", b"19.990000000000000001"), "items.0.price"),
+    "price a hair over 1e2": (raw_item("price", b"1.00000000000000001e2"), "items.0.price"),
+    "price '0.00'": (with_item(price="0.00"), "items.0.price"),
     "price of three decimals": (with_item(price=0.001), "items.0.price"),
     "price of eleven digits": (with_item(price=10_000_000_000), "items.0.price"),
     "price true": (with_item(price=True), "items.0.price"),
@@ -115,6 +119,11 @@ async def test_of_two_values_of_one_field_the_last_counts(client: httpx.AsyncCli
     body = GOOD[:-1] + b',"customer_id":"%s"}' % customer.encode()
     answer = await client.post("/orders", content=body, headers=JSON)
     assert (answer.status_code, answer.json()["customer_id"]) == (201, customer)
+
+
+async def test_a_quantity_with_a_point_and_nothing_after_it_is_an_integer(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/orders", content=raw_item("quantity", b"2.0"), headers=JSON)
+    assert (answer.status_code, answer.json()["items"][0]["quantity"]) == (201, 2)
 
 
 async def test_all_that_is_wrong_is_said_at_once(client: httpx.AsyncClient) -> None:

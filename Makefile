@@ -5,12 +5,13 @@ PYTHON ?= python3
 RUN := exec $(PYTHON) deploy/local/run.py
 SERVICE ?=
 ONLY ?=
+FILE ?=
 ARGS ?=
 export ARGS
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install poetry up down logs reset status demo load books dead-letters simulate test check test-compose
+.PHONY: help install poetry up down logs reset status demo load books dead-letters backup restore reconcile simulate chaos bench test check test-compose
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,8 +46,23 @@ books: ## Whether the running system's orders, stock, holds and payments agree
 dead-letters: ## The events that were set aside (ARGS="redrive order-service --all", show, drop, --id, --dry-run)
 	@$(RUN) dead-letters
 
+backup: ## Write a backup of the running system's database, checked (FILE=backups/<time>.dump)
+	@$(RUN) backup --file "$(FILE)"
+
+restore: ## Make the database anew from one and start again; what was there, and in the queues, is kept aside (FILE=...)
+	@$(RUN) restore --file "$(FILE)"
+
+reconcile: ## After a restore: undo what is left of forgotten orders (ARGS="--charges FILE", the gateway's report; --dry-run)
+	@$(RUN) reconcile
+
 simulate: install ## The whole saga under a seeded scheduler of faults (RUNS=1000 SEED=1; one SEED alone replays it)
 	@cd system-tests && .venv/bin/python -m simulation $(ARGS)
+
+chaos: ## The real system under load and a seeded plan of kills, stops, cut links (SEED=4711 MINUTES=2, on its own servers)
+	@$(RUN) chaos
+
+bench: ## Floor, baseline and system side by side, on servers of their own: 6 minutes (ARGS="--help" for the options)
+	@$(RUN) bench
 
 test: ## All tests, on a PostgreSQL and a RabbitMQ of their own (ONLY=order-service, ARGS="-k cancel")
 	@$(RUN) test --only "$(ONLY)"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from types import FrameType
 
+import backup
 import checks
 import docker
 import install
@@ -25,7 +26,7 @@ _TOOLS = {
     "demo": (["demo.py"], "place orders and show how they end"),
     "load": (["load.py"], "place many orders, wait for their ends and check the books"),
     "books": (["books.py"], "whether orders, stock, holds and payments agree"),
-    "dead-letters": (["-m", "chassis.dead_letters"], "list, show, redrive or drop dead letters: COMMAND SERVICE ..."),
+    "dead-letters": (["-m", "chassis.dead_letters"], "list, show, redrive or drop dead letters: COMMAND [SERVICE ...]"),
 }
 
 
@@ -70,6 +71,17 @@ def _parser() -> argparse.ArgumentParser:
     for action in ("start", "stop", "kill", "restart"):
         one = add(action, f"{action} one server or service of a native profile", profile=True)
         one.add_argument("name", choices=(*servers.PAIR, *layout.SERVICES))
+    add("backup", "write a backup of the database", profile=True).add_argument("--file", default="")
+    add("restore", "make the database anew from a backup", profile=True).add_argument("--file", default="")
+    add("reconcile", "make the books agree after a restore", profile=True).add_argument(
+        "--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)"
+    )
+    add("chaos", "the whole system under load and seeded faults (SEED, MINUTES), on servers of its own").add_argument(
+        "--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)"
+    )
+    add("bench", "floor, baseline and system side by side, on servers of their own").add_argument(
+        "--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)"
+    )
     tests = add("test", "run all tests on servers of their own")
     tests.add_argument("--only", default="")
     tests.add_argument("--arguments", default=os.environ.get("ARGS", ""), help="pytest's (default: $ARGS)")
@@ -161,6 +173,34 @@ def _logs(options: argparse.Namespace) -> None:
     logs.follow(profiles.load(options.profile), [options.only] if options.only else layout.SERVICES)
 
 
+def _backup(options: argparse.Namespace) -> None:
+    backup.backup(profiles.load(options.profile), options.file)
+
+
+def _restore(options: argparse.Namespace) -> None:
+    with profiles.changing(options.profile):
+        backup.restore(profiles.load(options.profile), options.file)
+
+
+def _reconcile(options: argparse.Namespace) -> None:
+    backup.reconcile(profiles.load(options.profile), options.arguments)
+
+
+def _chaos(options: argparse.Namespace) -> int:
+    install.install(["system-tests", *layout.SERVICES])
+    with suites.private_servers("chaos") as addresses:
+        command = [str(install.python("system-tests")), "-m", "chaos", *shlex.split(options.arguments)]
+        return suites.attended(command, layout.ROOT / "system-tests", layout.inherited_environment() | addresses)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    servers.provide()  # natively, also where Docker answers: what runs in a container can't be told apart from outside
+    install.install(["bench", *layout.SERVICES])
+    with suites.private_servers("bench") as addresses:
+        command = [str(install.python("bench")), "bench/bench.py", *shlex.split(options.arguments)]
+        return suites.attended(command, layout.ROOT, layout.inherited_environment() | addresses)
+
+
 def _test(options: argparse.Namespace) -> bool:
     return not suites.run(options.only, options.arguments)
 
@@ -201,6 +241,11 @@ _COMMANDS = {
     "stop": _one,
     "kill": _one,
     "restart": _one,
+    "backup": _backup,
+    "restore": _restore,
+    "reconcile": _reconcile,
+    "chaos": _chaos,
+    "bench": _bench,
     "test": _test,
     "check": _check,
     **dict.fromkeys(_TOOLS, _tool),

@@ -16,7 +16,7 @@ COMPOSE_FILE = layout.ROOT / "docker-compose.yml"
 @functools.cache
 def answers() -> bool:
     """Whether an engine, compose 2 and a compose file are there."""
-    if not COMPOSE_FILE.exists() or _compose() is None:
+    if not COMPOSE_FILE.exists() or compose_program() is None:
         return False
     try:
         return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
@@ -26,7 +26,7 @@ def answers() -> bool:
 
 def compose(arguments: Sequence[str], *, project: str = "", env: Mapping[str, str] | None = None) -> int:
     """Runs compose in the foreground and returns its exit code. Without a project it is the one of this folder."""
-    program = _compose()
+    program = compose_program()
     if program is None:
         raise Problem("Docker's compose (version 2) is missing: install it, or run natively with RUN_WITH=native.")
     named = ["-p", project] if project else []
@@ -38,7 +38,7 @@ def compose(arguments: Sequence[str], *, project: str = "", env: Mapping[str, st
 
 def containers(project: str = "") -> list[dict[str, str]]:
     """What compose knows of the project's containers: Service, State, Health, ..."""
-    program = _compose()
+    program = compose_program()
     if program is None:
         return []
     named = ["-p", project] if project else []
@@ -55,7 +55,8 @@ def is_local() -> bool:
 
 
 @functools.cache
-def _compose() -> tuple[str, ...] | None:
+def compose_program() -> tuple[str, ...] | None:
+    """How compose 2 is called on this machine."""
     for program in (("docker", "compose"), ("docker-compose",)):
         try:
             answer = subprocess.run([*program, "version", "--short"], capture_output=True, text=True, timeout=20)

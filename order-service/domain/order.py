@@ -87,24 +87,58 @@ class Order:
         total = sum((line.price * line.quantity for line in items), Decimal("0.00"))
         if total > MAX_TOTAL:
             raise InvalidOrder(f"The order's total is {total}, and may be {MAX_TOTAL} at most.")
-        order = cls(
+        order = cls._pending(order_id, customer_id, items, total, currency, now + expires_after, traceparent, now)
+        order._record(
+            OrderCreated(order.id, customer_id, order.items, total, currency, order.expires_at), Status.PENDING, now
+        )
+        return order
+
+    @classmethod
+    def adopt(
+        cls,
+        order_id: UUID,
+        customer_id: UUID,
+        items: Sequence[Line],
+        *,
+        total_amount: Decimal,
+        currency: str,
+        expires_at: datetime,
+        traceparent: str,
+        now: datetime,
+    ) -> Self:
+        """An order that was accepted once and forgotten since, by a restore. It can only be undone: the customer's
+        cancel may have been forgotten with it."""
+        order = cls._pending(order_id, customer_id, items, total_amount, currency, expires_at, traceparent, now)
+        order._enter("OrderCreated", now, None)
+        order.fail("lost-in-restore", now)
+        return order
+
+    @classmethod
+    def _pending(
+        cls,
+        order_id: UUID,
+        customer_id: UUID,
+        items: Sequence[Line],
+        total_amount: Decimal,
+        currency: str,
+        expires_at: datetime,
+        traceparent: str,
+        now: datetime,
+    ) -> Self:
+        return cls(
             id=order_id,
             customer_id=customer_id,
             items=tuple(items),
-            total_amount=total,
+            total_amount=total_amount,
             currency=currency,
             status=Status.PENDING,
             reason=None,
-            expires_at=now + expires_after,
+            expires_at=expires_at,
             created_at=now,
             updated_at=now,
             timeline=[],
             traceparent=traceparent,
         )
-        order._record(
-            OrderCreated(order.id, customer_id, order.items, total, currency, order.expires_at), Status.PENDING, now
-        )
-        return order
 
     @property
     def is_final(self) -> bool:

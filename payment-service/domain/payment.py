@@ -4,6 +4,7 @@
            pending | processing -> cancelled
                      processing -> failed
     new -> void
+    new | void | cancelled | failed -> completed        the gateway reports a charge that a restore has forgotten
 
 `new` lasts no longer than the transaction that makes the payment. `void` is a tombstone: the order was undone, or its
 time had passed, before there was anything to charge for.
@@ -13,6 +14,7 @@ applied, and for as long as there is none. The gateway is then asked again under
 that it is the same charge; only its definite answer "not charged, an error" gives the next attempt a key of its own.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -40,6 +42,13 @@ class Status(StrEnum):
     REFUNDING = "refunding"
     REFUNDED = "refunded"
     VOID = "void"
+
+
+def payment_id(order_id: UUID) -> UUID:
+    """The id of the order's payment, a UUIDv7 of the order's time: a payment that is opened anew after a restore has
+    the idempotency keys that it had before, and the gateway repeats its answers instead of charging again."""
+    drawn = int.from_bytes(hashlib.sha256(f"payment:{order_id}".encode()).digest()[:10])
+    return UUID(int=(order_id.int >> 80 << 80) | 7 << 76 | (drawn >> 68) << 64 | 2 << 62 | drawn & (1 << 62) - 1)
 
 
 @dataclass(slots=True, eq=False)
@@ -141,6 +150,18 @@ class Payment:
                 self._begin_refund(now)
             case _:
                 return False
+        return True
+
+    def enter_charge(self, amount: Decimal, currency: str, undone_reason: str, now: datetime) -> bool:
+        """The gateway reports a charge for an order that is undone: it is given back. False if the payment knows of it,
+        or will by the next answer under the same key."""
+        forgotten = {Status.NEW, Status.VOID, Status.CANCELLED, Status.FAILED}
+        if self.status not in forgotten:
+            return False
+        self.amount, self.currency = amount, currency
+        self.undone_reason = undone_reason
+        self._become(Status.COMPLETED, forgotten, now)
+        self._begin_refund(now)
         return True
 
     def _charged(self, now: datetime) -> None:

@@ -6,15 +6,15 @@ from typing import Any
 from uuid import UUID
 
 from chassis.bulk import delete_in_batches, json_rows
-from chassis.ids import uuid7
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from application.ports import NewPayment
-from domain.payment import Payment, Status
+from domain.payment import Payment, Status, payment_id
 from infrastructure.tables import payments
 
-# Nobody sees the new rows as what they are written as: the transaction that makes them changes each of them.
+# Nobody sees the new rows as what they are written as: the transaction that makes them changes each of them. Two that
+# make the same one conflict in its id as well as in its order's, so the conflict has no target.
 _MAKE = text(
     """
     INSERT INTO payments (id, order_id, customer_id, status, expires_at, traceparent)
@@ -22,7 +22,7 @@ _MAKE = text(
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
         id uuid, order_id uuid, customer_id uuid, expires_at timestamptz, traceparent text)
     ORDER BY order_id
-    ON CONFLICT (order_id) DO NOTHING RETURNING order_id
+    ON CONFLICT DO NOTHING RETURNING order_id
     """
 )
 _SAVE = text(
@@ -53,7 +53,7 @@ class PostgresPayments:
     async def locked(self, order_ids: Sequence[UUID], absent: Sequence[NewPayment]) -> dict[UUID, Payment]:
         made: set[UUID] = set()
         if absent:
-            first = {new.order_id: {"id": uuid7(), **asdict(new)} for new in reversed(absent)}
+            first = {new.order_id: {"id": payment_id(new.order_id), **asdict(new)} for new in reversed(absent)}
             made = set((await self._connection.execute(_MAKE, {"rows": json_rows(first.values())})).scalars())
         query = (
             select(payments)

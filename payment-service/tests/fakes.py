@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from chassis.ids import uuid7
 from chassis.testing import MemoryUnit, Published
 
 from application.ports import NewPayment
 from domain.attempt import Answer, Attempt
-from domain.payment import Payment, Status
+from domain.payment import Payment, Status, payment_id
 
 V = TypeVar("V")
 
@@ -180,7 +179,7 @@ class FakeGateway:
 
 def _new(new: NewPayment, now: datetime) -> Payment:
     return Payment(
-        id=uuid7(),
+        id=payment_id(new.order_id),
         order_id=new.order_id,
         customer_id=new.customer_id,
         amount=None,

@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
+from chassis.ids import uuid7
+
 from application.messages import InventoryReserved, OrderUndone
 from domain.attempt import Attempt, Kind
-from domain.payment import Payment, Status
+from domain.payment import Payment, Status, payment_id
 
 CUSTOMER = UUID("5d0f4a1c-94ab-4b3c-8a38-7f1f2f0d9e11")
 AMOUNT = Decimal("39.98")
@@ -27,9 +29,10 @@ def undone(order: InventoryReserved, reason: str = "cancelled-by-customer") -> O
 def a_payment(status: Status, now: datetime) -> Payment:
     """A payment as it is in that state; while processing, its outcome is unknown."""
     known = status not in (Status.NEW, Status.VOID)
+    order_id = uuid7()
     return Payment(
-        id=uuid4(),
-        order_id=uuid4(),
+        id=payment_id(order_id),
+        order_id=order_id,
         customer_id=CUSTOMER,
         amount=AMOUNT if known else None,
         currency="USD" if known else None,

@@ -1,0 +1,167 @@
+"""`make bench`: floor, baseline and system in turns on this machine, as a table, a picture and JSON. See README.md.
+
+make bench ARGS="--orders 5000 --items 1-5 --failures 0.2 --no-stock 0.05 --cancels 0.05"
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import asyncpg  # type: ignore[import-untyped]  # it ships none
+import uvloop
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "system-tests"))  # whose tools are used as they are
+
+import contestants
+import meter
+import picture
+import report
+from rounds import Figures, Options, Servers, floor_round, saga_round
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "bench" / "results"
+NAMES = ("floor", "baseline", "system")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make bench", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", type=_names, default=NAMES, help="floor, baseline, system: some of these")
+    parser.add_argument("--orders", type=int, default=10_000, help="the system's; the baseline gets a fifth of it")
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=0, help="orders a second, answered or not; 0: as fast as it goes")
+    parser.add_argument("--low-seconds", type=float, default=12, help="how long 20 orders/s are placed for the latency")
+    parser.add_argument("--items", type=_range, default="1", help="lines of an order, or a range: 1-5")
+    parser.add_argument("--products", type=int, default=50, help="how many there are to choose from")
+    parser.add_argument("--failures", type=_share, default=0, help="the share of charges that end in an error")
+    parser.add_argument("--no-stock", type=_share, default=0, help="the share of orders for what there is nothing of")
+    parser.add_argument("--cancels", type=_share, default=0, help="the share of orders that is cancelled at once")
+    parser.add_argument("--replicas", type=int, default=1, help="processes of each service")
+    parser.add_argument("--json", type=Path, default=RESULTS / "bench.json")
+    parser.add_argument("--picture", type=Path, default=RESULTS / "bench.svg")
+    return parser
+
+
+def _names(text: str) -> tuple[str, ...]:
+    wanted = text.split(",")
+    if unknown := set(wanted) - set(NAMES):
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(sorted(unknown))}")
+    return tuple(name for name in NAMES if name in wanted)
+
+
+def _range(text: str) -> tuple[int, int]:
+    fewest, _, most = text.partition("-")
+    found = int(fewest), int(most or fewest)
+    if not 1 <= found[0] <= found[1] <= 100:
+        raise ValueError(text)
+    return found
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise ValueError(text)
+    return share
+
+
+async def measure(options: Options, rounds: int, names: tuple[str, ...], profile: str) -> tuple[report.Rounds, bool]:
+    """All rounds, and whether all books agreed that had to: the baseline's need not where orders are cancelled or fail,
+    since nothing keeps it from mixing up what happens to an order at the same time."""
+    found: dict[str, list[Figures]] = {name: [] for name in names}
+    well = True
+    async with _servers(profile) as servers:
+        for number in range(1, rounds + 1):
+            for name in names:
+                logs = ROOT / ".run" / profile / "log" / f"{name}-{number}"
+                logs.mkdir(parents=True, exist_ok=True)
+                figures, wrong = await _round(name, options, servers, logs)
+                found[name].append(figures)
+                print(f"round {number}, {name:<8} {figures['completed/s']:8,.0f} a second", flush=True)
+                print("".join(f"    {sentence}\n" for sentence in wrong[:5]), end="")
+                well = well and (not wrong or (name == "baseline" and options.mixed))
+    return found, well
+
+
+async def _round(name: str, options: Options, servers: Servers, logs: Path) -> tuple[Figures, list[str]]:
+    success_rate = 1 - options.failures
+    if name == "floor":
+        async with contestants.floor(logs) as floor:
+            return await floor_round(floor, options), []
+    if name == "baseline":
+        async with contestants.baseline(logs, options.replicas, success_rate) as baseline:
+            return await saga_round(baseline, options.orders // 5, options, servers)
+    async with contestants.system(logs, options.replicas, success_rate) as system:
+        return await saga_round(system, options.orders, options, servers)
+
+
+@asynccontextmanager
+async def _servers(profile: str) -> AsyncIterator[Servers]:
+    """The two servers, PostgreSQL taught to note when a transaction was committed: it forgets that by default, and the
+    times in the rows are those at which transactions began."""
+    url = os.environ["DATABASE_URL"].replace("+asyncpg", "")
+    database = await asyncpg.connect(url)
+    if await database.fetchval("SHOW track_commit_timestamp") == "off":
+        await database.execute("ALTER SYSTEM SET track_commit_timestamp = on")
+        await database.close()
+        program = str(ROOT / "deploy" / "local" / "run.py")
+        restart = await asyncio.create_subprocess_exec(
+            sys.executable, program, "restart", "postgres", "--profile", profile
+        )
+        assert await restart.wait() == 0
+        database = await asyncpg.connect(url)
+    try:
+        management_url = os.environ["RABBITMQ_MANAGEMENT_URL"]
+        yield Servers(management_url, await meter.server_pids(database, management_url))
+    finally:
+        await database.close()
+
+
+def _machine() -> dict[str, object]:
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "cores": os.cpu_count(),
+        "processor": models[0].partition(": ")[2] if models else platform.machine(),
+        "python": platform.python_version(),
+        "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def main() -> int:
+    arguments = vars(_parser().parse_args())
+    rounds, names = arguments.pop("rounds"), arguments.pop("only")
+    results, drawing = arguments.pop("json"), arguments.pop("picture")
+    options = Options(**arguments)
+    if options.items[1] > options.products:
+        raise SystemExit("An order has each product once: there must be as many --products as --items.")
+    profile = os.environ.get("ORDER_PROCESSING_PROFILE")
+    if not profile:
+        raise SystemExit("It needs servers of its own: `make bench` starts them.")
+    machine = _machine()
+    found, well = uvloop.run(measure(options, rounds, names, profile))
+    for path, text in (
+        (results, json.dumps({"machine": machine, "options": asdict(options), "rounds": found}, indent=2)),
+        (drawing, picture.draw(found)),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    print(f"\n{machine['cores']} cores of {machine['processor']}, Python {machine['python']}; medians (and spread)\n")
+    print(report.table(found))
+    if disturbed := report.disturbed(found):
+        print(f"\nThe machine was not ours alone ({', '.join(disturbed)}): trust the ratios, not the figures.")
+    print(f"\n{results.resolve()}\n{drawing.resolve()}\n")
+    print(report.last_line(found))
+    if not well:
+        print("The books do not agree: see above.", file=sys.stderr)
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

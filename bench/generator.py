@@ -1,0 +1,107 @@
+"""The load: customers who place orders, either as fast as they are answered or at a given rate."""
+
+import asyncio
+import itertools
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from lean_http import Connection
+
+RETRY_AFTER_SECONDS = 0.1
+
+
+@dataclass
+class Basket:
+    """What customers order."""
+
+    products: Sequence[UUID]
+    empty: UUID
+    """Of this product there is nothing."""
+    fewest: int = 1
+    most: int = 1
+    """Lines of an order."""
+    no_stock: float = 0.0
+    """The share of orders for something that there is nothing of."""
+
+    def order(self) -> dict[str, object]:
+        number = self.fewest if self.fewest == self.most else random.randint(self.fewest, self.most)
+        chosen = [random.choice(self.products)] if number == 1 else random.sample(self.products, number)
+        if self.no_stock and random.random() < self.no_stock:
+            chosen[0] = self.empty
+        return {
+            "customer_id": str(UUID(int=random.getrandbits(128))),
+            "items": [{"product_id": str(product), "quantity": 1, "price": 19.99} for product in chosen],
+        }
+
+
+@dataclass
+class Placed:
+    """What came of one phase of load. Times are the wall clock's, which the database on this machine shares."""
+
+    began: dict[UUID, float] = field(default_factory=dict)
+    """By order, when it was (or, at a given rate, should have been) sent."""
+    latencies_seconds: list[float] = field(default_factory=list)
+    first: float = 0.0
+    last: float = 0.0
+    """When the first order was sent, and the last one answered."""
+    refused: Counter[int] = field(default_factory=Counter)
+    """Answers that were not 201, by status; such an order is placed again."""
+
+
+class Generator:
+    def __init__(self, order_urls: Sequence[str], clients: int, basket: Basket, cancels: float = 0.0) -> None:
+        """`cancels` is the share of orders that is cancelled as soon as it is accepted. Clients keep their connections,
+        and are dealt out to the replicas."""
+        self._connections = [Connection(url) for url in itertools.islice(itertools.cycle(order_urls), clients)]
+        self._basket = basket
+        self._cancels = cancels
+
+    async def closed(self, orders: int) -> Placed:
+        """Every client places its next order as soon as the last one is answered."""
+        return await self._place(itertools.repeat(None, orders), len(self._connections))
+
+    async def open(self, orders: int, rate: float) -> Placed:
+        """So many orders a second, whether or not earlier ones are answered. One that no client was free to send in
+        time counts from when it should have been sent."""
+        began = time.time()
+        # A client that has less than an order a second to send would find its connection closed: it idled too long.
+        clients = min(len(self._connections), max(1, round(rate)))
+        return await self._place((began + number / rate for number in range(orders)), clients)
+
+    async def _place(self, starts: Iterable[float | None], number_of_clients: int) -> Placed:
+        self.close()  # those that idled since the last phase may have been closed at the other end
+        placed = Placed(first=time.time())
+        shared = iter(starts)
+        async with asyncio.TaskGroup() as clients:
+            for connection in self._connections[:number_of_clients]:
+                clients.create_task(self._customer(connection, shared, placed))
+        placed.last = time.time()
+        return placed
+
+    async def _customer(self, connection: Connection, starts: Iterator[float | None], placed: Placed) -> None:
+        for start in starts:
+            began = time.time() if start is None else start
+            if (early := began - time.time()) > 0:
+                await asyncio.sleep(early)
+            order = self._basket.order()
+            while True:
+                status, body = await connection.request("POST", "/orders", order)
+                if status == 201:
+                    break
+                placed.refused[status] += 1
+                await asyncio.sleep(RETRY_AFTER_SECONDS)
+            placed.latencies_seconds.append(time.time() - began)
+            order_id = json.loads(body)["id"]
+            placed.began[UUID(order_id)] = began
+            if self._cancels and random.random() < self._cancels:
+                status, body = await connection.request("DELETE", f"/orders/{order_id}")
+                assert status in (200, 409), f"DELETE /orders/{order_id}: {status} {body!r}"
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()

@@ -1,0 +1,124 @@
+"""A tiny run of the whole, and what the figures rest on. No figure of time is asserted: a machine may be slow."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+from xml.etree import ElementTree
+
+import pytest
+
+import meter
+import picture
+import report
+from generator import Basket, Generator
+
+ROOT = Path(__file__).resolve().parents[2]
+COSTS = ("order-service", "inventory-service", "payment-service", "notification-service", "PostgreSQL", "RabbitMQ")
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], str]:
+    """What a tiny run printed, its JSON, its picture."""
+    profile = os.environ.get("ORDER_PROCESSING_PROFILE")
+    if not profile:
+        pytest.skip("it needs servers of its own: run `make test ONLY=bench` at the root")
+    if json.loads((ROOT / ".run" / profile / "state.json").read_text())["mode"] != "native":
+        pytest.skip("what runs in containers can't be measured from outside: install PostgreSQL and RabbitMQ")
+    folder = tmp_path_factory.mktemp("bench")
+    wanted = ["--rounds", "1", "--orders", "250", "--clients", "8", "--items", "1-3", "--low-seconds", "1"]
+    files = ["--json", str(folder / "bench.json"), "--picture", str(folder / "bench.svg")]
+    run = subprocess.run(
+        [sys.executable, ROOT / "bench" / "bench.py", *wanted, *files],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout, json.loads((folder / "bench.json").read_text()), (folder / "bench.svg").read_text()
+
+
+def test_a_run_ends_with_the_line_that_sums_it_up(results: tuple[str, dict[str, Any], str]) -> None:
+    printed, _, _ = results
+
+    last = printed.splitlines()[-1]
+    assert re.fullmatch(r"system/baseline \d+\.\d x, \d+\.\d\d CPU-ms an order, p50 \d+\.\d ms", last)
+    assert re.search(
+        r"^\| completed, orders/s +\| +[\d,]+ \| +[\d,]+ \| +[\d,]+ \| +\d+\.\d+ \|$", printed, re.MULTILINE
+    )
+
+
+def test_every_order_is_accounted_for_in_what_is_measured(results: tuple[str, dict[str, Any], str]) -> None:
+    _, found, _ = results
+
+    ((baseline,), (system,)) = found["rounds"]["baseline"], found["rounds"]["system"]
+    assert (baseline["orders"], system["orders"]) == (50, 250)
+    assert baseline["disagreements"] == system["disagreements"] == 0
+    # The baseline does everything one by one, which makes it a measure for the meter.
+    assert baseline["transactions an order"] == pytest.approx(6, rel=0.1)
+    assert baseline["published an order"] == pytest.approx(5, rel=0.02)
+    assert baseline["delivered an order"] == pytest.approx(8, rel=0.02)
+    assert system["transactions an order"] < 6
+    assert system["published an order"] < 5
+    for figures in (baseline, system):
+        assert figures["cpu"] == pytest.approx(sum(figures[f"cpu {name}"] for name in COSTS))
+        assert figures["low completed p50"] > figures["low post p50"] > 0
+
+
+def test_the_picture_shows_all_three(results: tuple[str, dict[str, Any], str]) -> None:
+    _, _, drawn = results
+
+    texts = [element.text for element in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
+    assert {"floor", "baseline", "system", "PostgreSQL"} <= set(texts)
+
+
+def test_the_cost_of_processes_that_have_ended_is_their_parents() -> None:
+    busy = "import time\nwhile time.process_time() < 0.3: pass"
+    parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {busy!r}])\nprint(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert meter.cpu_ms([process.pid]) >= 250
+        process.communicate(b"\n")
+
+
+async def test_at_a_given_rate_an_order_waits_from_when_it_should_have_been_sent() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(10):
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(re.findall(rb"Content-Length: (\d+)", head)[0]))
+            await asyncio.sleep(0.05)
+            body = json.dumps({"id": str(uuid4())}).encode()
+            writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        load = Generator([f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"], 1, Basket([uuid4()], uuid4()))
+        placed = await load.open(10, rate=1000)
+        load.close()
+
+    assert len(placed.began) == 10
+    assert placed.latencies_seconds[-1] > 9 * 0.05
+
+
+def test_system_and_baseline_are_compared_round_by_round() -> None:
+    rounds = {
+        "baseline": [{"completed/s": 100.0}, {"completed/s": 50.0}, {"completed/s": 10.0}],
+        "system": [{"completed/s": 1000.0}, {"completed/s": 550.0}, {"completed/s": 120.0}],
+    }
+
+    assert report.ratio(rounds, "completed/s") == 11
+    assert report.last_line(rounds) == "system/baseline 11.0 x"
+
+
+def test_a_single_contestant_has_table_and_picture_too() -> None:
+    rounds = {"system": [{"completed/s": 1000.0, "cpu": 1.2, "others": 0.0, "cpu PostgreSQL": 1.2}]}
+
+    assert re.search(r"^\| completed, orders/s +\|  1,000 \|$", report.table(rounds), re.MULTILINE)
+    assert ElementTree.fromstring(picture.draw(rounds)) is not None

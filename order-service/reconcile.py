@@ -1,0 +1,57 @@
+"""Enters what a restored database has forgotten: `python -m reconcile`, as `make reconcile` runs it beside the service,
+with a JSON object a line on standard input:
+
+    {"type": "AdoptOrder", "data": {"order_id": ..., ...}}              an order that only others know
+    {"type": "InventoryReleased", "data": {"order_id": ..., ...}}       a fact that was lost on its way here
+
+What there is to tell goes into the outbox, from which the running service sends it; run twice, it changes nothing the
+second time."""
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from chassis.events import Received
+from chassis.ids import uuid7
+from pydantic import TypeAdapter
+
+from application.adopt_orders import AdoptOrder, adopt_orders
+from application.settle_orders import settle_orders
+from infrastructure.messages import CONSUMED
+from main import service, units
+
+MAX_LINES_A_BATCH = 200
+
+_READ: dict[str, TypeAdapter[Any]] = {
+    "AdoptOrder": TypeAdapter(AdoptOrder),
+    **{wire.type: TypeAdapter(fact) for wire, fact in CONSUMED.items()},
+}
+
+
+async def main() -> None:
+    lines = [json.loads(line) for line in sys.stdin]
+    for start in range(0, len(lines), MAX_LINES_A_BATCH):
+        found = [
+            (line["type"], _READ[line["type"]].validate_python(line["data"]))
+            for line in lines[start : start + MAX_LINES_A_BATCH]
+        ]
+        async with units() as unit:
+            await unit.start()
+            await adopt_orders([data for kind, data in found if kind == "AdoptOrder"], unit)
+            await settle_orders(
+                [
+                    Received(uuid7(), kind, str(data.order_id), None, data, None)
+                    for kind, data in found
+                    if kind != "AdoptOrder"
+                ],
+                unit,
+            )
+            await unit.commit()
+        for kind, data in found:
+            print(f"Order {data.order_id}: {'entered as lost' if kind == 'AdoptOrder' else f'{kind} told again'}.")
+    await service.database.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

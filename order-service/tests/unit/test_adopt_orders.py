@@ -1,0 +1,58 @@
+"""Orders that a restored database has forgotten: entered as failed, so that the others undo what they did for them."""
+
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+from chassis.ids import uuid7
+
+from application.adopt_orders import AdoptOrder, adopt_orders
+from domain.events import Line, OrderFailed
+from domain.order import Status
+from tests.builders import NOON, TRACEPARENT, line, order_in
+from tests.fakes import MemoryOrderUnit
+
+
+def forgotten(*items: Line) -> AdoptOrder:
+    return AdoptOrder(uuid7(), uuid4(), items, Decimal("39.98"), "USD", NOON, TRACEPARENT)
+
+
+@pytest.mark.parametrize("items", [(line(),), ()], ids=["known by its hold", "known by its payment alone"])
+async def test_a_forgotten_order_is_entered_as_failed_and_said_so(
+    unit: MemoryOrderUnit, items: tuple[Line, ...]
+) -> None:
+    command = forgotten(*items)
+
+    await adopt_orders([command], unit)
+
+    order = (await unit.orders.get([command.order_id]))[command.order_id]
+    assert (order.status, order.reason, order.items) == (Status.FAILED, "lost-in-restore", items)
+    assert (order.customer_id, order.total_amount, order.currency) == (command.customer_id, Decimal("39.98"), "USD")
+    assert (order.expires_at, order.created_at, order.traceparent) == (NOON, unit.now, TRACEPARENT)
+    assert [(entry.event, entry.status, entry.reason) for entry in order.timeline] == [
+        ("OrderCreated", "pending", None),
+        ("OrderFailed", "failed", "lost-in-restore"),
+    ]
+    [told] = unit.published
+    assert told.event == OrderFailed(order.id, order.customer_id, "lost-in-restore", NOON)
+    assert (told.event_id, told.traceparent) == (order.id, TRACEPARENT)
+
+
+@pytest.mark.parametrize("status", Status)
+async def test_an_order_that_is_known_stays_as_it_is(unit: MemoryOrderUnit, status: Status) -> None:
+    order = order_in(status)
+    await unit.orders.add([order])
+
+    await adopt_orders(
+        [AdoptOrder(order.id, order.customer_id, order.items, order.total_amount, "USD", NOON, TRACEPARENT)], unit
+    )
+
+    assert (await unit.orders.get([order.id]))[order.id].status is status
+    assert unit.published == []
+
+
+async def test_adopting_twice_is_adopting_once(unit: MemoryOrderUnit) -> None:
+    command = forgotten(line())
+    await adopt_orders([command], unit)
+    await adopt_orders([command], unit)
+    assert len(unit.published) == 1

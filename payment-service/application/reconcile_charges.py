@@ -1,0 +1,47 @@
+"""Gives back what was charged for orders that are undone, where a database restored from a backup has forgotten it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from application.ports import NewPayment, PaymentUnit
+from domain.payment import payment_id
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileCharge:
+    """A charge as the gateway reports it, with what the order service says of its order."""
+
+    payment_id: UUID
+    order_id: UUID
+    customer_id: UUID
+    amount: Decimal
+    currency: str
+    undone_reason: str
+    expires_at: datetime
+    traceparent: str
+
+
+async def reconcile_charges(charges: Sequence[ReconcileCharge], unit: PaymentUnit) -> list[bool]:
+    """For each charge whether it is entered now, to be refunded: one that is known is not, nor one under another id
+    than the order's payment has."""
+    payments = await unit.payments.locked(
+        [charge.order_id for charge in charges],
+        absent=[_new_payment(charge) for charge in charges if charge.payment_id == payment_id(charge.order_id)],
+    )
+    results = []
+    for charge in charges:
+        payment = payments.get(charge.order_id)
+        results.append(
+            payment is not None
+            and payment.id == charge.payment_id
+            and payment.enter_charge(charge.amount, charge.currency, charge.undone_reason, unit.now)
+        )
+    await unit.payments.save(list(payments.values()))
+    return results
+
+
+def _new_payment(charge: ReconcileCharge) -> NewPayment:
+    return NewPayment(charge.order_id, charge.customer_id, charge.expires_at, charge.traceparent)

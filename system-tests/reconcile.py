@@ -1,0 +1,260 @@
+"""Makes the books agree after a restore: finds what the services, and the payment gateway, know of each other no more,
+and has the services enter it.
+
+    DATABASE_URL=postgresql://... python reconcile.py [--charges FILE] [--dry-run]
+
+FILE is the shop's report from its payment provider, a charge a line: {"payment_id": ..., "order_id": ...,
+"customer_id": ..., "amount": 39.98, "currency": "USD"}, and "refunded": true for one that was given back. The schemas
+are only read, as the role `auditor`; what is to be done goes to each service's own `python -m reconcile`, where its use
+cases do it as they do everything: in a transaction, with the events in the outbox. It can be broken off and run again
+at any time. COMPOSE says how compose is called where the services run in containers.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg  # type: ignore[import-untyped]  # it ships none
+from chassis.telemetry import new_traceparent
+from pydantic import TypeAdapter, ValidationError
+
+import books
+from book_rules import FINAL, Entry, Row
+from system import ROOT
+
+LOST = "lost-in-restore"
+_UNDONE = ("failed", "cancelled")
+_UNCHARGED = ("absent", "void", "failed", "cancelled")
+"""Payments that know of no charge, and will not ask the gateway for one any more."""
+
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """As the gateway reports it."""
+
+    payment_id: UUID
+    order_id: UUID
+    customer_id: UUID
+    amount: Decimal
+    currency: str
+    refunded: bool = False
+
+
+CHARGE = TypeAdapter(Charge)
+
+
+@dataclass(slots=True)
+class Found:
+    """What is to be done, by whom."""
+
+    orders: list[Data] = field(default_factory=list)
+    """Lines for order-service's reconcile.py."""
+    charges: list[Data] = field(default_factory=list)
+    """Lines for payment-service's reconcile.py."""
+    later: list[str] = field(default_factory=list)
+    """What can't be told before an order or a payment has ended: to be run again."""
+    people: list[str] = field(default_factory=list)
+    """What nobody but a person can settle."""
+
+    def take(self, entry: Entry, charges: Sequence[Charge]) -> None:
+        """Compares what the services and the gateway know of one order."""
+        if entry.order is None:
+            self._unknown(entry.hold, entry.payment, charges)
+            return
+        for event, reason in _lost_facts(entry.order, entry.hold, entry.payment):
+            self.orders.append({"type": event, "data": {"order_id": entry.order["id"], "reason": reason}})
+        for charge in charges:
+            self._charged(entry.order, entry.payment, charge)
+
+    def _unknown(self, hold: Row | None, payment: Row | None, charges: Sequence[Charge]) -> None:
+        """An order that only others know: entered as lost, from what they know of it. A tombstone knows nothing, and
+        asks for nothing."""
+        kept = [charge for charge in charges if not charge.refunded]
+        live = [row for row in (hold, payment) if row is not None and row["status"] != "void"]
+        if not live and not kept:
+            return
+        if hold is not None and hold["status"] == "sold":
+            self.people.append(f"Order {hold['order_id']} is not known, though its stock is sold.")
+            return
+        order = _adopted(live[0]) if live else _adopted_from(kept[0])
+        self.orders.append({"type": "AdoptOrder", "data": order})
+        if not order["items"]:
+            self.people.append(
+                f"Of order {order['order_id']} of customer {order['customer_id']} nothing is known but its payment of "
+                f"{order['total_amount']} {order['currency']}, which is given back."
+            )
+        for charge in kept:
+            if _status(payment) in _UNCHARGED:
+                self.charges.append(_entered(charge, order | {"reason": LOST}))
+
+    def _charged(self, order: Row, payment: Row | None, charge: Charge) -> None:
+        name = f"Order {order['id']} is {order['status']}, its payment {_status(payment)}"
+        if payment is not None and payment["id"] != charge.payment_id:
+            self.people.append(f"{name}, and the gateway reports another one: payment {charge.payment_id}.")
+        elif charge.refunded:
+            if order["status"] == "completed":
+                self.people.append(
+                    f"{name}, but the gateway has given the money back: cancelled in the time that is lost."
+                )
+        elif order["status"] == "completed":
+            if _status(payment) != "completed":
+                self.people.append(f"{name}, but the gateway reports that it was charged.")
+        elif order["status"] not in FINAL or _status(payment) in ("pending", "processing"):
+            self.later.append(f"{name}: its charge is looked at once both have ended.")
+        elif _status(payment) in _UNCHARGED:
+            self.charges.append(_entered(charge, order))
+
+
+def _lost_facts(order: Row, hold: Row | None, payment: Row | None) -> Iterator[tuple[str, str | None]]:
+    """What the others know and the order does not: the event that told of it is gone, or the order's decision is, which
+    it says again when it hears of the fact."""
+    held, paid, told = _status(hold), _status(payment), {entry["event"] for entry in order["timeline"]}
+    if held == "held" and order["status"] in FINAL:
+        yield "InventoryReserved", None
+    if paid == "completed" and order["status"] != "completed":
+        yield "PaymentProcessed", None
+    if order["status"] not in _UNDONE:
+        return
+    if hold is not None and held == "released" and "InventoryReleased" not in told:
+        yield "InventoryReleased", hold["reason"]
+    if payment is not None and paid == "refunded" and "PaymentRefunded" not in told:
+        yield "PaymentRefunded", payment["reason"]
+
+
+def _status(row: Row | None) -> str:
+    return row["status"] if row else "absent"
+
+
+def _adopted(row: Row) -> Data:
+    """The order as its hold has it, or as its payment has."""
+    return {
+        **{name: row[name] for name in ("order_id", "customer_id", "currency", "expires_at", "traceparent")},
+        "items": row.get("items") or [],
+        "total_amount": row.get("total_amount") or row.get("amount"),
+    }
+
+
+def _adopted_from(charge: Charge) -> Data:
+    return {
+        "order_id": charge.order_id,
+        "customer_id": charge.customer_id,
+        "items": [],
+        "total_amount": charge.amount,
+        "currency": charge.currency,
+        "expires_at": datetime.now(UTC),
+        "traceparent": new_traceparent(),
+    }
+
+
+def _entered(charge: Charge, order: Row) -> Data:
+    return {
+        "payment_id": charge.payment_id,
+        "order_id": charge.order_id,
+        "customer_id": charge.customer_id,
+        "amount": charge.amount,
+        "currency": charge.currency,
+        "undone_reason": order["reason"],
+        "expires_at": order["expires_at"],
+        "traceparent": order["traceparent"],
+    }
+
+
+async def find(database_url: str, charges: Iterable[Charge] = ()) -> Found:
+    by_order: dict[UUID, list[Charge]] = {}
+    for charge in charges:
+        by_order.setdefault(charge.order_id, []).append(charge)
+    found = Found()
+    async for entry in books.entries(database_url):
+        found.take(entry, by_order.pop(entry.order_id, []))
+    for unheard_of in by_order.values():
+        found.take(Entry(None, None, None), unheard_of)
+    return found
+
+
+def act(database_url: str, found: Found) -> None:
+    """Orders first: what a charge is entered for must be undone by then."""
+    for service, lines in (("order-service", found.orders), ("payment-service", found.charges)):
+        if lines:
+            _tell(service, database_url, lines)
+
+
+def _tell(service: str, database_url: str, lines: Sequence[Data]) -> None:
+    own = ROOT / service / ".venv" / "bin" / "python"
+    here = [str(own) if own.exists() else sys.executable]
+    compose = shlex.split(os.environ.get("COMPOSE", ""))
+    there = [*compose, "exec", "-T", service, "python"]
+    subprocess.run(
+        [*(there if compose else here), "-m", "reconcile"],
+        cwd=ROOT / service,
+        env=os.environ | {"DATABASE_URL": database_url},
+        input="".join(json.dumps(line, default=str) + "\n" for line in lines),
+        text=True,
+        check=True,
+    )
+
+
+def read_charges(file: Path) -> list[Charge]:
+    """Raises ValueError, naming the line that is no charge."""
+    charges = []
+    for number, line in enumerate(file.read_text().splitlines(), start=1):
+        try:
+            charges.append(CHARGE.validate_json(line))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            raise ValueError(f"{file}, line {number}: {'.'.join(map(str, problem['loc']))} {problem['msg']}") from None
+    return charges
+
+
+def report(found: Found) -> str:
+    lines = []
+    for heading, sentences in (("To be run again:", found.later), ("For people:", found.people)):
+        lines += [heading, *(f"  {sentence}" for sentence in sentences)] if sentences else []
+    adopted = sum(line["type"] == "AdoptOrder" for line in found.orders)
+    counts = {
+        "orders to be entered as lost": adopted,
+        "facts to be told again": len(found.orders) - adopted,
+        "charges to be given back": len(found.charges),
+        "to be waited for": len(found.later),
+        "for people": len(found.people),
+    }
+    return "\n".join([*lines, f"{', '.join(f'{number} {what}' for what, number in counts.items())}."])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Makes the books agree after a restore.")
+    parser.add_argument("--charges", type=Path, help="what the gateway reports as charged, a line of JSON each")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    options = parser.parse_args()
+    url = os.environ["DATABASE_URL"]
+    try:
+        found = asyncio.run(find(url, read_charges(options.charges) if options.charges else ()))
+        print(report(found), flush=True)
+        if not options.dry_run:
+            act(url, found)
+    except (ValueError, OSError, asyncpg.PostgresError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except subprocess.CalledProcessError as error:
+        print(
+            f"Broken off, as stands above ({error.cmd[0]} ended with {error.returncode}): run it again.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,5 +1,5 @@
-"""A TCP proxy that can be cut, refused or silenced: a network that fails when we say so, without touching a server that
-others use."""
+"""A TCP proxy that can be cut, refused, silenced or slowed down: a network that fails when we say so, without touching
+a server that others use."""
 
 import asyncio
 from types import TracebackType
@@ -18,6 +18,8 @@ class Proxy:
         self._open = asyncio.Event()
         self._open.set()
         self._refusing = False
+        self.delay_seconds = 0.0
+        """How long everything takes to come through."""
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -82,6 +84,7 @@ class Proxy:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(64 * 1024):
+            await asyncio.sleep(self.delay_seconds)
             await self._open.wait()
             writer.write(data)
             await writer.drain()

@@ -13,10 +13,14 @@ from infrastructure.messages import CONSUMED
 ROOT = Path(__file__).parents[2]
 
 
+def contracts_of(wire: Wire) -> Path:
+    """Where its producer keeps schema and examples."""
+    return ROOT / f"{wire.routing_key.partition('.')[0]}-service" / "contracts"
+
+
 def example_of(wire: Wire) -> dict[str, Any]:
     """What its producer says that such an event looks like."""
-    producer = f"{wire.routing_key.partition('.')[0]}-service"
-    document: dict[str, Any] = orjson.loads((ROOT / producer / "contracts" / f"{wire.type}.example.json").read_bytes())
+    document: dict[str, Any] = orjson.loads((contracts_of(wire) / f"{wire.type}.example.json").read_bytes())
     return document
 
 

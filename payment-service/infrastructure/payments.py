@@ -1,7 +1,6 @@
 """Payments in PostgreSQL: one statement for a whole batch, with explicit mapping to and from the aggregate."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -53,7 +52,7 @@ class PostgresPayments:
     async def locked(self, order_ids: Sequence[UUID], absent: Sequence[NewPayment]) -> dict[UUID, Payment]:
         made: set[UUID] = set()
         if absent:
-            first = {new.order_id: {"id": payment_id(new.order_id), **asdict(new)} for new in reversed(absent)}
+            first = {new.order_id: _to_row(new) for new in reversed(absent)}
             made = set((await self._connection.execute(_MAKE, {"rows": json_rows(first.values())})).scalars())
         query = (
             select(payments)
@@ -94,6 +93,16 @@ class PostgresPayments:
 async def prune_tombstones(connection: AsyncConnection) -> None:
     """Forgets the tombstones of orders whose events can't come any more: no charge begins past an order's deadline."""
     await delete_in_batches(connection, _PRUNE)
+
+
+def _to_row(new: NewPayment) -> dict[str, object]:
+    return {
+        "id": payment_id(new.order_id),
+        "order_id": new.order_id,
+        "customer_id": new.customer_id,
+        "expires_at": new.expires_at,
+        "traceparent": new.traceparent,
+    }
 
 
 def _changes(payment: Payment) -> dict[str, object]:

@@ -15,6 +15,9 @@ from tests.inventory import Inventory
 from tests.messages import completed, order_created, run, undone
 
 PRODUCTS = [UUID(int=number) for number in range(3)]
+ENDS = {Status.SOLD, Status.RELEASED}
+WAYS = {None: {Status.HELD, Status.REFUSED, Status.VOID} | ENDS, Status.HELD: ENDS}
+"""Where a hold may be next time one looks; it stays for ever where none leads on."""
 MESSAGES = {"created": lambda order: order, "completed": completed, "undone": undone}
 
 
@@ -32,6 +35,7 @@ class StockIsConserved(RuleBasedStateMachine):
     def stock_up(self, quantities: list[int]) -> None:
         self.inventory = Inventory()
         self.placed = 0
+        self.seen: dict[UUID, Status] = {}
         self.supply = dict(zip(PRODUCTS, quantities, strict=False))
         for product_id, quantity in self.supply.items():
             run(self.inventory.stock(product_id, quantity))
@@ -92,6 +96,14 @@ class StockIsConserved(RuleBasedStateMachine):
             assert available >= 0
             assert reserved == held.get(product_id, 0)
             assert available + reserved + sold.get(product_id, 0) == supply
+
+    @invariant()
+    def every_hold_goes_a_way_that_it_may(self) -> None:
+        for order_id, hold in self.inventory.store.holds.committed.items():
+            before = self.seen.get(order_id)
+            assert hold.status is before or hold.status in WAYS.get(before, ())
+            self.seen[order_id] = hold.status
+        assert self.seen.keys() == self.inventory.store.holds.committed.keys()
 
     def teardown(self) -> None:
         """Once every order is decided nothing is held."""

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+from typing import cast
 
 import httpx
 import pytest
+from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from chassis import broker as broker_module
 from chassis.broker import Broker, Unroutable
@@ -62,6 +64,28 @@ async def test_publishing_while_the_broker_is_away_fails_at_once(broker: Broker)
     with pytest.raises(Unavailable):
         await broker.publish("thing.happened", b"{}", SINGLE)
     assert await broker.problem() is not None
+
+
+class GivenUp:
+    """A channel whose connection is given up, over a dead link, while a message waits to be confirmed: aiormq cancels
+    the future then."""
+
+    is_closed = False
+
+    async def get_exchange(self, name: str, *, ensure: bool) -> "GivenUp":
+        return self
+
+    async def publish(self, message: Message, routing_key: str, *, mandatory: bool) -> None:
+        loop = asyncio.get_running_loop()
+        confirmation = loop.create_future()
+        loop.call_soon(confirmation.cancel)
+        await confirmation
+
+
+async def test_a_message_whose_connection_is_given_up_was_not_confirmed_and_cancels_nobody(broker: Broker) -> None:
+    broker._publishing = cast(AbstractChannel, GivenUp())
+    with pytest.raises(Unavailable):
+        await broker.publish("thing.happened", b"{}", SINGLE)
 
 
 async def test_a_connection_that_the_broker_closes_is_made_anew(

@@ -7,8 +7,8 @@ does not come) ends the connection, and a new one is built from nothing.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -37,6 +37,19 @@ class Unroutable(Exception):
 
 class ConsumerLost(Exception):
     """The broker no longer has this process as a consumer of its queue."""
+
+
+@contextmanager
+def _abandoned_is_unavailable() -> Iterator[None]:
+    """aiormq cancels the futures of what waits for an answer when it gives a connection up. That is no wish to end the
+    task which waits, and must not: it may be the only one that sweeps the outbox."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise Unavailable("the connection was given up before the broker answered") from None
 
 
 class Attached(Protocol):
@@ -99,9 +112,10 @@ class Broker:
             headers=dict(headers or {}),
         )
         try:
-            async with self._in_flight, asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
-                target = await channel.get_exchange(exchange, ensure=False)
-                await target.publish(message, routing_key, mandatory=True)
+            with _abandoned_is_unavailable():
+                async with self._in_flight, asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+                    target = await channel.get_exchange(exchange, ensure=False)
+                    await target.publish(message, routing_key, mandatory=True)
         except PublishError:
             raise Unroutable(f"no queue takes {routing_key}") from None
         except Exception as error:
@@ -121,16 +135,17 @@ class Broker:
             try:
                 # Two connections: one that publishes is blocked by the broker while it is short of memory or disk, and
                 # what is consumed must go on being acknowledged then.
-                async with self._connection() as consuming, self._connection() as publishing:
-                    try:
-                        await self._open(consuming, publishing)
-                        failures = 0
-                        await self._watch(consuming, publishing)
-                    finally:
-                        self._publishing = None
-                        BROKER_CONNECTED.set(0)
-                        if self._consumer is not None:
-                            await self._consumer.detach()
+                with _abandoned_is_unavailable():
+                    async with self._connection() as consuming, self._connection() as publishing:
+                        try:
+                            await self._open(consuming, publishing)
+                            failures = 0
+                            await self._watch(consuming, publishing)
+                        finally:
+                            self._publishing = None
+                            BROKER_CONNECTED.set(0)
+                            if self._consumer is not None:
+                                await self._consumer.detach()
             except Exception as error:
                 if failures == 0:
                     log.warning("broker away, trying again until it is back", reason=reason_of(error))

@@ -1,5 +1,6 @@
 """The application factory: what the four services' HTTP sides have in common."""
 
+import gc
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,10 @@ MAX_REQUESTS_IN_HAND = 1_000
 """More are refused at once: what waits longer than its caller would is work for nobody, and takes memory."""
 ALWAYS_ANSWERED = ("/health", "/metrics")
 """Paths that begin like this: an overloaded process that seems dead would be restarted, and the load would stay."""
+
+GC_THRESHOLDS = (50_000, 20, 20)
+"""What a service imports stays for ever, and is left out of every collection; what it does per request makes few cycles.
+With Python's own (700, 10, 10) a fifth of the order service's time goes into looking for them, 0.1 s at a time."""
 
 log = structlog.get_logger()
 
@@ -47,6 +52,9 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         for part in parts:
             await part.start()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         log.info("started", version=version)
         yield
         log.info("stopping: finishing what is in hand")

@@ -20,7 +20,7 @@ ALWAYS_ANSWERED = ("/health", "/metrics")
 """Paths that begin like this: an overloaded process that seems dead would be restarted, and the load would stay."""
 
 GC_THRESHOLDS = (50_000, 20, 20)
-"""What a service imports stays for ever, and is left out of every collection; what it does per request makes few cycles.
+"""What a service imports stays, and is left out of every collection; what it does per request makes few cycles.
 With Python's own (700, 10, 10) a fifth of the order service's time goes into looking for them, 0.1 s at a time."""
 
 log = structlog.get_logger()

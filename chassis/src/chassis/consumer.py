@@ -5,6 +5,7 @@ One loop owns the delivery tags of a channel. A message is acknowledged when eac
 """
 
 import asyncio
+import logging
 import random
 import time
 from collections import Counter
@@ -231,8 +232,9 @@ class Consumer(Generic[U]):
             EVENTS_CONSUMED.labels(name).inc(number)
         EVENT_BATCH_SIZE.observe(len(events))
         EVENTS_DUPLICATE.inc(len(events) - len(fresh))
-        for event in fresh:
-            log.debug("event consumed", type=event.type, event_id=str(event.id), order=event.order_id)
+        if log.is_enabled_for(logging.DEBUG):
+            for event in fresh:
+                log.debug("event consumed", type=event.type, event_id=str(event.id), order=event.order_id)
         log.info(
             "consumed",
             types=dict(types),

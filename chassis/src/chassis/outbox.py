@@ -5,6 +5,7 @@ or an outage leaves behind is sent by the sweeper, of which each service has one
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -153,8 +154,9 @@ class Outbox:
         self._delete_soon([event.id for event in message])
         MESSAGES_PUBLISHED.inc()
         EVENTS_PUBLISHED.labels(message[0].type).inc(len(message))
-        for event in message:
-            log.debug("event published", type=event.type, event_id=str(event.id), order=event.order_id)
+        if log.is_enabled_for(logging.DEBUG):
+            for event in message:
+                log.debug("event published", type=event.type, event_id=str(event.id), order=event.order_id)
         log.info(
             "published",
             type=message[0].type,

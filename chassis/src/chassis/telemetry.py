@@ -31,7 +31,8 @@ OUTBOX_AGE_SECONDS = Gauge("outbox_oldest_age_seconds", "Age of the oldest event
 
 def new_traceparent() -> str:
     """A trace of our own, for a request that bears none."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    drawn = secrets.token_hex(24)
+    return f"00-{drawn[:32]}-{drawn[32:]}-01"
 
 
 def valid_traceparent(value: str | None) -> str | None:

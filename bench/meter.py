@@ -91,7 +91,7 @@ async def smallest_prefetch(management_url: str, vhost: str) -> int:
     """How many messages the most careful consumer of a vhost lets the broker send it at once."""
     async with httpx.AsyncClient(base_url=management_url) as client:
         consumers = (await client.get(f"/api/consumers/{vhost}")).json()
-    return min(int(consumer["prefetch_count"]) for consumer in consumers)
+    return min((int(consumer["prefetch_count"]) for consumer in consumers), default=0)
 
 
 async def messages(management_url: str, vhost: str) -> Mapping[str, int]:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from chassis.bulk import delete_in_batches, json_rows
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import ARRAY, Row, Uuid, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from application.ports import NewHold
@@ -42,6 +42,22 @@ _PRUNE = text(
     """
 )
 
+# Built once: SQLAlchemy takes longer to build a query, and to find what it compiled for it before, than the server to
+# answer it.
+_LOCKED = (
+    select(holds)
+    .where(holds.c.order_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+    .order_by(holds.c.order_id)
+    .with_for_update()
+)
+_LOCKED_DUE = (
+    select(holds)
+    .where(holds.c.due_at <= func.now(), holds.c.status == Status.HELD)
+    .order_by(holds.c.due_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+
 
 class PostgresHolds:
     def __init__(self, connection: AsyncConnection) -> None:
@@ -52,26 +68,14 @@ class PostgresHolds:
         if absent:
             first = {new.order_id: new for new in reversed(absent)}
             made = set((await self._connection.execute(_MAKE, {"rows": json_rows(first.values())})).scalars())
-        query = (
-            select(holds)
-            .where(holds.c.order_id == func.any(list(set(ids))))
-            .order_by(holds.c.order_id)
-            .with_for_update()
-        )
-        found = {row.order_id: _to_hold(row) for row in await self._connection.execute(query)}
+        rows = await self._connection.execute(_LOCKED, {"ids": list(set(ids))})
+        found = {row.order_id: _to_hold(row) for row in rows}
         for order_id in made:
             found[order_id].status = Status.NEW
         return found
 
     async def locked_due(self, limit: int) -> list[Hold]:
-        query = (
-            select(holds)
-            .where(holds.c.due_at <= func.now(), holds.c.status == Status.HELD)
-            .order_by(holds.c.due_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        return [_to_hold(row) for row in await self._connection.execute(query)]
+        return [_to_hold(row) for row in await self._connection.execute(_LOCKED_DUE, {"most": limit})]
 
     async def save(self, changed: Sequence[Hold]) -> None:
         if changed:

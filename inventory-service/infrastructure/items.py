@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chassis.bulk import json_rows
 from chassis.ids import uuid7
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import ARRAY, Row, Uuid, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.item import Item
@@ -28,6 +28,12 @@ _SAVE = text(
     WHERE inventory_items.id = r.id
     """
 )
+_LOCKED = (
+    select(inventory_items)
+    .where(inventory_items.c.product_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+    .order_by(inventory_items.c.product_id)
+    .with_for_update()
+)
 
 
 class PostgresItems:
@@ -42,13 +48,8 @@ class PostgresItems:
     async def locked(self, product_ids: Sequence[UUID]) -> dict[UUID, Item]:
         if not product_ids:
             return {}
-        query = (
-            select(inventory_items)
-            .where(inventory_items.c.product_id == func.any(list(product_ids)))
-            .order_by(inventory_items.c.product_id)
-            .with_for_update()
-        )
-        return {row.product_id: _to_item(row) for row in await self._connection.execute(query)}
+        rows = await self._connection.execute(_LOCKED, {"ids": list(product_ids)})
+        return {row.product_id: _to_item(row) for row in rows}
 
     async def save(self, changed: Sequence[Item]) -> None:
         if changed:

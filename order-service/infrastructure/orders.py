@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from chassis.bulk import json_rows
-from sqlalchemy import Row, Select, func, select, text
+from sqlalchemy import ARRAY, Executable, Row, Uuid, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.events import Line
@@ -36,6 +36,18 @@ _SAVE = text(
     """
 )
 
+# Built once: SQLAlchemy takes longer to build a query, and to find what it compiled for it before, than the server to
+# answer it.
+_WITH_IDS = select(orders).where(orders.c.id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+_LOCKED = _WITH_IDS.order_by(orders.c.id).with_for_update()
+_LOCKED_OVERDUE = (
+    select(orders)
+    .where(orders.c.due_at <= func.now())
+    .order_by(orders.c.due_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+
 
 class PostgresOrders:
     def __init__(self, connection: AsyncConnection) -> None:
@@ -50,14 +62,13 @@ class PostgresOrders:
             await self._connection.execute(_SAVE, {"rows": json_rows(_changes(order) for order in changed)})
 
     async def locked(self, ids: Sequence[UUID]) -> dict[UUID, Order]:
-        return await self._by_id(_with_ids(ids).order_by(orders.c.id).with_for_update())
+        return await self._by_id(_LOCKED, ids=list(set(ids)))
 
     async def get(self, ids: Sequence[UUID]) -> dict[UUID, Order]:
-        return await self._by_id(_with_ids(ids))
+        return await self._by_id(_WITH_IDS, ids=list(set(ids)))
 
     async def locked_overdue(self, limit: int) -> list[Order]:
-        overdue = select(orders).where(orders.c.due_at <= func.now()).order_by(orders.c.due_at).limit(limit)
-        return list((await self._by_id(overdue.with_for_update(skip_locked=True))).values())
+        return list((await self._by_id(_LOCKED_OVERDUE, most=limit)).values())
 
     async def of_customer(self, customer_id: UUID, *, before: UUID | None, limit: int) -> list[Order]:
         """The customer's orders, newest first, from below the id `before` on."""
@@ -66,12 +77,8 @@ class PostgresOrders:
             query = query.where(orders.c.id < before)
         return list((await self._by_id(query)).values())
 
-    async def _by_id(self, query: Select[Any]) -> dict[UUID, Order]:
-        return {row.id: _to_order(row) for row in await self._connection.execute(query)}
-
-
-def _with_ids(ids: Sequence[UUID]) -> Select[Any]:
-    return select(orders).where(orders.c.id == func.any(list(set(ids))))
+    async def _by_id(self, query: Executable, **parameters: object) -> dict[UUID, Order]:
+        return {row.id: _to_order(row) for row in await self._connection.execute(query, parameters)}
 
 
 def _to_row(order: Order) -> dict[str, object]:

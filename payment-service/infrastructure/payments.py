@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from chassis.bulk import delete_in_batches, json_rows
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import ARRAY, Row, Uuid, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from application.ports import NewPayment
@@ -43,6 +43,21 @@ _PRUNE = text(
     """
 )
 _VISIBLE = payments.c.status != Status.VOID
+# Built once: SQLAlchemy takes longer to build a query, and to find what it compiled for it before, than the server to
+# answer it.
+_LOCKED = (
+    select(payments)
+    .where(payments.c.order_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+    .order_by(payments.c.order_id)
+    .with_for_update()
+)
+_LOCKED_DUE = (
+    select(payments)
+    .where(payments.c.due_at <= func.now(), _VISIBLE)
+    .order_by(payments.c.due_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
 
 
 class PostgresPayments:
@@ -54,26 +69,14 @@ class PostgresPayments:
         if absent:
             first = {new.order_id: _to_row(new) for new in reversed(absent)}
             made = set((await self._connection.execute(_MAKE, {"rows": json_rows(first.values())})).scalars())
-        query = (
-            select(payments)
-            .where(payments.c.order_id == func.any(list(set(order_ids))))
-            .order_by(payments.c.order_id)
-            .with_for_update()
-        )
-        found = {row.order_id: _to_payment(row) for row in await self._connection.execute(query)}
+        rows = await self._connection.execute(_LOCKED, {"ids": list(set(order_ids))})
+        found = {row.order_id: _to_payment(row) for row in rows}
         for order_id in made:
             found[order_id].status = Status.NEW
         return found
 
     async def locked_due(self, limit: int) -> list[Payment]:
-        query = (
-            select(payments)
-            .where(payments.c.due_at <= func.now(), _VISIBLE)
-            .order_by(payments.c.due_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        return [_to_payment(row) for row in await self._connection.execute(query)]
+        return [_to_payment(row) for row in await self._connection.execute(_LOCKED_DUE, {"most": limit})]
 
     async def save(self, changed: Sequence[Payment]) -> None:
         if changed:

@@ -9,7 +9,7 @@ from chassis.settings import load
 
 from api import payments as payments_api
 from application.charge_due import ChargeDue
-from application.settle_payments import SettlePayments
+from application.enter_answers import EnterAnswers
 from application.take_payments import TakePayments
 from domain import errors
 from infrastructure.messages import CONSUMED, PUBLISHED
@@ -37,8 +37,8 @@ gateway = ObservedGateway(
         timeout_rate=settings.payment_timeout_rate,
     )
 )
-settle_payments = SettlePayments([timedelta(seconds=delay) for delay in settings.payment_retry_delays_seconds])
-charge_due = ChargeDue(gateway, Batcher("settle_payments", units, settle_payments).submit)
+enter_answers = EnterAnswers([timedelta(seconds=delay) for delay in settings.payment_retry_delays_seconds])
+charge_due = ChargeDue(gateway, Batcher("enter_answers", units, enter_answers).submit)
 due = Periodic("due payments", DUE_EVERY_SECONDS, in_batches(units, charge_due))
 charge_due.on_room = due.wake
 

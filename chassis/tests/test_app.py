@@ -8,6 +8,7 @@ from typing import Annotated
 import httpx
 import pytest
 from chassis import app as app_module
+from chassis import requests
 from chassis.app import create_app
 from chassis.database import Unavailable
 from chassis.problems import documented
@@ -170,6 +171,19 @@ async def test_liveness_is_red_only_for_a_consumer_that_stays_away_from_a_broker
     assert (await client.get("/health/live")).status_code == 503
     problems["consumer"] = None
     assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_a_body_that_comes_too_slowly_is_not_waited_for(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "BODY_WITHIN_SECONDS", 0.01)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"price": '
+        await asyncio.Event().wait()
+
+    answer = await client.post("/prices", content=body(), headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (408, "/problems/request-timeout")
 
 
 async def test_too_many_requests_at_once_are_refused_but_health_is_told(

@@ -49,7 +49,7 @@ def router(
         response_model=ItemResponse,
         responses={
             201: {"model": ItemResponse, "description": "The item is new."},
-            **documented(400, 413, 415, 422),
+            **documented(400, 408, 413, 415, 422),
         },
         openapi_extra=json_body(SetStockRequest),
     )

@@ -25,7 +25,7 @@ def router(send: Callable[[SendNotification], Awaitable[Notification]], recent: 
         "",
         status_code=201,
         response_model=NotificationResponse,
-        responses=documented(400, 413, 415, 422),
+        responses=documented(400, 408, 413, 415, 422),
         openapi_extra=json_body(SendNotificationRequest),
     )
     async def send_notification(request: Request) -> Response:

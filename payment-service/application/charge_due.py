@@ -11,8 +11,8 @@ import structlog
 from chassis.database import reason_of
 from chassis.ids import uuid7
 
+from application.enter_answers import Answered
 from application.ports import PaymentGateway, PaymentUnit
-from application.settle_payments import Answered
 from domain.attempt import Attempt
 from domain.payment import Payment
 
@@ -22,9 +22,9 @@ log = structlog.get_logger()
 
 
 class ChargeDue:
-    def __init__(self, gateway: PaymentGateway, settle: Callable[[Answered], Awaitable[object]]) -> None:
+    def __init__(self, gateway: PaymentGateway, enter: Callable[[Answered], Awaitable[object]]) -> None:
         self._gateway = gateway
-        self._settle = settle
+        self._enter = enter
         self._in_flight: set[asyncio.Task[None]] = set()
         self._more_due = False
         self.on_room: Callable[[], None] = lambda: None
@@ -66,7 +66,7 @@ class ChargeDue:
     async def _make(self, attempt: Attempt) -> None:
         try:
             answer = await self._gateway.ask(attempt)
-            await self._settle(Answered(attempt, answer))
+            await self._enter(Answered(attempt, answer))
         except Exception as error:  # the lease runs out, and the attempt is made again under the same key
             log.warning(
                 "answer lost", order=str(attempt.order_id), key=attempt.idempotency_key, reason=reason_of(error)

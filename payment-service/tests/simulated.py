@@ -17,8 +17,8 @@ from chassis.periodic import Periodic, in_batches
 from chassis.unit_of_work import UnitOfWork
 
 from application.charge_due import ChargeDue
+from application.enter_answers import EnterAnswers
 from application.ports import PaymentGateway
-from application.settle_payments import SettlePayments
 from application.take_payments import TakePayments
 from domain.attempt import Answer
 from domain.payment import Payment, Status
@@ -104,8 +104,8 @@ class SimulatedUnitOfWork(UnitOfWork):
 class Composed:
     def __init__(self, database: Database, encoder: Encoder, outbox: Outbox, gateway: PaymentGateway) -> None:
         self._made: Callable[[], SimulatedUnitOfWork] = lambda: SimulatedUnitOfWork(database, encoder, outbox)
-        settle_payments = SettlePayments(RETRY_DELAYS)
-        charge_due = ChargeDue(ObservedGateway(gateway), Batcher("settle_payments", self.units, settle_payments).submit)
+        enter_answers = EnterAnswers(RETRY_DELAYS)
+        charge_due = ChargeDue(ObservedGateway(gateway), Batcher("enter_answers", self.units, enter_answers).submit)
         self.consume = TakePayments(charge_due)
         self.requests: Mapping[str, Any] = {}
         self.jobs = {"due payments": in_batches(self.units, charge_due)}

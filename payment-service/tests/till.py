@@ -8,8 +8,8 @@ from uuid import UUID
 from chassis.testing import Published, received
 
 from application.charge_due import ChargeDue
+from application.enter_answers import Answered, EnterAnswers
 from application.ports import PaymentGateway
-from application.settle_payments import Answered, SettlePayments
 from application.take_payments import TakePayments
 from domain.payment import Payment
 from tests.fakes import FakeStore
@@ -28,7 +28,7 @@ class Till:
     def __init__(self, gateway: PaymentGateway, retry_delays: Sequence[timedelta] = RETRY_DELAYS) -> None:
         self.store = FakeStore()
         self.settled: list[bool | Exception] = []
-        self.settle_payments = SettlePayments(retry_delays)
+        self.enter_answers = EnterAnswers(retry_delays)
         self.restart(gateway)
 
     def restart(self, gateway: PaymentGateway) -> None:
@@ -38,7 +38,7 @@ class Till:
 
     async def settle(self, answered: Answered) -> None:
         async with self.store.transaction() as unit:
-            self.settled += await self.settle_payments([answered], unit)
+            self.settled += await self.enter_answers([answered], unit)
 
     async def take(self, *messages: object) -> list[object]:
         """Gives the messages to one run of the use case, as one batch, and lets the gateway answer what it will."""

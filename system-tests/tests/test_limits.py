@@ -11,7 +11,7 @@ import httpx
 import pytest
 from chassis.testing import eventually
 
-from bus import bus
+from bus import Event, bus
 from load import Load, all_final, settled_books
 from shop import Line, Shop
 from system import ROOT, SERVICES, System, fresh_system
@@ -92,9 +92,9 @@ async def test_orders_of_a_long_time_without_the_broker_wait_as_rows(
 
 async def test_a_flood_of_events_waits_in_the_queue(flooded: System) -> None:
     """Of the largest messages that services send themselves; each event leaves a tombstone or a notification."""
-    example = json.loads((ROOT / "order-service/contracts/OrderFailed.example.json").read_text())
+    example: Event = json.loads((ROOT / "order-service/contracts/OrderFailed.example.json").read_text())
 
-    def event() -> dict[str, object]:
+    def event() -> Event:
         order_id = str(uuid4())
         data = example["data"] | {"order_id": order_id, "padding": "x" * 500}
         return example | {"id": str(uuid4()), "subject": order_id, "data": data}

@@ -1,5 +1,6 @@
 """Reading and answering JSON requests: bounded, strict, and with the money as exact as it was sent."""
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
+BODY_WITHIN_SECONDS = 20
+"""A client that sends its body more slowly holds a place among the requests in hand for nothing."""
 
 # A double round-trips a decimal of up to 15 significant digits, and NUMERIC(12,2) has at most 12.
 JsonNumber = Annotated[Decimal, PlainSerializer(float, return_type=float), WithJsonSchema({"type": "number"})]
@@ -58,7 +61,8 @@ M = TypeVar("M", bound=BaseModel)
 async def read_json(request: Request, model: type[M]) -> M:
     """The body, read and validated in one step.
 
-    Raises the problems 415 (another content type), 413 (over MAX_BODY_BYTES), 400 (not JSON), 422 (not this model).
+    Raises the problems 415 (another content type), 413 (over MAX_BODY_BYTES), 408 (not within BODY_WITHIN_SECONDS), 400
+    (not JSON), 422 (not this model).
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
@@ -69,10 +73,14 @@ async def read_json(request: Request, model: type[M]) -> M:
         )
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise Problem(413, "content-too-large", detail=f"The body may have at most {MAX_BODY_BYTES} bytes.")
+        async with asyncio.timeout(BODY_WITHIN_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise Problem(413, "content-too-large", detail=f"The body may have at most {MAX_BODY_BYTES} bytes.")
+    except TimeoutError:
+        detail = f"The body did not arrive within {BODY_WITHIN_SECONDS} seconds."
+        raise Problem(408, "request-timeout", detail=detail) from None
     except ClientDisconnect:
         raise Problem(400, "bad-request", detail="The body ended before it was complete.") from None
     try:

@@ -198,7 +198,7 @@ async def test_a_page_has_fifty_and_the_last_one_no_next(
 ENDPOINTS = {
     ("/inventory", "get"): {"200", "422", "503"},
     ("/inventory/{product_id}", "get"): {"200", "404", "422", "503"},
-    ("/inventory/{product_id}", "put"): {"200", "201", "400", "413", "415", "422", "503"},
+    ("/inventory/{product_id}", "put"): {"200", "201", "400", "408", "413", "415", "422", "503"},
     ("/health", "get"): {"200", "503"},
     ("/health/live", "get"): {"200", "503"},
     ("/health/ready", "get"): {"200", "503"},

@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from application import charge_due
 from application.charge_due import ChargeDue
+from application.enter_answers import EnterAnswers
 from application.messages import InventoryReserved
-from application.settle_payments import SettlePayments
 from application.take_payments import TakePayments
 from domain.attempt import Answer, Kind
 from infrastructure.payments import prune_tombstones
@@ -30,7 +30,7 @@ class Worker:
 
     def __init__(self, store: PostgresStore, gateway: FakeGateway) -> None:
         self.store = store
-        settle = Batcher("settle_payments", store.units, SettlePayments(RETRY_DELAYS))
+        settle = Batcher("enter_answers", store.units, EnterAnswers(RETRY_DELAYS))
         self.charge_due = ChargeDue(gateway, settle.submit)
         self.take_payments = TakePayments(self.charge_due)
 

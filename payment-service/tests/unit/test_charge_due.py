@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from application import charge_due
-from application.settle_payments import Answered
+from application.enter_answers import Answered
 from domain.attempt import Answer, Attempt
 from domain.payment import LEASE, Status
 from tests.fakes import FakeGateway
@@ -114,7 +114,7 @@ async def test_an_answer_that_cannot_be_entered_is_asked_for_again_under_its_key
     async def fail(_: Answered) -> None:
         raise ConnectionError("the database is away")
 
-    till.charge_due._settle = fail
+    till.charge_due._enter = fail
     await till.take(order)
     assert till.payment(order.order_id).status is Status.PROCESSING
     till.restart(gateway)
@@ -280,6 +280,6 @@ async def test_answers_are_settled_together_and_a_stale_one_among_them_does_not_
     stale, other_stale, fresh, other_fresh = gateway.asked
     answers = [Answered(attempt, Answer.DONE) for attempt in (stale, fresh, other_fresh, other_stale)]
     async with till.store.transaction() as unit:
-        results = await till.settle_payments(answers, unit)
+        results = await till.enter_answers(answers, unit)
     assert results == [False, True, True, False]
     assert till.events == ["PaymentProcessed"] * 2

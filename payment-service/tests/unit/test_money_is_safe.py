@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from application import charge_due
+from application.enter_answers import Answered
 from application.messages import InventoryReserved, OrderUndone
-from application.settle_payments import Answered
 from domain.attempt import Answer, Attempt, Kind
 from domain.payment import Payment, Status
 from tests.messages import reserved, undone
@@ -159,7 +159,7 @@ class World:
 
         with pytest.MonkeyPatch.context() as patch:
             for till in self.tills:
-                patch.setattr(till.charge_due, "_settle", fail)
+                patch.setattr(till.charge_due, "_enter", fail)
             self.the_gateway_answers(step)
 
     def the_processes_die(self, step: Step) -> None:

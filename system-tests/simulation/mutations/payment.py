@@ -111,7 +111,7 @@ def stale_answer() -> None:
 @mutation("an answer applied without reading the row again", PAYMENT)
 def not_read_again() -> None:
     begin = _payment().begin_attempt
-    settle_payments = module("application.settle_payments")
+    enter_answers = module("application.enter_answers")
     remembered: dict[Any, Any] = {}
 
     def begin_and_remember(self: Any, lease: Any, now: Any) -> Any:
@@ -130,11 +130,11 @@ def not_read_again() -> None:
             results.append(payment.apply(attempt, answered.answer, self._retry_delays, unit.now))
         await unit.payments.save(list(locked.values()))
         for payment in locked.values():
-            settle_payments.announce(payment, unit)
+            enter_answers.announce(payment, unit)
         return results
 
     _payment().begin_attempt = begin_and_remember
-    settle_payments.SettlePayments.__call__ = settle
+    enter_answers.EnterAnswers.__call__ = settle
 
 
 @mutation("payment keeps no tombstone", PAYMENT)

@@ -15,7 +15,7 @@ class Answered:
     answer: Answer
 
 
-class SettlePayments:
+class EnterAnswers:
     """`retry_delays` are the waits after the first, second, ... definite error; after the last one a payment fails."""
 
     def __init__(self, retry_delays: Sequence[timedelta]) -> None:

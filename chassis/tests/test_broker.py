@@ -23,6 +23,7 @@ class CountingConsumer:
     def __init__(self) -> None:
         self.channels: list[AbstractChannel] = []
         self.present = True
+        self.cancelled_once = False
 
     async def attach(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
         self.present = True
@@ -33,6 +34,9 @@ class CountingConsumer:
         pass
 
     async def attached(self) -> bool:
+        if self.cancelled_once:
+            self.cancelled_once = False
+            raise asyncio.CancelledError
         return self.present and not self.channels[-1].is_closed
 
 
@@ -130,6 +134,13 @@ async def test_a_consumer_that_is_not_there_any_more_gets_a_new_connection(
 ) -> None:
     consumer.present = False
     await eventually(lambda: len(consumer.channels) == 2 and broker.connected)
+
+
+async def test_an_answer_that_the_client_library_cancels_costs_a_connection_and_not_the_loop(
+    consumer: CountingConsumer,
+) -> None:
+    consumer.cancelled_once = True
+    await eventually(lambda: len(consumer.channels) == 2)
 
 
 async def test_a_broker_that_is_not_there_yet_is_waited_for() -> None:

@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from chassis.bulk import delete_in_batches, json_rows
-from sqlalchemy import ARRAY, Row, Uuid, bindparam, func, select, text
+from chassis.bulk import among_ids, delete_in_batches, json_rows
+from sqlalchemy import Row, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from application.ports import NewHold
@@ -42,14 +42,7 @@ _PRUNE = text(
     """
 )
 
-# Built once: SQLAlchemy takes longer to build a query, and to find what it compiled for it before, than the server to
-# answer it.
-_LOCKED = (
-    select(holds)
-    .where(holds.c.order_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
-    .order_by(holds.c.order_id)
-    .with_for_update()
-)
+_LOCKED = select(holds).where(among_ids(holds.c.order_id)).order_by(holds.c.order_id).with_for_update()
 _LOCKED_DUE = (
     select(holds)
     .where(holds.c.due_at <= func.now(), holds.c.status == Status.HELD)

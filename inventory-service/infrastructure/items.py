@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from chassis.bulk import json_rows
+from chassis.bulk import among_ids, json_rows
 from chassis.ids import uuid7
-from sqlalchemy import ARRAY, Row, Uuid, bindparam, func, select, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.item import Item
@@ -30,7 +30,7 @@ _SAVE = text(
 )
 _LOCKED = (
     select(inventory_items)
-    .where(inventory_items.c.product_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+    .where(among_ids(inventory_items.c.product_id))
     .order_by(inventory_items.c.product_id)
     .with_for_update()
 )

@@ -58,14 +58,14 @@ class Order:
     items: tuple[Line, ...]
     total_amount: Decimal
     currency: str
-    status: Status
-    reason: str | None
     expires_at: datetime
     created_at: datetime
     updated_at: datetime
-    timeline: list[TimelineEntry]
     traceparent: str
     """The trace of the request that placed the order, which all its events bear."""
+    status: Status = Status.PENDING
+    reason: str | None = None
+    timeline: list[TimelineEntry] = field(default_factory=list)
     events: list[OrderEvent] = field(default_factory=list)
     """What happened since the order was placed or loaded."""
 
@@ -87,7 +87,7 @@ class Order:
         total = sum((line.price * line.quantity for line in items), Decimal("0.00"))
         if total > MAX_TOTAL:
             raise InvalidOrder(f"The order's total is {total}, and may be {MAX_TOTAL} at most.")
-        order = cls._pending(order_id, customer_id, items, total, currency, now + expires_after, traceparent, now)
+        order = cls(order_id, customer_id, tuple(items), total, currency, now + expires_after, now, now, traceparent)
         order._record(
             OrderCreated(order.id, customer_id, order.items, total, currency, order.expires_at), Status.PENDING, now
         )
@@ -108,37 +108,10 @@ class Order:
     ) -> Self:
         """An order that was accepted once and forgotten since, by a restore. It can only be undone: the customer's
         cancel may have been forgotten with it."""
-        order = cls._pending(order_id, customer_id, items, total_amount, currency, expires_at, traceparent, now)
+        order = cls(order_id, customer_id, tuple(items), total_amount, currency, expires_at, now, now, traceparent)
         order._enter("OrderCreated", now, None)
         order.fail("lost-in-restore", now)
         return order
-
-    @classmethod
-    def _pending(
-        cls,
-        order_id: UUID,
-        customer_id: UUID,
-        items: Sequence[Line],
-        total_amount: Decimal,
-        currency: str,
-        expires_at: datetime,
-        traceparent: str,
-        now: datetime,
-    ) -> Self:
-        return cls(
-            id=order_id,
-            customer_id=customer_id,
-            items=tuple(items),
-            total_amount=total_amount,
-            currency=currency,
-            status=Status.PENDING,
-            reason=None,
-            expires_at=expires_at,
-            created_at=now,
-            updated_at=now,
-            timeline=[],
-            traceparent=traceparent,
-        )
 
     @property
     def is_final(self) -> bool:
@@ -204,8 +177,6 @@ class Order:
             items=self.items,
             total_amount=self.total_amount,
             currency=self.currency,
-            status=Status.PENDING,
-            reason=None,
             expires_at=self.expires_at,
             created_at=self.created_at,
             updated_at=self.created_at,

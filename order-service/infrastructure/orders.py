@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from chassis.bulk import json_rows
-from sqlalchemy import ARRAY, Executable, Row, Uuid, bindparam, func, select, text
+from chassis.bulk import among_ids, json_rows
+from sqlalchemy import Executable, Row, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.events import Line
@@ -36,9 +36,7 @@ _SAVE = text(
     """
 )
 
-# Built once: SQLAlchemy takes longer to build a query, and to find what it compiled for it before, than the server to
-# answer it.
-_WITH_IDS = select(orders).where(orders.c.id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
+_WITH_IDS = select(orders).where(among_ids(orders.c.id))
 _LOCKED = _WITH_IDS.order_by(orders.c.id).with_for_update()
 _LOCKED_OVERDUE = (
     select(orders)

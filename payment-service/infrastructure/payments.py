@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from chassis.bulk import delete_in_batches, json_rows
-from sqlalchemy import ARRAY, Row, Uuid, bindparam, func, select, text
+from chassis.bulk import among_ids, delete_in_batches, json_rows
+from sqlalchemy import Row, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from application.ports import NewPayment
@@ -43,14 +43,7 @@ _PRUNE = text(
     """
 )
 _VISIBLE = payments.c.status != Status.VOID
-# Built once: SQLAlchemy takes longer to build a query, and to find what it compiled for it before, than the server to
-# answer it.
-_LOCKED = (
-    select(payments)
-    .where(payments.c.order_id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
-    .order_by(payments.c.order_id)
-    .with_for_update()
-)
+_LOCKED = select(payments).where(among_ids(payments.c.order_id)).order_by(payments.c.order_id).with_for_update()
 _LOCKED_DUE = (
     select(payments)
     .where(payments.c.due_at <= func.now(), _VISIBLE)

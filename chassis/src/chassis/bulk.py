@@ -1,12 +1,15 @@
-"""Rows for statements that write a whole batch at once, however large, with one cached plan.
+"""Statements that read or write a whole batch at once, however large, with one cached plan.
 
-A statement reads them with `FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, ...)`.
+One that writes reads its rows with `FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, ...)`. One that reads
+is built once, as a constant: SQLAlchemy takes longer to build a query, and to find what it compiled for it before, than
+the server to answer it.
 """
 
 from collections.abc import Iterable
+from uuid import UUID
 
 import orjson
-from sqlalchemy import TextClause
+from sqlalchemy import ARRAY, Column, ColumnElement, TextClause, Uuid, bindparam, func
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -16,6 +19,11 @@ def json_rows(rows: Iterable[object]) -> str:
     Decimal travels as a string, so that no digit is lost on the way to numeric.
     """
     return orjson.dumps(list(rows), default=str).decode()
+
+
+def among_ids(column: Column[UUID]) -> ColumnElement[bool]:
+    """Whether the column is one of the ids that the query is run with: `{"ids": [...]}`."""
+    return column == func.any(bindparam("ids", type_=ARRAY(Uuid)))
 
 
 async def delete_in_batches(connection: AsyncConnection, statement: TextClause, **parameters: object) -> None:

@@ -73,8 +73,13 @@ class Teller:
     async def expect(self, expected: Story) -> None:
         """Waits for the story's end, and sees that the whole order agrees with it."""
 
+        types = {entry[0] for entry in expected.timeline} | expected.events
+
+        def heard() -> set[str]:
+            return {event["type"] for event in self.events()}
+
         async def as_expected() -> bool:
-            return await self.story() == expected
+            return heard() == types and await self.story() == expected
 
         try:
             await eventually(as_expected)
@@ -83,6 +88,6 @@ class Teller:
         order = await self._shop.order(self.order["id"])
         ends = [entry for entry in expected.timeline if entry[0].startswith("Order")]
         assert (order["status"], order["reason"]) == ends[-1][1:]
-        assert {event["type"] for event in self.events()} == {entry[0] for entry in expected.timeline} | expected.events
+        assert heard() == types
         for event in self.events():
             assert event["traceparent"][3:35] == self.trace_id, f"{event['type']} bears another trace"

@@ -177,6 +177,7 @@ async def test_a_message_without_an_id_of_its_own_is_taken_in(channel: Bus, shop
     order = await shop.place(Line(await shop.stock(1)))
     await shop.ended(order["id"])
     await eventually_told(shop, order, "Order completed")
+    await eventually(lambda: listener.events_of(order["id"]) != [])
     said_again = listener.events_of(order["id"])[0] | {"id": str(uuid4()), "type": "OrderConfirmed"}
 
     await channel.send(json.dumps(said_again).encode(), routing_key="order.confirmed", message_id=None)

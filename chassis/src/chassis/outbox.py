@@ -24,7 +24,7 @@ MAX_MESSAGE_BYTES = 128 * 1024
 MAX_EVENTS_IN_MEMORY = 2_000
 """Seconds' worth of events: while the broker takes none they are rows, not memory."""
 SWEEP_EVERY_SECONDS = 5.0
-DELETE_EVERY_SECONDS = 0.1
+DELETE_EVERY_SECONDS = 0.5
 LEFT_BEHIND_AFTER_SECONDS = 5
 STUCK_AFTER_SECONDS = 20
 

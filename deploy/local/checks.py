@@ -15,6 +15,9 @@ from console import Problem, say
 
 _LONGEST_FILE = 400
 _SCRIPTS = layout.ROOT / "deploy" / "local"
+_LENDER = "chassis"
+"""Whose tools check what is no project, and every project's layers: import-linter brings packages (rich) that a service
+would load at its start, where it found them."""
 _MYPY = ("mypy", "--strict", "--explicit-package-bases", ".")
 
 
@@ -30,11 +33,11 @@ def run(only: str = "") -> bool:
     names = [name for name in layout.projects() if only in ("", name)]
     if not names:
         raise Problem(f"ONLY={only} is no project: choose one of {', '.join(layout.projects())}.")
-    install.install(names)
+    install.install([_LENDER, *(name for name in names if name != _LENDER)])
     poetry = poetry_tool.provide()
     checks = [check for name in names for check in _of_project(name, poetry)]
     if not only:
-        checks += _of_repository(names[0])
+        checks += _of_repository()
     checks.sort(key=lambda check: check.what != "types")  # the slow ones first, so that no core is idle at the end
     failed = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -60,15 +63,15 @@ def _of_project(name: str, poetry: Path) -> Iterator[Check]:
     yield check("lint", "ruff", "check", "--quiet", ".")
     yield check("types", *_MYPY)
     if (folder / ".importlinter").exists() or "importlinter" in install.read_toml(folder / "pyproject.toml")["tool"]:
-        yield check("layers", "lint-imports")
+        yield check("layers", layout.ROOT / _LENDER / ".venv" / "bin" / "lint-imports")
     if any((folder / "tests" / "contract").glob("test_*.py")):
         yield check("contracts", "python", "-m", "pytest", "-q", "--no-header", "tests/contract")
     yield Check(name, "lock file", lambda: _lock_file(folder, poetry))
 
 
-def _of_repository(lender: str) -> Iterator[Check]:
+def _of_repository() -> Iterator[Check]:
     """These scripts are no project: they are checked with the tools of one."""
-    tools = layout.ROOT / lender / ".venv" / "bin"
+    tools = layout.ROOT / _LENDER / ".venv" / "bin"
     place = str(_SCRIPTS.relative_to(layout.ROOT))
     yield Check(
         place, "format", lambda: _complaint([tools / "ruff", "format", "--check", "--quiet", "--diff", "."], _SCRIPTS)

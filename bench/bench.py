@@ -21,6 +21,7 @@ import uvloop
 sys.path.append(str(Path(__file__).resolve().parents[1] / "system-tests"))  # whose tools are used as they are
 
 import contestants
+import growth
 import meter
 import picture
 import report
@@ -45,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-stock", type=_share, default=0, help="the share of orders for what there is nothing of")
     parser.add_argument("--cancels", type=_share, default=0, help="the share of orders that is cancelled at once")
     parser.add_argument("--replicas", type=int, default=1, help="processes of each service")
+    parser.add_argument(
+        "--grow", type=int, default=0, help="the system alone, until there are so many orders (1000000)"
+    )
     parser.add_argument("--json", type=Path, default=RESULTS / "bench.json")
     parser.add_argument("--picture", type=Path, default=RESULTS / "bench.svg")
     return parser
@@ -124,6 +128,18 @@ async def _servers(profile: str) -> AsyncIterator[Servers]:
         await database.close()
 
 
+async def _grow(options: Options, orders: int, profile: str) -> tuple[list[Figures], list[str]]:
+    logs = ROOT / ".run" / profile / "log" / "growth"
+    logs.mkdir(parents=True, exist_ok=True)
+    async with _servers(profile) as servers:
+        return await growth.grow(options, orders, servers, logs)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
 def _machine() -> dict[str, object]:
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
@@ -136,7 +152,7 @@ def _machine() -> dict[str, object]:
 
 def main() -> int:
     arguments = vars(_parser().parse_args())
-    rounds, names = arguments.pop("rounds"), arguments.pop("only")
+    rounds, names, orders = arguments.pop("rounds"), arguments.pop("only"), arguments.pop("grow")
     results, drawing = arguments.pop("json"), arguments.pop("picture")
     options = Options(**arguments)
     if options.items[1] > options.products:
@@ -145,13 +161,15 @@ def main() -> int:
     if not profile:
         raise SystemExit("It needs servers of its own: `make bench` starts them.")
     machine = _machine()
+    if orders:
+        stages, wrong = uvloop.run(_grow(options, orders, profile))
+        _write(results, json.dumps({"machine": machine, "options": asdict(options), "stages": stages}, indent=2))
+        print("".join(f"    {sentence}\n" for sentence in wrong[:5]), end="")
+        print(f"\n{results.resolve()}\n{len(wrong)} disagreements in the books")
+        return 1 if wrong else 0
     found, well = uvloop.run(measure(options, rounds, names, profile))
-    for path, text in (
-        (results, json.dumps({"machine": machine, "options": asdict(options), "rounds": found}, indent=2)),
-        (drawing, picture.draw(found)),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    _write(results, json.dumps({"machine": machine, "options": asdict(options), "rounds": found}, indent=2))
+    _write(drawing, picture.draw(found))
     print(f"\n{machine['cores']} cores of {machine['processor']}, Python {machine['python']}; medians (and spread)\n")
     print(report.table(found))
     if disturbed := report.disturbed(found):

@@ -81,32 +81,32 @@ class Costs:
 
 
 async def floor_round(floor: Floor, options: Options) -> Figures:
-    load = Generator(floor.order_urls, options.clients, Basket(_products(options), uuid4(), *options.items))
+    load = Generator(floor.order_urls, options.clients, Basket(products(options), uuid4(), *options.items))
     await load.closed(options.orders // 5)
     costs = Costs(floor.pids)
     placed = await (load.open(options.orders, options.rate) if options.rate else load.closed(options.orders * 2))
     spent = costs.an_order(len(placed.began))
     load.close()
-    return _load_figures(placed, spent, placed.last) | _memory(floor.pids)
+    return load_figures(placed, spent, placed.last) | memory(floor.pids)
 
 
 async def saga_round(
     contestant: Baseline, orders: int, options: Options, servers: Servers
 ) -> tuple[Figures, list[str]]:
     """The figures, and what of the books does not agree."""
-    products, empty = _products(options), uuid4()
-    initial = dict.fromkeys(products, STOCK) | {empty: 0}
-    await _stock(contestant.inventory_url, initial)
-    basket = Basket(products, empty, *options.items, options.no_stock)
+    some, empty = products(options), uuid4()
+    initial = dict.fromkeys(some, STOCK) | {empty: 0}
+    await stock(contestant.inventory_url, initial)
+    basket = Basket(some, empty, *options.items, options.no_stock)
     load = Generator(contestant.order_urls, options.clients, basket, options.cancels)
     services = [pid for pids in contestant.pids.values() for pid in pids]
     database = await asyncpg.connect(contestant.database_url.replace("+asyncpg", ""))
     try:
         await _warm_up(load, orders, contestant, servers)
-        await _all_final(database, contestant)
+        await all_final(database, contestant)
         await meter.quiet(services)
         low = await load.open(round(LOW_RATE * options.low_seconds), LOW_RATE)
-        await _all_final(database, contestant)
+        await all_final(database, contestant)
         await meter.quiet(services)
         await asyncio.sleep(meter.BROKER_TELLS_AFTER_SECONDS)
 
@@ -114,30 +114,30 @@ async def saga_round(
         counted = await _counted(database, contestant, servers)
         costs = Costs(contestant.pids | servers.pids)
         placed = await (load.open(orders, options.rate) if options.rate else load.closed(orders))
-        ended = await _all_final(database, contestant)
+        ended = await all_final(database, contestant)
         await meter.quiet(services)
         spent = costs.an_order(orders)
-        memory = _memory(contestant.pids)
+        taken = memory(contestant.pids)
         await asyncio.sleep(meter.BROKER_TELLS_AFTER_SECONDS)
         since = await _counted(database, contestant, servers)
 
-        figures = _load_figures(placed, spent, ended) | memory
+        figures = load_figures(placed, spent, ended) | taken
         figures |= {f"{name} an order": (since[name] - counted[name]) / orders for name in counted}
         figures |= await _completions(database, contestant, placed, "loaded")
         figures |= await _completions(database, contestant, low, "low")
         figures |= _percentiles("low post", low.latencies_seconds)
-        wrong = await _settled(contestant, initial)
+        wrong = await settled(contestant, initial)
         return figures | {"disagreements": len(wrong)}, wrong
     finally:
         load.close()
         await database.close()
 
 
-def _products(options: Options) -> list[UUID]:
+def products(options: Options) -> list[UUID]:
     return [uuid4() for _ in range(options.products)]
 
 
-def _load_figures(placed: Placed, spent: Figures, ended: float) -> Figures:
+def load_figures(placed: Placed, spent: Figures, ended: float) -> Figures:
     orders = len(placed.began)
     of_python = sum(cost for name, cost in spent.items() if name.endswith("-service"))
     of_servers = sum(spent.get(f"cpu {name}", 0) for name in SERVERS)
@@ -162,7 +162,7 @@ def _percentiles(name: str, seconds: Sequence[float]) -> Figures:
     return {f"{name} p{share}": ordered[len(ordered) * share // 100] * 1000 for share in (50, 99)}
 
 
-def _memory(pids: dict[str, list[int]]) -> Figures:
+def memory(pids: dict[str, list[int]]) -> Figures:
     figures = {f"rss {name}": meter.memory_mb(replicas)[0] for name, replicas in pids.items()}
     rss, pss = meter.memory_mb(pid for replicas in pids.values() for pid in replicas)
     return figures | {"rss": rss, "pss": pss}
@@ -178,7 +178,7 @@ async def _warm_up(load: Generator, orders: int, contestant: Baseline, servers: 
     await load.closed(orders // 10)
 
 
-async def _stock(url: str, quantities: dict[UUID, int]) -> None:
+async def stock(url: str, quantities: dict[UUID, int]) -> None:
     connection = Connection(url)
     for product, quantity in quantities.items():
         status, body = await connection.request("PUT", f"/inventory/{product}", {"quantity_available": quantity})
@@ -186,7 +186,7 @@ async def _stock(url: str, quantities: dict[UUID, int]) -> None:
     connection.close()
 
 
-async def _all_final(database: asyncpg.Connection, contestant: Baseline) -> float:
+async def all_final(database: asyncpg.Connection, contestant: Baseline) -> float:
     """Waits until no order is open any more: when that was. Asked after the last order was answered, and the more often
     the fewer are left, so that the question costs next to nothing."""
     deadline = time.monotonic() + FINAL_WITHIN_SECONDS
@@ -214,7 +214,7 @@ async def _completions(database: asyncpg.Connection, contestant: Baseline, place
     return _percentiles(f"{name} completed", [row["at"] - placed.began[row["id"]] for row in rows])
 
 
-async def _settled(contestant: Baseline, initial: dict[UUID, int]) -> list[str]:
+async def settled(contestant: Baseline, initial: dict[UUID, int]) -> list[str]:
     """What the books say once they agree, or at last: the last releases and refunds follow the orders' ends."""
     deadline = time.monotonic() + BOOKS_AGREE_WITHIN_SECONDS
     while True:

@@ -22,26 +22,31 @@ ROOT = Path(__file__).resolve().parents[2]
 COSTS = ("order-service", "inventory-service", "payment-service", "notification-service", "PostgreSQL", "RabbitMQ")
 
 
-@pytest.fixture(scope="session")
-def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], str]:
-    """What a tiny run printed, its JSON, its picture."""
+def bench(*arguments: str) -> str:
+    """What a run prints."""
     profile = os.environ.get("ORDER_PROCESSING_PROFILE")
     if not profile:
         pytest.skip("it needs servers of its own: run `make test ONLY=bench` at the root")
     if json.loads((ROOT / ".run" / profile / "state.json").read_text())["mode"] != "native":
         pytest.skip("what runs in containers can't be measured from outside: install PostgreSQL and RabbitMQ")
-    folder = tmp_path_factory.mktemp("bench")
-    wanted = ["--rounds", "1", "--orders", "250", "--clients", "8", "--items", "1-3", "--low-seconds", "1"]
-    files = ["--json", str(folder / "bench.json"), "--picture", str(folder / "bench.svg")]
     run = subprocess.run(
-        [sys.executable, ROOT / "bench" / "bench.py", *wanted, *files],
+        [sys.executable, ROOT / "bench" / "bench.py", *arguments],
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout, json.loads((folder / "bench.json").read_text()), (folder / "bench.svg").read_text()
+    return run.stdout
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any], str]:
+    """What a tiny run printed, its JSON, its picture."""
+    folder = tmp_path_factory.mktemp("bench")
+    wanted = ["--rounds", "1", "--orders", "250", "--clients", "8", "--items", "1-3", "--low-seconds", "1"]
+    printed = bench(*wanted, "--json", str(folder / "bench.json"), "--picture", str(folder / "bench.svg"))
+    return printed, json.loads((folder / "bench.json").read_text()), (folder / "bench.svg").read_text()
 
 
 def test_a_run_ends_with_the_line_that_sums_it_up(results: tuple[str, dict[str, Any], str]) -> None:
@@ -76,6 +81,15 @@ def test_the_picture_shows_all_three(results: tuple[str, dict[str, Any], str]) -
 
     texts = [element.text for element in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
     assert {"floor", "baseline", "system", "PostgreSQL"} <= set(texts)
+
+
+def test_a_growing_system_is_measured_stage_by_stage(tmp_path: Path) -> None:
+    printed = bench("--grow", "40", "--clients", "4", "--json", str(tmp_path / "growth.json"))
+
+    stages = json.loads((tmp_path / "growth.json").read_text())["stages"]
+    assert [stage["in the tables"] for stage in stages] == list(range(2, 41, 2))
+    assert all(stage["orders"] == 2 and stage["cpu"] > 0 for stage in stages)
+    assert printed.splitlines()[-1] == "0 disagreements in the books"
 
 
 def test_the_cost_of_processes_that_have_ended_is_their_parents() -> None:

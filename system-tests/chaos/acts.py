@@ -24,7 +24,7 @@ _DELAY_SECONDS = 0.15
 """What a slow link takes for each piece of up to 64 KiB, in each direction."""
 _LOCK_WAIT = "20s"
 # A server that an act needs may be away by another act: then there is nothing to do.
-_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _AGAIN_SECONDS = 0.5
 
 
@@ -129,10 +129,11 @@ class Acts:
         link.delay_seconds = 0.0
 
     async def _lock(self, act: Act) -> None:
-        """Every statement on the table waits, until the pools of its service are full of those that do."""
+        """Every statement on the table waits, until the pools of its service are full of those that do. The lock ends
+        with its session: a COMMIT would meet a confused client where the server was killed meanwhile."""
         with suppress(*_AWAY):
-            async with self._database() as database, database.transaction():
-                await database.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
+            async with self._database() as database:
+                await database.execute(f"BEGIN; SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
                 await database.execute(f"LOCK TABLE {act.target} IN ACCESS EXCLUSIVE MODE")
                 await asyncio.sleep(act.seconds)
 

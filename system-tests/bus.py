@@ -83,7 +83,8 @@ class Bus:
 
 @asynccontextmanager
 async def bus(rabbitmq_url: str) -> AsyncIterator[Bus]:
-    connection = await aio_pika.connect(rabbitmq_url, client_properties={"connection_name": "bystander"})
+    # Without heartbeats: a test that keeps this process busy for minutes (the simulation) would be taken for dead.
+    connection = await aio_pika.connect(rabbitmq_url, heartbeat=0, client_properties={"connection_name": "bystander"})
     try:
         yield Bus(connection, await connection.channel(on_return_raises=True))
     finally:

@@ -157,6 +157,8 @@ def main() -> int:
     options = Options(**arguments)
     if options.items[1] > options.products:
         raise SystemExit("An order has each product once: there must be as many --products as --items.")
+    if 0 < orders < growth.STAGES:
+        raise SystemExit(f"--grow takes {growth.STAGES} stages, with an order in each at least.")
     profile = os.environ.get("ORDER_PROCESSING_PROFILE")
     if not profile:
         raise SystemExit("It needs servers of its own: `make bench` starts them.")

@@ -3,18 +3,13 @@
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from uuid import uuid4
-
-import asyncpg  # type: ignore[import-untyped]  # it ships none
 
 import contestants
-import meter
-from generator import Basket, Generator
 from report import Row
-from rounds import STOCK, Costs, Figures, Options, Servers, all_final, load_figures, memory, products, settled, stock
+from rounds import Figures, Options, Servers, opened
 
 _FIRST = (1_000, 10_000)
-_STAGES = 20
+STAGES = 20
 _TABLES = """
     SELECT pg_database_size(current_database())::float8 / 1e6 AS "database MB",
            sum(pg_indexes_size(relid))::float8 / 1e6 AS "indexes MB",
@@ -42,40 +37,27 @@ COLUMNS = (
 
 async def grow(options: Options, orders: int, servers: Servers, logs: Path) -> tuple[list[Figures], list[str]]:
     """The figures of each stage, printed as they come, and what of the books does not agree in the end."""
-    async with contestants.system(logs, options.replicas, 1 - options.failures) as system:
-        some, empty = products(options), uuid4()
-        initial = dict.fromkeys(some, STOCK) | {empty: 0}
-        await stock(system.inventory_url, initial)
-        load = Generator(
-            system.order_urls, options.clients, Basket(some, empty, *options.items, options.no_stock), options.cancels
-        )
-        services = [pid for pids in system.pids.values() for pid in pids]
-        database = await asyncpg.connect(system.database_url.replace("+asyncpg", ""))
+    async with (
+        contestants.system(logs, options.replicas, 1 - options.failures) as system,
+        opened(system, options, servers) as shop,
+    ):
         began, there, found = time.monotonic(), 0, []
         _print(column.label for column in COLUMNS)
         _print("---:" for _ in COLUMNS)
-        try:
-            for until in _stages(orders):
-                costs, number = Costs(system.pids | servers.pids), until - there
-                placed = await (load.open(number, options.rate) if options.rate else load.closed(number))
-                ended = await all_final(database, system)
-                await meter.quiet(services)
-                figures = load_figures(placed, costs.an_order(number), ended) | memory(system.pids)
-                figures |= dict(await database.fetchrow(_TABLES))
-                there = until
-                figures |= {"in the tables": there, "minutes": (time.monotonic() - began) / 60}
-                found.append(figures)
-                _print(f"{figures[column.figure] * column.factor:,.{column.digits}f}" for column in COLUMNS)
-            return found, await settled(system, initial)
-        finally:
-            load.close()
-            await database.close()
+        for until in _stages(orders):
+            _, figures = await shop.under_load(until - there)
+            there = until
+            figures |= dict(await shop.database.fetchrow(_TABLES))
+            figures |= {"in the tables": there, "minutes": (time.monotonic() - began) / 60}
+            found.append(figures)
+            _print(f"{figures[column.figure] * column.factor:,.{column.digits}f}" for column in COLUMNS)
+        return found, await shop.settled()
 
 
 def _stages(orders: int) -> Iterator[int]:
     """How many orders there are after each stage."""
-    yield from (first for first in _FIRST if first < orders // _STAGES)
-    yield from (orders * number // _STAGES for number in range(1, _STAGES + 1))
+    yield from (first for first in _FIRST if first < orders // STAGES)
+    yield from (orders * number // STAGES for number in range(1, STAGES + 1))
 
 
 def _print(cells: Iterable[str]) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -80,64 +81,99 @@ class Costs:
         return {f"cpu {name}": ms / orders for name, ms in spent.items()} | {"others": max(others, 0) / there_was}
 
 
+@dataclass(frozen=True)
+class Shop:
+    """A contestant with stock on its shelves, and those who order there."""
+
+    contestant: Baseline
+    options: Options
+    servers: Servers
+    load: Generator
+    database: asyncpg.Connection
+    initial: dict[UUID, int]
+    """The stock of each product."""
+
+    async def all_quiet(self) -> float:
+        """Waits until every order is final and the services have nothing to do any more: when the last one was."""
+        ended = await _all_final(self.database, self.contestant)
+        await meter.quiet(pid for pids in self.contestant.pids.values() for pid in pids)
+        return ended
+
+    async def under_load(self, orders: int) -> tuple[Placed, Figures]:
+        costs = Costs(self.contestant.pids | self.servers.pids)
+        placed = await _place(self.load, orders, self.options)
+        ended = await self.all_quiet()
+        return placed, _load_figures(placed, costs.an_order(orders), ended) | _memory(self.contestant.pids)
+
+    async def settled(self) -> list[str]:
+        """What the books say once they agree, or at last: the last releases and refunds follow the orders' ends."""
+        deadline = time.monotonic() + BOOKS_AGREE_WITHIN_SECONDS
+        while True:
+            found = await self.contestant.violations(self.initial)
+            if not found or time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(0.5)
+
+
+@asynccontextmanager
+async def opened(contestant: Baseline, options: Options, servers: Servers) -> AsyncIterator[Shop]:
+    products, empty = _products(options), uuid4()
+    initial = dict.fromkeys(products, STOCK) | {empty: 0}
+    await _stock(contestant.inventory_url, initial)
+    basket = Basket(products, empty, *options.items, options.no_stock)
+    load = Generator(contestant.order_urls, options.clients, basket, options.cancels)
+    database = await asyncpg.connect(contestant.database_url.replace("+asyncpg", ""))
+    try:
+        yield Shop(contestant, options, servers, load, database, initial)
+    finally:
+        load.close()
+        await database.close()
+
+
 async def floor_round(floor: Floor, options: Options) -> Figures:
-    load = Generator(floor.order_urls, options.clients, Basket(products(options), uuid4(), *options.items))
+    load = Generator(floor.order_urls, options.clients, Basket(_products(options), uuid4(), *options.items))
     await load.closed(options.orders // 5)
     costs = Costs(floor.pids)
-    placed = await (load.open(options.orders, options.rate) if options.rate else load.closed(options.orders * 2))
+    placed = await _place(load, options.orders if options.rate else options.orders * 2, options)
     spent = costs.an_order(len(placed.began))
     load.close()
-    return load_figures(placed, spent, placed.last) | memory(floor.pids)
+    return _load_figures(placed, spent, placed.last) | _memory(floor.pids)
 
 
 async def saga_round(
     contestant: Baseline, orders: int, options: Options, servers: Servers
 ) -> tuple[Figures, list[str]]:
     """The figures, and what of the books does not agree."""
-    some, empty = products(options), uuid4()
-    initial = dict.fromkeys(some, STOCK) | {empty: 0}
-    await stock(contestant.inventory_url, initial)
-    basket = Basket(some, empty, *options.items, options.no_stock)
-    load = Generator(contestant.order_urls, options.clients, basket, options.cancels)
-    services = [pid for pids in contestant.pids.values() for pid in pids]
-    database = await asyncpg.connect(contestant.database_url.replace("+asyncpg", ""))
-    try:
-        await _warm_up(load, orders, contestant, servers)
-        await all_final(database, contestant)
-        await meter.quiet(services)
-        low = await load.open(round(LOW_RATE * options.low_seconds), LOW_RATE)
-        await all_final(database, contestant)
-        await meter.quiet(services)
+    async with opened(contestant, options, servers) as shop:
+        await _warm_up(shop.load, orders, contestant, servers)
+        await shop.all_quiet()
+        low = await shop.load.open(round(LOW_RATE * options.low_seconds), LOW_RATE)
+        await shop.all_quiet()
         await asyncio.sleep(meter.BROKER_TELLS_AFTER_SECONDS)
 
-        await database.execute("CHECKPOINT")  # so that nobody pays for what others wrote
-        counted = await _counted(database, contestant, servers)
-        costs = Costs(contestant.pids | servers.pids)
-        placed = await (load.open(orders, options.rate) if options.rate else load.closed(orders))
-        ended = await all_final(database, contestant)
-        await meter.quiet(services)
-        spent = costs.an_order(orders)
-        taken = memory(contestant.pids)
+        await shop.database.execute("CHECKPOINT")  # so that nobody pays for what others wrote
+        counted = await _counted(shop.database, contestant, servers)
+        placed, figures = await shop.under_load(orders)
         await asyncio.sleep(meter.BROKER_TELLS_AFTER_SECONDS)
-        since = await _counted(database, contestant, servers)
+        since = await _counted(shop.database, contestant, servers)
 
-        figures = load_figures(placed, spent, ended) | taken
         figures |= {f"{name} an order": (since[name] - counted[name]) / orders for name in counted}
-        figures |= await _completions(database, contestant, placed, "loaded")
-        figures |= await _completions(database, contestant, low, "low")
+        figures |= await _completions(shop.database, contestant, placed, "loaded")
+        figures |= await _completions(shop.database, contestant, low, "low")
         figures |= _percentiles("low post", low.latencies_seconds)
-        wrong = await settled(contestant, initial)
+        wrong = await shop.settled()
         return figures | {"disagreements": len(wrong)}, wrong
-    finally:
-        load.close()
-        await database.close()
 
 
-def products(options: Options) -> list[UUID]:
+async def _place(load: Generator, orders: int, options: Options) -> Placed:
+    return await (load.open(orders, options.rate) if options.rate else load.closed(orders))
+
+
+def _products(options: Options) -> list[UUID]:
     return [uuid4() for _ in range(options.products)]
 
 
-def load_figures(placed: Placed, spent: Figures, ended: float) -> Figures:
+def _load_figures(placed: Placed, spent: Figures, ended: float) -> Figures:
     orders = len(placed.began)
     of_python = sum(cost for name, cost in spent.items() if name.endswith("-service"))
     of_servers = sum(spent.get(f"cpu {name}", 0) for name in SERVERS)
@@ -162,7 +198,7 @@ def _percentiles(name: str, seconds: Sequence[float]) -> Figures:
     return {f"{name} p{share}": ordered[len(ordered) * share // 100] * 1000 for share in (50, 99)}
 
 
-def memory(pids: dict[str, list[int]]) -> Figures:
+def _memory(pids: dict[str, list[int]]) -> Figures:
     figures = {f"rss {name}": meter.memory_mb(replicas)[0] for name, replicas in pids.items()}
     rss, pss = meter.memory_mb(pid for replicas in pids.values() for pid in replicas)
     return figures | {"rss": rss, "pss": pss}
@@ -178,7 +214,7 @@ async def _warm_up(load: Generator, orders: int, contestant: Baseline, servers: 
     await load.closed(orders // 10)
 
 
-async def stock(url: str, quantities: dict[UUID, int]) -> None:
+async def _stock(url: str, quantities: dict[UUID, int]) -> None:
     connection = Connection(url)
     for product, quantity in quantities.items():
         status, body = await connection.request("PUT", f"/inventory/{product}", {"quantity_available": quantity})
@@ -186,7 +222,7 @@ async def stock(url: str, quantities: dict[UUID, int]) -> None:
     connection.close()
 
 
-async def all_final(database: asyncpg.Connection, contestant: Baseline) -> float:
+async def _all_final(database: asyncpg.Connection, contestant: Baseline) -> float:
     """Waits until no order is open any more: when that was. Asked after the last order was answered, and the more often
     the fewer are left, so that the question costs next to nothing."""
     deadline = time.monotonic() + FINAL_WITHIN_SECONDS
@@ -212,13 +248,3 @@ async def _completions(database: asyncpg.Connection, contestant: Baseline, place
         list(placed.began),
     )
     return _percentiles(f"{name} completed", [row["at"] - placed.began[row["id"]] for row in rows])
-
-
-async def settled(contestant: Baseline, initial: dict[UUID, int]) -> list[str]:
-    """What the books say once they agree, or at last: the last releases and refunds follow the orders' ends."""
-    deadline = time.monotonic() + BOOKS_AGREE_WITHIN_SECONDS
-    while True:
-        found = await contestant.violations(initial)
-        if not found or time.monotonic() > deadline:
-            return found
-        await asyncio.sleep(0.5)

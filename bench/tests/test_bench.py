@@ -92,6 +92,13 @@ def test_a_growing_system_is_measured_stage_by_stage(tmp_path: Path) -> None:
     assert printed.splitlines()[-1] == "0 disagreements in the books"
 
 
+def test_growing_takes_an_order_a_stage_at_least() -> None:
+    program = [sys.executable, str(ROOT / "bench" / "bench.py"), "--grow", "19"]
+    run = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (run.returncode, run.stderr) == (1, "--grow takes 20 stages, with an order in each at least.\n")
+
+
 def test_the_cost_of_processes_that_have_ended_is_their_parents() -> None:
     busy = "import time\nwhile time.process_time() < 0.3: pass"
     parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {busy!r}])\nprint(flush=True)\ninput()"

@@ -84,7 +84,8 @@ def _of_repository() -> Iterator[Check]:
 def _complaint(command: list[str | Path], folder: Path) -> str:
     """Nothing when the tool is content, else all that it says."""
     if not Path(command[0]).exists():
-        return f"{Path(command[0]).name} is not in the development dependencies of {folder.name}"
+        owner = Path(command[0]).parents[2].name
+        return f"{Path(command[0]).name} is not in the development dependencies of {owner}"
     done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,

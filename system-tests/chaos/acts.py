@@ -23,7 +23,8 @@ from system import management_url
 _DELAY_SECONDS = 0.15
 """What a slow link takes for each piece of up to 64 KiB, in each direction."""
 _LOCK_WAIT = "20s"
-# A server that an act needs may be away by another act: then there is nothing to do.
+# A server that an act needs may be away by another act: then there is nothing to do. InternalClientError is what
+# asyncpg raises for a session that the server ended between two statements.
 _AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _AGAIN_SECONDS = 0.5
 
@@ -133,8 +134,9 @@ class Acts:
         with its session: a COMMIT would meet a confused client where the server was killed meanwhile."""
         with suppress(*_AWAY):
             async with self._database() as database:
-                await database.execute(f"BEGIN; SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
-                await database.execute(f"LOCK TABLE {act.target} IN ACCESS EXCLUSIVE MODE")
+                await database.execute(
+                    f"BEGIN; SET LOCAL lock_timeout = '{_LOCK_WAIT}'; LOCK TABLE {act.target} IN ACCESS EXCLUSIVE MODE"
+                )
                 await asyncio.sleep(act.seconds)
 
     async def _end_sessions(self, act: Act) -> None:

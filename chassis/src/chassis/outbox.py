@@ -25,6 +25,7 @@ MAX_EVENTS_IN_MEMORY = 2_000
 """Seconds' worth of events: while the broker takes none they are rows, not memory."""
 SWEEP_EVERY_SECONDS = 5.0
 DELETE_EVERY_SECONDS = 0.5
+"""The longer, the fewer transactions, and the more events that a crash has sent twice."""
 LEFT_BEHIND_AFTER_SECONDS = 5
 STUCK_AFTER_SECONDS = 20
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 import pytest
-from chassis.events import BATCH, MAX_BODY_BYTES, SINGLE, Outgoing, Received, Unreadable, join
+from chassis.events import BATCH, MAX_BODY_BYTES, MAX_EVENTS_READ, SINGLE, Outgoing, Received, Unreadable, join
 from chassis.ids import uuid7
 from chassis.outbox import MAX_EVENTS_A_MESSAGE, MAX_MESSAGE_BYTES, coalesce
 from tests.note_service import DECODER, ENCODER, TRACE, Happened, Noted, happened
@@ -54,6 +54,7 @@ def test_unknown_fields_are_tolerated_and_a_broken_trace_is_forgotten() -> None:
         (b"\xff\xfe", SINGLE, "not-json"),
         (b'"\\ud800"', SINGLE, "not-json"),
         (b"[]", BATCH, "empty-batch"),
+        (b"[" + b"0," * MAX_EVENTS_READ + b"0]", BATCH, "too-large"),
         (b"{}", BATCH, "not-cloudevents"),
         (b"{}", SINGLE, "not-cloudevents"),
         (b"7", SINGLE, "not-cloudevents"),

@@ -35,7 +35,10 @@ def restore(profile: Profile, file: str) -> None:
         _run(profile, "undelivered.py", undelivered)
         _run(profile, "backups.py", "swap")
     except Problem as problem:
-        sentence = "The services are stopped. Put right what stands above and run it again."
+        sentence = (
+            "The services are stopped. Put right what stands above and run it again; or, to stay with the database as"
+            " it is, `make up` and `make reconcile`."
+        )
         raise Problem(sentence, f"{problem.detail}\n{problem}".strip()) from None
     system.up(profile)
     say("What the services know of each other no more (`make reconcile` does this again, with the gateway's report):")

@@ -39,6 +39,7 @@ _PRUNE = text(
     """
     DELETE FROM holds WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM holds WHERE status = 'void' AND due_at < now() LIMIT 10000))
+    AND status = 'void' AND due_at < now()
     """
 )
 

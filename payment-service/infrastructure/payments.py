@@ -40,6 +40,7 @@ _PRUNE = text(
     """
     DELETE FROM payments WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM payments WHERE status = 'void' AND due_at < now() LIMIT 10000))
+    AND status = 'void' AND due_at < now()
     """
 )
 _VISIBLE = payments.c.status != Status.VOID

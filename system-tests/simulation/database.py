@@ -381,7 +381,7 @@ class Client:
             raise Unavailable("the database is away")
         return Connection(self._server, self._owner, self.sessions)
 
-    async def distrust(self) -> None:
+    def distrust(self) -> None:
         """After a statement without an answer. Here every session is ended by what ended the first."""
 
     def end_sessions(self) -> None:

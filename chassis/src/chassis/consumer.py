@@ -257,7 +257,13 @@ class Consumer(Generic[U]):
         delay = RETRY_DELAYS_SECONDS[delivery.attempts]
         await self._publish(delivery, retry_name(delay), "handler-error", reason_of(error))
         EVENTS_RETRIED.inc()
-        log.warning("event set aside", reason=reason_of(error), retry_after_seconds=delay, **_names(delivery))
+        log.warning(
+            "event set aside",
+            reason=reason_of(error),
+            retry_after_seconds=delay,
+            exc_info=error,
+            **_names(delivery),
+        )
 
     async def _dead_letter(self, delivery: Delivery, reason: str, detail: str, error: Exception | None = None) -> None:
         await self._publish(delivery, DEAD_LETTER_EXCHANGE, reason, detail)

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 import orjson
 import structlog
 from chassis.settings import DatabaseSettings
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy import event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 # SQLSTATE classes and codes (PostgreSQL, appendix A) that another attempt can cure: the server is away, starting,
 # stopping, full or read-only, or the schema isn't migrated yet.
@@ -76,6 +78,9 @@ class Database:
             },
         )
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        event.listen(self.engine.sync_engine, "connect", self._made)
+        event.listen(self.engine.sync_engine, "checkout", self._taken)
+        self._generation = 0
         self._away = False
 
     async def connect(self) -> AsyncConnection:
@@ -89,15 +94,23 @@ class Database:
         try:
             yield connection
         except TimeoutError:
-            await self.distrust()
+            self.distrust()
             raise
         finally:
             await connection.close()
 
-    async def distrust(self) -> None:
+    def distrust(self) -> None:
         """After a statement without an answer: the pool's other connections are no better (a failover that cut them
-        silently), so all are made anew instead of each being waited for."""
-        await self.engine.dispose(close=False)
+        silently), so each is made anew when it is next taken, instead of being waited for."""
+        self._generation += 1
+
+    def _made(self, _: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+        entry.info["generation"] = self._generation
+
+    def _taken(self, connection: DBAPIConnection, entry: ConnectionPoolEntry, _: PoolProxiedConnection) -> None:
+        if entry.info["generation"] != self._generation:
+            connection.driver_connection.terminate()  # a server that is gone would not take part in an orderly end
+            raise DisconnectionError
 
     async def _connect(self, engine: AsyncEngine) -> AsyncConnection:
         try:

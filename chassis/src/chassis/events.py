@@ -19,6 +19,7 @@ BATCH = "application/cloudevents-batch+json"
 Instant = Annotated[AwareDatetime, Field(lt=datetime(9000, 1, 1, tzinfo=UTC))]
 """A time in an event's data, far enough from the last that there is for a few days to be added."""
 MAX_BODY_BYTES = 512 * 1024
+MAX_EVENTS_READ = 1000
 
 Slug = Annotated[str, Field(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
 """A reason in an event's data: for programs to compare, and for people to look up in docs/events.md."""
@@ -142,6 +143,8 @@ class Decoder:
             return unreadable("not-cloudevents", "a batch is a JSON array of events")
         if not document:
             return unreadable("empty-batch", "a batch without an event")
+        if len(document) > MAX_EVENTS_READ:  # one dead letter, not hundreds of thousands
+            return unreadable("too-large", f"{len(document)} events, at most {MAX_EVENTS_READ} are read")
         return [self._event(element, body, media_type) for element in document]
 
     def _event(self, document: Any, message: bytes, media_type: str) -> Received | Unreadable:

@@ -31,6 +31,7 @@ _PRUNE = text(
     """
     DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM idempotency_keys WHERE created_at < now() - make_interval(hours => :hours) LIMIT 10000))
+    AND created_at < now() - make_interval(hours => :hours)
     """
 )
 

@@ -5,11 +5,28 @@ At INFO a batch is one line, whatever its size; at DEBUG each event, request and
 
 import logging
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
 
 import orjson
 import structlog
 from chassis.settings import ServiceSettings
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+
+class _Unfailing:
+    """A stream that leaves out what it can't write: a full disk must not end the work that a line tells of."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> None:
+        with suppress(OSError):
+            self._stream.write(line)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def configure(service: str, settings: ServiceSettings) -> None:
@@ -34,7 +51,7 @@ def configure(service: str, settings: ServiceSettings) -> None:
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Unfailing(sys.stdout))),
         cache_logger_on_first_use=True,
     )
 

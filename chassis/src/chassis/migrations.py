@@ -62,7 +62,9 @@ def _make_role_and_schema(connection: Connection, schema: str) -> None:
         _create_role(connection, f"{schema} LOGIN PASSWORD '{schema}'")
     if missing("SELECT 1 FROM pg_roles WHERE rolname = 'auditor'"):
         _create_role(connection, "auditor NOLOGIN")
-    if missing("SELECT 1 WHERE pg_has_role(current_user, :name, 'MEMBER')"):
+    # Since 16 whoever makes a role is a member of it, but may not yet act as it.
+    may = "'SET'" if (connection.dialect.server_version_info or ()) >= (16,) else "'MEMBER'"
+    if missing(f"SELECT 1 WHERE pg_has_role(current_user, :name, {may})"):
         connection.execute(text(f"GRANT {schema} TO CURRENT_USER"))
     if missing("SELECT 1 FROM pg_namespace WHERE nspname = :name"):
         connection.execute(text(f"CREATE SCHEMA {schema} AUTHORIZATION {schema}"))

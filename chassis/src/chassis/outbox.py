@@ -198,13 +198,13 @@ class Outbox:
             self._measured_at = time.monotonic()
             if age < LEFT_BEHIND_AFTER_SECONDS or not self._broker.connected:
                 return
-            if (await connection.execute(_TRY_LOCK, lock)).scalar_one():
-                try:
+            try:
+                if (await connection.execute(_TRY_LOCK, lock)).scalar_one():
                     await self._send_left_behind(connection)
-                except BaseException:
-                    await connection.invalidate()  # the lock ends with its connection
-                    raise
-                await connection.execute(_UNLOCK, lock)
+                    await connection.execute(_UNLOCK, lock)
+            except BaseException:
+                await connection.invalidate()  # the lock, which may be ours, ends with its connection
+                raise
 
     async def _send_left_behind(self, connection: AsyncConnection) -> None:
         after = UUID(int=0)  # within one sweep only: a row that can't be sent must not hold up those behind it

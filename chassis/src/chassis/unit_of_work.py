@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 from chassis import inbox
@@ -34,6 +34,22 @@ class Unit(Protocol):
         """Counts an event that came twice, late or too early, and changed nothing."""
 
 
+class Announcing(Protocol):
+    """An aggregate that notes its events until they are published."""
+
+    traceparent: str
+
+    @property
+    def events(self) -> list[Any]: ...
+
+
+def announce(aggregate: Announcing, unit: Unit) -> None:
+    """Publishes the aggregate's events."""
+    for event in aggregate.events:
+        unit.publish(event, aggregate.traceparent)
+    aggregate.events.clear()
+
+
 class UnitOfWork:
     """Leaving it without commit() rolls back. It begins with `start()` or with `take_in(...)`, either of which sets
     the clock."""
@@ -57,7 +73,7 @@ class UnitOfWork:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, TimeoutError):
-            await self._database.distrust()
+            self._database.distrust()
         await self.connection.close()  # rolls back what was not committed
 
     async def start(self) -> None:

@@ -1,7 +1,7 @@
 """The inventory service: `uvicorn main:app --port 8002`. The composition root: adapters are built only here."""
 
-from chassis.batching import Batcher
-from chassis.periodic import Periodic, in_batches
+from chassis.batching import Batcher, in_batches
+from chassis.periodic import Periodic
 from chassis.service import Service
 from chassis.settings import load
 
@@ -22,12 +22,7 @@ REMIND_EVERY_SECONDS = 10.0
 service = Service(
     "inventory-service", load(Settings), version="1.0.0", schema=SCHEMA, published=PUBLISHED, consumed=CONSUMED
 )
-
-
-def units() -> InventoryUnitOfWork:
-    return InventoryUnitOfWork(service.database, service.encoder, service.outbox)
-
-
+units = service.units(InventoryUnitOfWork)
 app = service.app(
     "Keeps the stock: holds it for orders, and sells or releases it as the order service decides.",
     units=units,

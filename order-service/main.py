@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from chassis import idempotency
-from chassis.batching import Batcher
-from chassis.periodic import Periodic, in_batches
+from chassis.batching import Batcher, in_batches
+from chassis.periodic import Periodic
 from chassis.service import Service
 from chassis.settings import load
 
@@ -24,12 +24,7 @@ DEADLINE_EVERY_SECONDS = 1.0
 
 settings = load(Settings)
 service = Service("order-service", settings, version="1.0.0", schema=SCHEMA, published=PUBLISHED, consumed=CONSUMED)
-
-
-def units() -> OrdersUnitOfWork:
-    return OrdersUnitOfWork(service.database, service.encoder, service.outbox)
-
-
+units = service.units(OrdersUnitOfWork)
 place_orders = PlaceOrders(
     currency=settings.currency, expires_after=timedelta(seconds=settings.order_expires_after_seconds)
 )

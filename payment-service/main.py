@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from chassis.batching import Batcher
-from chassis.periodic import Periodic, in_batches
+from chassis.batching import Batcher, in_batches
+from chassis.periodic import Periodic
 from chassis.service import Service
 from chassis.settings import load
 
@@ -24,12 +24,7 @@ DUE_EVERY_SECONDS = 0.5
 
 settings = load(Settings)
 service = Service("payment-service", settings, version="1.0.0", schema=SCHEMA, published=PUBLISHED, consumed=CONSUMED)
-
-
-def units() -> PaymentsUnitOfWork:
-    return PaymentsUnitOfWork(service.database, service.encoder, service.outbox)
-
-
+units = service.units(PaymentsUnitOfWork)
 gateway = ObservedGateway(
     SimulatedGateway(
         success_rate=settings.payment_success_rate,

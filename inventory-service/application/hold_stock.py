@@ -12,8 +12,8 @@ from uuid import UUID
 from chassis.consumer import Rejected
 from chassis.events import Received
 from chassis.telemetry import new_traceparent
+from chassis.unit_of_work import announce
 
-from application.announce import announce
 from application.messages import OrderCompleted, OrderCreated, OrderUndone
 from application.ports import InventoryUnit, NewHold
 from domain.events import Line

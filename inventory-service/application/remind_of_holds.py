@@ -1,6 +1,7 @@
 """Says again that stock is held for orders that should have been decided: whoever lost the decision gets it anew."""
 
-from application.announce import announce
+from chassis.unit_of_work import announce
+
 from application.ports import InventoryUnit
 
 MAX_HOLDS_A_BATCH = 200

@@ -1,14 +1,10 @@
 """What the domain refuses. An error that a caller can meet has a stable slug, which the API maps to a status."""
 
 
-class InventoryError(Exception):
-    pass
-
-
-class ItemNotFound(InventoryError):
+class ItemNotFound(Exception):
     slug = "item-not-found"
 
 
-class IllegalTransition(InventoryError):
+class IllegalTransition(Exception):
     def __init__(self, current: str, wanted: str) -> None:
         super().__init__(f"The hold is {current} and can't become {wanted}.")

@@ -9,11 +9,10 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from chassis.batching import Batcher
+from chassis.batching import Batcher, in_batches
 from chassis.database import Database
 from chassis.events import Encoder
 from chassis.outbox import Outbox
-from chassis.periodic import in_batches
 from chassis.unit_of_work import UnitOfWork
 
 from application.hold_stock import hold_stock

@@ -7,7 +7,7 @@ services follow.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -171,18 +171,8 @@ class Order:
 
     def as_placed(self) -> "Order":
         """The order as it was when it was placed: the first answer to the request that placed it."""
-        return Order(
-            id=self.id,
-            customer_id=self.customer_id,
-            items=self.items,
-            total_amount=self.total_amount,
-            currency=self.currency,
-            expires_at=self.expires_at,
-            created_at=self.created_at,
-            updated_at=self.created_at,
-            timeline=self.timeline[:1],
-            traceparent=self.traceparent,
-        )
+        begun = self.timeline[:1]
+        return replace(self, status=Status.PENDING, reason=None, updated_at=self.created_at, timeline=begun, events=[])
 
     def _leave(self, allowed: set[Status], wanted: Status) -> None:
         if self.status not in allowed:

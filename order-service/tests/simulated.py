@@ -10,12 +10,11 @@ from typing import Any, Self
 from uuid import UUID
 
 from chassis import idempotency
-from chassis.batching import Batcher
+from chassis.batching import Batcher, in_batches
 from chassis.database import Database
 from chassis.events import Encoder
 from chassis.idempotency import Claim
 from chassis.outbox import Outbox
-from chassis.periodic import in_batches
 from chassis.unit_of_work import UnitOfWork
 
 from application.cancel_orders import cancel_orders

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from application.announce import announce
+from chassis.unit_of_work import announce
+
 from application.ports import PaymentUnit
 from domain.attempt import Answer, Attempt
 

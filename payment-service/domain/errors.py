@@ -1,14 +1,10 @@
 """What the domain refuses. An error that a caller can meet has a stable slug, which the API maps to a status."""
 
 
-class PaymentError(Exception):
-    pass
-
-
-class PaymentNotFound(PaymentError):
+class PaymentNotFound(Exception):
     slug = "payment-not-found"
 
 
-class IllegalTransition(PaymentError):
+class IllegalTransition(Exception):
     def __init__(self, current: str, wanted: str) -> None:
         super().__init__(f"The payment is {current} and can't become {wanted}.")

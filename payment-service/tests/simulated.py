@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
 
-from chassis.batching import Batcher
+from chassis.batching import Batcher, in_batches
 from chassis.database import Database
 from chassis.events import Encoder
 from chassis.outbox import Outbox
-from chassis.periodic import Periodic, in_batches
+from chassis.periodic import Periodic
 from chassis.unit_of_work import UnitOfWork
 
 from application.charge_due import ChargeDue

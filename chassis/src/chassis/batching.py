@@ -1,7 +1,4 @@
-"""Lets concurrent requests share one transaction: what arrives while a batch is being committed is the next batch.
-
-A lone command waits for nobody. This is group commit, one floor up: https://www.postgresql.org/docs/17/wal-async-commit.html
-"""
+"""Batches of work in one transaction each: concurrent requests share one; what is due is done some rows at a time."""
 
 import asyncio
 import random
@@ -17,7 +14,7 @@ MAX_CONFLICTS = 5
 
 
 class Starting(Protocol):
-    """The part of a unit of work that a batcher uses."""
+    """The part of a unit of work that is used here."""
 
     async def start(self) -> None: ...
 
@@ -30,7 +27,11 @@ U = TypeVar("U", bound=Starting)
 
 
 class Batcher(Generic[C, R, U]):
-    """Runs a use case for whoever calls `submit`; the use case returns a result, or an exception, for each command."""
+    """Runs a use case for whoever calls `submit`; the use case returns a result, or an exception, for each command.
+
+    What arrives while a batch is being committed is the next batch; a lone command waits for nobody. This is group
+    commit, one floor up: https://www.postgresql.org/docs/17/wal-async-commit.html
+    """
 
     def __init__(
         self,
@@ -97,3 +98,19 @@ class Batcher(Generic[C, R, U]):
                     raise
                 await asyncio.sleep(random.uniform(0, 0.05))
         raise Unavailable("too many transactions want the same rows")
+
+
+def in_batches(
+    units: Callable[[], AbstractAsyncContextManager[U]], use_case: Callable[[U], Awaitable[bool]]
+) -> Callable[[], Awaitable[None]]:
+    """Runs the use case in a unit of its own, and again while it returns True: there may be more."""
+
+    async def act() -> None:
+        more = True
+        while more:
+            async with units() as unit:
+                await unit.start()
+                more = await use_case(unit)
+                await unit.commit()
+
+    return act

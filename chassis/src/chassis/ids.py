@@ -1,7 +1,5 @@
 """Identifiers: UUIDv7 (RFC 9562), which sort by the time of their making and so keep indexes dense."""
 
-from uuid import UUID
-
 from uuid_utils.compat import uuid7
 
-__all__ = ["UUID", "uuid7"]
+__all__ = ["uuid7"]

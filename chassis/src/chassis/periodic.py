@@ -3,40 +3,11 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeVar
 
 import structlog
 from chassis.database import Unavailable, is_conflict, is_outage, reason_of
 
 log = structlog.get_logger()
-
-
-class Batch(Protocol):
-    """The part of a unit of work that periodic work uses."""
-
-    async def start(self) -> None: ...
-
-    async def commit(self) -> None: ...
-
-
-U = TypeVar("U", bound=Batch)
-
-
-def in_batches(
-    units: Callable[[], AbstractAsyncContextManager[U]], use_case: Callable[[U], Awaitable[bool]]
-) -> Callable[[], Awaitable[None]]:
-    """Runs the use case in a unit of its own, and again while it returns True: there may be more."""
-
-    async def act() -> None:
-        more = True
-        while more:
-            async with units() as unit:
-                await unit.start()
-                more = await use_case(unit)
-                await unit.commit()
-
-    return act
 
 
 class Periodic:

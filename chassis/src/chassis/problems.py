@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
-_SLUGS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed"}
+_SLUGS = {404: "not-found", 405: "method-not-allowed"}
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # as RFC 9110 has them; http.HTTPStatus only later
 
 log = structlog.get_logger()

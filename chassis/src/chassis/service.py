@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 from chassis import inbox, logs
@@ -14,6 +15,7 @@ from chassis.outbox import SWEEP_EVERY_SECONDS, Outbox
 from chassis.periodic import Periodic
 from chassis.settings import DatabaseSettings
 from chassis.topology import Queue
+from chassis.unit_of_work import UnitOfWork
 from fastapi import APIRouter, FastAPI
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,6 +23,7 @@ PRUNE_EVERY_SECONDS = 600.0
 
 R = TypeVar("R")
 U = TypeVar("U", bound=Receiving)
+W = TypeVar("W", bound=UnitOfWork)
 Prune = Callable[[AsyncConnection], Awaitable[None]]
 
 
@@ -45,6 +48,10 @@ class Service:
         self.outbox = Outbox(self.database, self.broker)
         self.encoder = Encoder(name, published)
         self._decoder = Decoder(consumed)
+
+    def units(self, kind: type[W]) -> Callable[[], W]:
+        """Makes this service's units of work."""
+        return partial(kind, self.database, self.encoder, self.outbox)
 
     def reading(self, repository: Callable[[AsyncConnection], R]) -> Callable[[], AbstractAsyncContextManager[R]]:
         """For requests that only read: a repository on a connection without a transaction."""

@@ -4,24 +4,23 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import orjson
 from chassis.events import Wire
 from chassis.ids import uuid7
+from chassis.testing.contracts import Contracts
 
 from infrastructure.messages import CONSUMED
 
 ROOT = Path(__file__).parents[2]
 
 
-def contracts_of(wire: Wire) -> Path:
-    """Where its producer keeps schema and examples."""
-    return ROOT / f"{wire.routing_key.partition('.')[0]}-service" / "contracts"
+def contracts_of(wire: Wire) -> Contracts:
+    """Its producer's."""
+    return Contracts(ROOT / f"{wire.routing_key.partition('.')[0]}-service" / "contracts")
 
 
 def example_of(wire: Wire) -> dict[str, Any]:
     """What its producer says that such an event looks like."""
-    document: dict[str, Any] = orjson.loads((contracts_of(wire) / f"{wire.type}.example.json").read_bytes())
-    return document
+    return contracts_of(wire).example(wire.type)
 
 
 def an_event(name: str, customer: str | None = None) -> tuple[str, dict[str, Any]]:

@@ -18,10 +18,11 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from chassis.events import BATCH, SINGLE, join
 from chassis.ids import uuid7
 from chassis.testing import eventually
+from chassis.testing.contracts import Contracts
 from chassis.topology import EXCHANGE
 
 from infrastructure.messages import CONSUMED
-from tests.contracts import OURS, ROOT, example_of
+from tests.contracts import ROOT
 
 ROUTING_KEYS = {wire.type: wire.routing_key for wire in CONSUMED}
 NOWHERE = "localhost:1"
@@ -30,7 +31,7 @@ NOWHERE = "localhost:1"
 
 def load_main(**environment: str) -> ModuleType:
     """main.py, run anew: it reads the environment when it is imported, and twice the same is two replicas."""
-    spec = spec_from_file_location(f"main_{uuid4().hex}", OURS.parent / "main.py")
+    spec = spec_from_file_location(f"main_{uuid4().hex}", ROOT / "order-service" / "main.py")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
@@ -64,7 +65,7 @@ async def running(main: ModuleType, *, healthy: bool = True) -> AsyncIterator[ht
 def fact(name: str, order_id: str, **data: object) -> dict[str, Any]:
     """An event of another service about this order: the example of its contract, with an id of its own."""
     service = f"{ROUTING_KEYS[name].partition('.')[0]}-service"
-    event = example_of(name, ROOT / service / "contracts")
+    event = Contracts(ROOT / service / "contracts").example(name)
     return event | {"id": str(uuid7()), "subject": order_id, "data": event["data"] | {"order_id": order_id, **data}}
 
 

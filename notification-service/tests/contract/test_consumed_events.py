@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from chassis.events import BATCH, SINGLE, Decoder, Received, Unreadable, Wire
-from chassis.testing import read_examples, with_unknown_fields
+from chassis.testing.contracts import read_examples, with_unknown_fields
 
 from application.notify_customers import compose
 from infrastructure.messages import CONSUMED

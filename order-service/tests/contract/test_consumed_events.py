@@ -2,22 +2,21 @@
 with fields that it doesn't know."""
 
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from chassis.events import BATCH, SINGLE, Decoder, Received, Wire
-from chassis.testing import read_examples, with_unknown_fields
+from chassis.testing.contracts import Contracts, read_examples, with_unknown_fields
 
 from infrastructure.messages import CONSUMED
-from tests.contracts import ROOT, example_of
+from tests.contracts import ROOT
 
 PRODUCERS = {"inventory": "inventory-service", "payment": "payment-service"}
 
 
-def contracts_of(wire: Wire) -> Path:
-    return ROOT / PRODUCERS[wire.routing_key.partition(".")[0]] / "contracts"
+def contracts_of(wire: Wire) -> Contracts:
+    return Contracts(ROOT / PRODUCERS[wire.routing_key.partition(".")[0]] / "contracts")
 
 
 @pytest.mark.parametrize(("wire", "reads"), CONSUMED.items(), ids=[wire.type for wire in CONSUMED])
@@ -28,7 +27,7 @@ def test_the_producer_s_examples_are_read_and_unknown_fields_are_no_matter(wire:
 
 
 def test_all_examples_are_read_from_one_message() -> None:
-    examples = [with_unknown_fields(example_of(wire.type, contracts_of(wire))) for wire in CONSUMED]
+    examples = [with_unknown_fields(contracts_of(wire).example(wire.type)) for wire in CONSUMED]
 
     events = Decoder(CONSUMED).decode(orjson.dumps(examples), BATCH)
 
@@ -37,7 +36,7 @@ def test_all_examples_are_read_from_one_message() -> None:
 
 @pytest.mark.parametrize("wire", CONSUMED, ids=[wire.type for wire in CONSUMED])
 def test_a_fact_without_its_order_can_t_be_read(wire: Wire) -> None:
-    example = example_of(wire.type, contracts_of(wire))
+    example = contracts_of(wire).example(wire.type)
     del example["data"]["order_id"]
     [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
     assert not isinstance(event, Received)

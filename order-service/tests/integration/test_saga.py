@@ -14,7 +14,7 @@ from chassis.testing import eventually
 from sqlalchemy import text
 
 from tests.builders import TRACEPARENT
-from tests.contracts import violations
+from tests.contracts import OURS
 from tests.running import World, fact
 from tests.shop import TRACED, order_body, place
 
@@ -46,7 +46,7 @@ async def test_an_accepted_order_is_told_as_a_cloudevent(service: httpx.AsyncCli
     assert (message.routing_key, message.content_type, message.delivery_mode) == ("order.created", SINGLE, 2)
     assert UUID(message.message_id)
     [event] = others.events(order["id"])
-    assert violations(event, "OrderCreated") == []
+    assert OURS.violations(event, "OrderCreated") == []
     assert event["traceparent"] == TRACEPARENT
     assert event["time"] == order["created_at"]
     assert event["data"] == {
@@ -72,7 +72,7 @@ async def test_the_facts_take_an_order_to_its_end(
     ]
     await eventually(lambda: len(others.names(order["id"])) == 3)
     for event in others.events(order["id"]):
-        assert violations(event, event["type"]) == []
+        assert OURS.violations(event, event["type"]) == []
 
     async def outbox_is_empty() -> bool:
         async with database.autocommit() as connection:

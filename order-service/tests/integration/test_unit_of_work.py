@@ -17,7 +17,7 @@ from application.settle_orders import settle_orders
 from domain.order import Order, Status
 from infrastructure.unit_of_work import OrdersUnitOfWork
 from tests.builders import an_order
-from tests.contracts import violations
+from tests.contracts import OURS
 from tests.facts import paid, reserved
 from tests.integration.conftest import Units
 
@@ -66,7 +66,7 @@ async def test_an_order_and_its_event_are_committed_together(units: Units, datab
     assert await status_of(units, order.id) is Status.PENDING
     [(event_id, name, routing_key, body)] = await outbox(database, order.id)
     assert (name, routing_key, body["id"]) == ("OrderCreated", "order.created", str(event_id))
-    assert violations(body, "OrderCreated") == []
+    assert OURS.violations(body, "OrderCreated") == []
 
 
 @pytest.mark.parametrize("fails", [True, False], ids=["an error", "no commit"])

@@ -3,23 +3,22 @@ with fields that it doesn't know."""
 
 from dataclasses import fields
 from decimal import Decimal
-from pathlib import Path
 
 import orjson
 import pytest
 from chassis.events import BATCH, SINGLE, Decoder, Received, Unreadable, Wire
-from chassis.testing import read_examples, with_unknown_fields
+from chassis.testing.contracts import Contracts, read_examples, with_unknown_fields
 
 from application.messages import InventoryReserved
 from infrastructure.messages import CONSUMED
-from tests.contracts import ROOT, example_of, schema_of
+from tests.contracts import ROOT
 
 WIRES = sorted(CONSUMED, key=lambda wire: wire.type)
 RESERVED = Wire("InventoryReserved", "inventory.reserved")
 
 
-def contracts_of(wire: Wire) -> Path:
-    return ROOT / f"{wire.routing_key.partition('.')[0]}-service" / "contracts"
+def contracts_of(wire: Wire) -> Contracts:
+    return Contracts(ROOT / f"{wire.routing_key.partition('.')[0]}-service" / "contracts")
 
 
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.type)
@@ -28,7 +27,7 @@ def test_the_producers_examples_are_read_and_unknown_fields_are_no_matter(wire: 
 
 
 def test_money_is_read_to_the_last_digit() -> None:
-    example = example_of("InventoryReserved", contracts_of(RESERVED))
+    example = contracts_of(RESERVED).example("InventoryReserved")
     for amount in (example["data"]["total_amount"], 0.01, 5, 9999999999.99):
         example["data"]["total_amount"] = amount
         [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
@@ -39,7 +38,7 @@ def test_money_is_read_to_the_last_digit() -> None:
 
 @pytest.mark.parametrize("amount", [0, -1, 0.001, 10_000_000_000, "NaN", None])
 def test_an_amount_that_nobody_can_be_charged_is_unreadable(amount: object) -> None:
-    example = example_of("InventoryReserved", contracts_of(RESERVED))
+    example = contracts_of(RESERVED).example("InventoryReserved")
     example["data"]["total_amount"] = amount
     [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
     assert isinstance(event, Unreadable)
@@ -48,12 +47,12 @@ def test_an_amount_that_nobody_can_be_charged_is_unreadable(amount: object) -> N
 
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.type)
 def test_every_field_that_is_read_is_one_that_the_producer_promises(wire: Wire) -> None:
-    promised = schema_of(wire.type, contracts_of(wire))["properties"]["data"]
+    promised = contracts_of(wire).schema(wire.type)["properties"]["data"]
     assert {field.name for field in fields(CONSUMED[wire])} <= set(promised["required"])
 
 
 def test_the_examples_of_all_producers_are_read_from_one_message() -> None:
-    examples = [with_unknown_fields(example_of(wire.type, contracts_of(wire))) for wire in WIRES]
+    examples = [with_unknown_fields(contracts_of(wire).example(wire.type)) for wire in WIRES]
     events = Decoder(CONSUMED).decode(orjson.dumps(examples), BATCH)
     assert [event.type for event in events if isinstance(event, Received)] == [wire.type for wire in WIRES]
 
@@ -61,7 +60,7 @@ def test_the_examples_of_all_producers_are_read_from_one_message() -> None:
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.type)
 def test_an_event_that_lacks_a_field_that_is_read_is_unreadable(wire: Wire) -> None:
     for field in fields(CONSUMED[wire]):
-        example = example_of(wire.type, contracts_of(wire))
+        example = contracts_of(wire).example(wire.type)
         del example["data"][field.name]
         [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
         assert isinstance(event, Unreadable), field.name

@@ -10,18 +10,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import httpx
 import pytest
-from chassis.events import SINGLE, Decoder, OrderEvent, Received, Wire
+from chassis.events import OrderEvent, Received
 from chassis.ids import uuid7
 from chassis.settings import DatabaseSettings
 from chassis.topology import EXCHANGE, Queue
@@ -108,34 +107,6 @@ def topology_problems(definitions: Path, queue: Queue, published: Iterable[str])
     if f"{queue.service}.dlq" not in queues:
         problems.append(f"{queue.service} has no dead-letter queue")
     return problems
-
-
-def kept_examples(contracts: Path, event: str) -> list[dict[str, Any]]:
-    """Every example of the event that its producer ever gave to others, the oldest first; the last is today's."""
-    paths = sorted((contracts / "history").glob(f"{event}.*.example.json"))
-    assert paths, f"{contracts} has forgotten all examples of {event}"
-    return [json.loads(path.read_text()) for path in paths]
-
-
-def with_unknown_fields(value: Any) -> Any:
-    """An event, with a field that nobody knows in each of its objects."""
-    if isinstance(value, list):
-        return [with_unknown_fields(element) for element in value]
-    if not isinstance(value, dict):
-        return value
-    return {name: with_unknown_fields(inner) for name, inner in value.items()} | {"newfield": {"a": [1]}}
-
-
-def read_examples(consumed: Mapping[Wire, type], wire: Wire, contracts: Path) -> Iterator[tuple[Any, Received]]:
-    """Every example that the producer ever gave, with unknown fields in it, and what the consumer reads in it. Fails if
-    it can't be read, or if the envelope is not read as it was sent."""
-    for example in kept_examples(contracts, wire.type):
-        [event] = Decoder(consumed).decode(json.dumps(with_unknown_fields(example)).encode(), SINGLE)
-        assert isinstance(event, Received), event
-        assert isinstance(event.data, consumed[wire])
-        sent = UUID(example["id"]), wire.type, example["subject"], example["traceparent"]
-        assert (event.id, event.type, event.order_id, event.traceparent) == sent
-        yield example, event
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,90 @@
+"""What is found wrong with a contract: each of these would break somebody who reads the event."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from chassis.testing.contracts import Contracts
+from tests.note_service import ENCODER, TRACE, Noted
+
+Documents = dict[str, Any]
+
+
+def documents() -> Documents:
+    """A contract that is in order, file by file."""
+    example = orjson.loads(
+        ENCODER.encode(
+            Noted(UUID(int=1)), event_id=UUID(int=2), time=datetime(2026, 1, 2, tzinfo=UTC), traceparent=TRACE
+        ).body
+    )
+    strings = {name: {"type": "string"} for name in example if name != "data"}
+    data = {
+        "type": "object",
+        "required": ["order_id"],
+        "properties": {"order_id": {"type": "string", "format": "uuid"}},
+    }
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:order-processing:event:Noted:1",
+        "type": "object",
+        "required": list(example),
+        "properties": strings | {"data": data, "time": {"type": "string", "format": "date-time"}},
+    }
+    return {"Noted.schema": schema, "Noted.example": example, "history/Noted.2026-01-02.example": example}
+
+
+def problems(folder: Path, contract: Documents) -> list[str]:
+    (folder / "history").mkdir()
+    for name, document in contract.items():
+        (folder / f"{name}.json").write_bytes(orjson.dumps(document))
+    return Contracts(folder).problems([Noted])
+
+
+def test_a_contract_in_order_has_no_problem(tmp_path: Path) -> None:
+    assert problems(tmp_path, documents()) == []
+
+
+def _edit(path: str, value: object) -> Callable[[Documents], None]:
+    """Sets what stands at the path, `file > key > ...`; None deletes it."""
+
+    def edit(contract: Documents) -> None:
+        *parents, last = path.split(" > ")
+        place = contract
+        for parent in parents:
+            place = place[parent]
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        ("Noted.example", None, "Noted.example.json is there or published, but not both"),
+        ("Other.schema", {}, "Other.schema.json is there or published, but not both"),
+        ("Noted.schema > type", "thing", "its schema is none"),
+        ("Noted.schema > $id", "urn:order-processing:event:Noted:2", "the schema's $id is not the dataschema"),
+        ("Noted.schema > properties > data > properties > more", {}, "the schema tells of other fields than are sent"),
+        ("Noted.example > traceparent", None, "the example does not show each field"),
+        ("Noted.example > subject", "order-2", "the example's subject is not its order"),
+        ("history/Noted.2026-01-02.example", None, "the example is not the last one that is kept"),
+        ("history/Noted.2026-01-01.example", {"data": {}}, "an example that was given once breaks it"),
+        ("Noted.schema > properties > time > format", "uuid", "an example that was given once breaks it"),
+        ("Noted.schema > additionalProperties", False, "breaks it: $: Additional properties are not allowed"),
+        ("Noted.schema > properties > data > additionalProperties", False, "breaks it: $.data: Additional properties"),
+        ("Noted.schema > required", ["data"], "id may be lacking"),
+        ("Noted.schema > properties > data > required", [], "data.order_id may be lacking"),
+        ("Noted.schema > properties > source", {}, "source may be of another kind"),
+    ],
+)
+def test_each_mistake_is_found(tmp_path: Path, path: str, value: object, problem: str) -> None:
+    contract = orjson.loads(orjson.dumps(documents()))
+    _edit(path, value)(contract)
+    assert any(problem in found for found in problems(tmp_path, contract))

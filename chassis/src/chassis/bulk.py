@@ -29,8 +29,9 @@ def among_ids(column: Column[UUID]) -> ColumnElement[bool]:
 async def delete_in_batches(connection: AsyncConnection, statement: TextClause, **parameters: object) -> None:
     """Runs a DELETE that has a limit of its own, each time in a transaction of its own, until nothing is left.
 
-    One that picks rows by ctid states its condition again outside: until its releases of September 2025 PostgreSQL did
-    not look again whether a row that another transaction has just renewed is still the one that was picked.
+    One that picks rows by ctid states its condition again outside: until 17.7, 16.11 and 15.15 PostgreSQL did not look
+    again whether a row that another transaction has just renewed is still the one that was picked ("Add missing EPQ
+    recheck for TID Scan").
     """
     while (await connection.execute(statement, parameters)).rowcount:
         pass

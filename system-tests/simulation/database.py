@@ -115,7 +115,12 @@ class Lock:
         else:
             future: asyncio.Future[None] = self._server.loop.create_future()
             self._waiters.append((owner, future))
-            await future
+            try:
+                await future
+            except BaseException:
+                if future.done() and not future.cancelled():  # it was handed over, to somebody who is cancelled by now
+                    self.release()
+                raise
         return True
 
     def release(self) -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from chassis.bulk import among_ids, delete_in_batches, json_rows
+from chassis.bulk import among_ids, delete_in_batches, deletion, json_rows
 from sqlalchemy import Row, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -35,13 +35,7 @@ _SAVE = text(
     WHERE holds.order_id = r.order_id
     """
 )
-_PRUNE = text(
-    """
-    DELETE FROM holds WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM holds WHERE status = 'void' AND due_at < now() LIMIT 10000))
-    AND status = 'void' AND due_at < now()
-    """
-)
+_PRUNE = deletion("holds", "status = 'void' AND due_at < now()")
 
 _LOCKED = select(holds).where(among_ids(holds.c.order_id)).order_by(holds.c.order_id).with_for_update()
 _LOCKED_DUE = (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from chassis.bulk import among_ids, delete_in_batches, json_rows
+from chassis.bulk import among_ids, delete_in_batches, deletion, json_rows
 from sqlalchemy import Row, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,13 +36,7 @@ _SAVE = text(
     WHERE payments.id = r.id
     """
 )
-_PRUNE = text(
-    """
-    DELETE FROM payments WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM payments WHERE status = 'void' AND due_at < now() LIMIT 10000))
-    AND status = 'void' AND due_at < now()
-    """
-)
+_PRUNE = deletion("payments", "status = 'void' AND due_at < now()")
 _VISIBLE = payments.c.status != Status.VOID
 _LOCKED = select(payments).where(among_ids(payments.c.order_id)).order_by(payments.c.order_id).with_for_update()
 _LOCKED_DUE = (

@@ -161,6 +161,19 @@ async def test_a_dead_link_shows_in_health_and_is_made_anew(
     await every_queue_is_read(bare_channel)
 
 
+async def test_a_service_stops_in_order_though_its_database_does_not_answer(
+    bare_system: System, database: Proxy
+) -> None:
+    """A server that is gone closes no connection, and the pool has up to ten."""
+    database.silence()
+    try:
+        await bare_system.stop(*ROLES)  # raises TimeoutError, and the orchestrator would kill it
+    finally:
+        database.restore()
+        bare_system.start(*ROLES)
+        await bare_system.healthy()
+
+
 async def test_a_queue_that_somebody_deleted_is_made_again_and_what_it_should_have_taken_waits(
     bare_system: System, bare_shop: Shop, bare_channel: Bus
 ) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import orjson
 import structlog
@@ -21,6 +21,8 @@ _OUTAGE_CODES = ("25006", "25P03", "28000", "28P01", "3D000", "3F000", "42P01", 
 # A transaction that lost to another one: it did nothing, and can be run again at once.
 _CONFLICT_CODES = ("40001", "40P01", "55P03")
 
+
+CLOSED_WITHIN_SECONDS = 3.0
 
 log = structlog.get_logger()
 
@@ -141,7 +143,10 @@ class Database:
         pass
 
     async def stop(self) -> None:
-        await self.engine.dispose()
+        """Closes the idle connections, those of a server that no longer answers for as long as a shutdown may take."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSED_WITHIN_SECONDS):
+                await self.engine.dispose()
 
 
 def reason_of(error: BaseException) -> str:

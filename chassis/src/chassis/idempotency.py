@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from chassis.bulk import delete_in_batches
+from chassis.bulk import delete_in_batches, deletion
 from chassis.problems import Problem
 from sqlalchemy import Column, DateTime, LargeBinary, MetaData, Table, Text, Uuid, func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,13 +27,7 @@ _CLAIM = text(
     """
 )
 _OWNERS = text("SELECT key, fingerprint, resource_id FROM idempotency_keys WHERE key = ANY(CAST(:keys AS text[]))")
-_PRUNE = text(
-    """
-    DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM idempotency_keys WHERE created_at < now() - make_interval(hours => :hours) LIMIT 10000))
-    AND created_at < now() - make_interval(hours => :hours)
-    """
-)
+_PRUNE = deletion("idempotency_keys", "created_at < now() - make_interval(hours => :hours)")
 
 
 @dataclass(frozen=True, slots=True)

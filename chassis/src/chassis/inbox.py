@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from chassis.bulk import delete_in_batches
+from chassis.bulk import delete_in_batches, deletion
 from chassis.events import Received
 from sqlalchemy import Column, DateTime, Index, MetaData, Table, Text, Uuid, func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -35,12 +35,7 @@ _TAKE_IN = text(
     SELECT now(), array(SELECT event_id FROM fresh)
     """
 )
-_PRUNE = text(
-    """
-    DELETE FROM inbox WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM inbox WHERE processed_at < now() - make_interval(days => :days) LIMIT 10000))
-    """
-)
+_PRUNE = deletion("inbox", "processed_at < now() - make_interval(days => :days)")
 
 
 def inbox_table(metadata: MetaData) -> Table:

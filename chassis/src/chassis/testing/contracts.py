@@ -69,19 +69,12 @@ class Contracts:
             yield "the example is not the last one that is kept"
         for old in kept:
             yield from (f"an example that was given once breaks it: {said}" for said in self.violations(old, name))
-        yield from (f"breaks it: {said}" for said in self._breaking_changes(name, example))
+        yield from (f"a new field breaks it: {said}" for said in self.violations(with_unknown_fields(example), name))
         # A schema that lets all through would pass until here. What was added later may lack: older events do.
         for kind, document in (("lacking", kept[0]), ("of another kind", example)) if kept else ():
             for path in _leaves(document):
                 if not self.violations(_without(document, path, kind), name):
                     yield f"{'.'.join(map(str, path))} may be {kind}"
-
-    def _breaking_changes(self, name: str, example: dict[str, Any]) -> list[str]:
-        """What the schema says of an event with fields that are not in it yet: it must let them through."""
-        later = deepcopy(example) | {"newextension": "x"}
-        for place in (later["data"], *later["data"].get("items", ())):
-            place["new_field"] = {"a": 1}
-        return self.violations(later, name)
 
 
 def with_unknown_fields(value: Any) -> Any:

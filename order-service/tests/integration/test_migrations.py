@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
@@ -67,6 +68,27 @@ def test_the_tables_of_other_services_are_none_of_its_business(empty_database: s
     migrate(SERVICE, empty_database, "downgrade", "base")
     assert query(empty_database, "SELECT version_num FROM inventory.alembic_version") == ["0007"]
     assert query(empty_database, "SELECT count(*) FROM public.orders") == [0]
+
+
+@pytest.fixture
+def administrator(empty_database: str) -> Iterator[str]:
+    """A role that owns the database, may make roles, and is no superuser: what a managed server gives its customers."""
+    name = f"boss_{uuid4().hex[:8]}"
+    query(empty_database, f"CREATE ROLE {name} LOGIN CREATEROLE PASSWORD '{name}'")
+    query(empty_database, f"ALTER DATABASE {urlsplit(empty_database).path[1:]} OWNER TO {name}")
+    if int(query(empty_database, "SHOW server_version_num")[0]) >= 160_000:  # what is given to a role's maker
+        query(empty_database, f"GRANT {SCHEMA} TO {name} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
+    yield name
+    query(empty_database, f"REASSIGN OWNED BY {name} TO CURRENT_USER")
+    query(empty_database, f"DROP OWNED BY {name} CASCADE")
+    query(empty_database, f"DROP ROLE {name}")
+
+
+def test_an_administrator_need_not_be_a_superuser(empty_database: str, administrator: str) -> None:
+    parts = urlsplit(empty_database)
+    login = parts._replace(netloc=f"{administrator}:{administrator}@{parts.hostname}:{parts.port or 5432}")
+    migrate(SERVICE, urlunsplit(login), "upgrade", "head")
+    assert tables(empty_database) == TABLES | {"alembic_version"}
 
 
 def test_several_may_run_at_the_same_time(empty_database: str) -> None:

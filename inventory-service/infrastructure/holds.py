@@ -22,7 +22,7 @@ _MAKE = text(
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
         order_id uuid, customer_id uuid, expires_at timestamptz, traceparent text)
     ORDER BY order_id
-    ON CONFLICT (order_id) DO NOTHING RETURNING order_id
+    ON CONFLICT (order_id) DO NOTHING RETURNING *
     """
 )
 _SAVE = text(
@@ -52,14 +52,15 @@ class PostgresHolds:
         self._connection = connection
 
     async def locked(self, ids: Sequence[UUID], absent: Sequence[NewHold]) -> dict[UUID, Hold]:
-        made: set[UUID] = set()
+        found: dict[UUID, Hold] = {}
         if absent:
             first = {new.order_id: new for new in reversed(absent)}
-            made = set((await self._connection.execute(_MAKE, {"rows": json_rows(first.values())})).scalars())
-        rows = await self._connection.execute(_LOCKED, {"ids": list(set(ids))})
-        found = {row.order_id: _to_hold(row) for row in rows}
-        for order_id in made:
-            found[order_id].status = Status.NEW
+            for row in await self._connection.execute(_MAKE, {"rows": json_rows(first.values())}):
+                found[row.order_id] = _to_hold(row)
+                found[row.order_id].status = Status.NEW
+        if others := set(ids) - found.keys():
+            rows = await self._connection.execute(_LOCKED, {"ids": list(others)})
+            found |= {row.order_id: _to_hold(row) for row in rows}
         return found
 
     async def locked_due(self, limit: int) -> list[Hold]:

@@ -21,7 +21,7 @@ _MAKE = text(
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
         id uuid, order_id uuid, customer_id uuid, expires_at timestamptz, traceparent text)
     ORDER BY order_id
-    ON CONFLICT DO NOTHING RETURNING order_id
+    ON CONFLICT DO NOTHING RETURNING *
     """
 )
 _SAVE = text(
@@ -53,14 +53,15 @@ class PostgresPayments:
         self._connection = connection
 
     async def locked(self, order_ids: Sequence[UUID], absent: Sequence[NewPayment]) -> dict[UUID, Payment]:
-        made: set[UUID] = set()
+        found: dict[UUID, Payment] = {}
         if absent:
             first = {new.order_id: _to_row(new) for new in reversed(absent)}
-            made = set((await self._connection.execute(_MAKE, {"rows": json_rows(first.values())})).scalars())
-        rows = await self._connection.execute(_LOCKED, {"ids": list(set(order_ids))})
-        found = {row.order_id: _to_payment(row) for row in rows}
-        for order_id in made:
-            found[order_id].status = Status.NEW
+            for row in await self._connection.execute(_MAKE, {"rows": json_rows(first.values())}):
+                found[row.order_id] = _to_payment(row)
+                found[row.order_id].status = Status.NEW
+        if others := set(order_ids) - found.keys():
+            rows = await self._connection.execute(_LOCKED, {"ids": list(others)})
+            found |= {row.order_id: _to_payment(row) for row in rows}
         return found
 
     async def locked_due(self, limit: int) -> list[Payment]:

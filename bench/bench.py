@@ -145,7 +145,7 @@ def _machine() -> dict[str, object]:
     return {
         "cores": os.cpu_count(),
         "processor": models[0].partition(": ")[2] if models else platform.machine(),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} ({Path(sys.executable).resolve()})",
         "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

@@ -20,6 +20,7 @@ from console import Problem, report, say
 
 _STAMP = "order-processing-stamp"
 _BROUGHT_BY_VENV = {"pip", "setuptools", "wheel"}
+_INTERPRETER = Path(sys.executable).resolve()
 
 
 def install(names: Sequence[str]) -> None:
@@ -77,7 +78,7 @@ def _fingerprint(name: str) -> str:
     sources = [folder / path for path in path_dependencies(lock).values()]
     if _is_package(folder):
         sources.append(folder)
-    parts = [sys.version, str(folder), (folder / "poetry.lock").read_text()]
+    parts = [sys.version, str(_INTERPRETER), str(folder), (folder / "poetry.lock").read_text()]
     for source in sources:
         project = read_toml(source / "pyproject.toml")
         built_from = [project.get("project"), project.get("build-system"), project.get("tool", {}).get("poetry")]
@@ -133,10 +134,10 @@ def _groups(folder: Path) -> list[str]:
 
 
 def _made_by_this_python(environment: Path) -> bool:
-    """Of this version, and in this place: its scripts bear the path, so a moved clone needs new ones."""
+    """And in this place: its scripts bear the path, so a moved clone needs new ones."""
     program = environment / "bin" / "python"
     pip_script = environment / "bin" / "pip"
-    if not program.exists() or not pip_script.exists() or str(environment) not in pip_script.read_text():
+    if program.resolve() != _INTERPRETER or not pip_script.exists() or str(environment) not in pip_script.read_text():
         return False
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return (environment / "lib" / f"python{version}").is_dir()

@@ -8,10 +8,11 @@ from chassis.idempotency import Claim
 from chassis.unit_of_work import UnitOfWork
 from prometheus_client import Counter
 
-from domain.order import Order
+from domain.order import Order, Status
 from infrastructure.orders import PostgresOrders
 
 ORDERS = Counter("orders", "Orders by the status that they have reached", ("status",))
+_REACHED = {status: ORDERS.labels(status) for status in Status}
 
 
 class OrdersUnitOfWork(UnitOfWork):
@@ -23,7 +24,7 @@ class OrdersUnitOfWork(UnitOfWork):
         return self
 
     def count(self, order: Order) -> None:
-        self.after_commit(ORDERS.labels(order.status).inc)
+        self.after_commit(_REACHED[order.status].inc)
 
     async def claim(self, claims: Sequence[Claim]) -> Mapping[str, Claim]:
         return await idempotency.claim(self.connection, claims)

@@ -57,6 +57,26 @@ async def committed(units: Callable[[], UnitOfWork], number: int) -> AsyncIterat
     yield [str(event_id) for event_id in ids]
 
 
+async def test_a_committed_event_leaves_before_its_unit_goes_on(
+    units: Callable[[], UnitOfWork], watch: AbstractQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = bytearray()
+    write = asyncio.StreamWriter.write
+
+    def noted(writer: asyncio.StreamWriter, data: bytes) -> None:
+        written.extend(data)
+        write(writer, data)
+
+    monkeypatch.setattr(asyncio.StreamWriter, "write", noted)
+    event_id = uuid7()
+    async with units() as unit:
+        await unit.start()
+        unit.publish(Noted(uuid7()), TRACE, event_id=event_id)
+        await unit.commit()
+        assert str(event_id).encode() in written
+    assert await seen(watch, 1) == [str(event_id)]
+
+
 async def test_committed_events_are_published_coalesced_and_their_rows_deleted(
     units: Callable[[], UnitOfWork], watch: AbstractQueue, database: Database
 ) -> None:

@@ -16,9 +16,9 @@ from chassis.telemetry import EVENTS_UNCHANGED
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-TURNS_TO_LEAVE = 3
-"""Of the event loop, after which a message that was just given to it is on its way to the broker: the next service may
-begin then, and need not wait until this one has put its connection back, acknowledged and logged (0.5 ms)."""
+TURNS_TO_LEAVE = 2
+"""Of the event loop: in the first a committed event becomes a message, in the second that is written to the broker. The
+next service may begin then, and need not wait until this one has put its connection back, acknowledged and logged."""
 
 _NOW = text("SELECT now()")
 

@@ -83,10 +83,11 @@ async def test_the_first_to_ask_for_an_absent_hold_says_what_it_is(store: Store)
         assert [hold.expires_at for hold in holds.values()] == [first.expires_at]
 
 
-async def test_a_hold_that_exists_is_not_made_again(store: Store) -> None:
+async def test_a_hold_that_exists_is_not_made_again_beside_one_that_is(store: Store) -> None:
     await make(store, FIRST)
     async with store.transaction() as unit:
-        assert (await unit.holds.locked([FIRST], [new(FIRST, unit.now)]))[FIRST].status == Status.HELD
+        holds = await unit.holds.locked([FIRST, SECOND], [new(FIRST, unit.now), new(SECOND, unit.now)])
+        assert (holds[FIRST].status, holds[SECOND].status) == (Status.HELD, Status.NEW)
 
 
 async def test_a_hold_that_neither_exists_nor_may_be_made_is_left_out(store: Store) -> None:

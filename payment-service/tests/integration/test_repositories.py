@@ -88,10 +88,11 @@ async def test_the_first_to_ask_for_an_absent_payment_says_what_it_is(store: Sto
         assert [payment.expires_at for payment in payments.values()] == [first.expires_at]
 
 
-async def test_a_payment_that_exists_is_not_made_again(store: Store) -> None:
+async def test_a_payment_that_exists_is_not_made_again_beside_one_that_is(store: Store) -> None:
     await make(store, FIRST)
     async with store.transaction() as unit:
-        assert (await unit.payments.locked([FIRST], [new(FIRST, unit.now)]))[FIRST].status == Status.PENDING
+        payments = await unit.payments.locked([FIRST, SECOND], [new(FIRST, unit.now), new(SECOND, unit.now)])
+        assert (payments[FIRST].status, payments[SECOND].status) == (Status.PENDING, Status.NEW)
 
 
 async def test_a_payment_that_neither_exists_nor_may_be_made_is_left_out(store: Store) -> None:

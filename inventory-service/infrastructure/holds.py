@@ -32,7 +32,7 @@ _SAVE = text(
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
         order_id uuid, status text, reason text, items jsonb, total_amount numeric, currency text, due_at timestamptz,
         reminders int, updated_at timestamptz)
-    WHERE holds.order_id = r.order_id
+    WHERE holds.order_id = ANY(CAST(:ids AS uuid[])) AND holds.order_id = r.order_id
     """
 )
 _PRUNE = deletion("holds", "status = 'void' AND due_at < now()")
@@ -68,7 +68,8 @@ class PostgresHolds:
 
     async def save(self, changed: Sequence[Hold]) -> None:
         if changed:
-            await self._connection.execute(_SAVE, {"rows": json_rows(_changes(hold) for hold in changed)})
+            rows = json_rows(_changes(hold) for hold in changed)
+            await self._connection.execute(_SAVE, {"ids": [hold.order_id for hold in changed], "rows": rows})
 
 
 async def prune_tombstones(connection: AsyncConnection) -> None:

@@ -25,7 +25,7 @@ _SAVE = text(
                                updated_at = r.updated_at
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
         id uuid, quantity_available bigint, reserved_quantity bigint, updated_at timestamptz)
-    WHERE inventory_items.id = r.id
+    WHERE inventory_items.id = ANY(CAST(:ids AS uuid[])) AND inventory_items.id = r.id
     """
 )
 _LOCKED = (
@@ -53,7 +53,8 @@ class PostgresItems:
 
     async def save(self, changed: Sequence[Item]) -> None:
         if changed:
-            await self._connection.execute(_SAVE, {"rows": json_rows(_changes(item) for item in changed)})
+            rows = json_rows(_changes(item) for item in changed)
+            await self._connection.execute(_SAVE, {"ids": [item.id for item in changed], "rows": rows})
 
     async def get(self, product_id: UUID) -> Item | None:
         query = select(inventory_items).where(inventory_items.c.product_id == product_id)

@@ -32,7 +32,7 @@ _SAVE = text(
                       updated_at = r.updated_at
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
         id uuid, status text, reason text, timeline jsonb, due_at timestamptz, updated_at timestamptz)
-    WHERE orders.id = r.id
+    WHERE orders.id = ANY(CAST(:ids AS uuid[])) AND orders.id = r.id
     """
 )
 
@@ -57,7 +57,8 @@ class PostgresOrders:
 
     async def save(self, changed: Sequence[Order]) -> None:
         if changed:
-            await self._connection.execute(_SAVE, {"rows": json_rows(_changes(order) for order in changed)})
+            rows = json_rows(_changes(order) for order in changed)
+            await self._connection.execute(_SAVE, {"ids": [order.id for order in changed], "rows": rows})
 
     async def locked(self, ids: Sequence[UUID]) -> dict[UUID, Order]:
         return await self._by_id(_LOCKED, ids=list(set(ids)))

@@ -33,7 +33,7 @@ _SAVE = text(
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
         id uuid, amount numeric, currency text, status text, reason text, attempts int, charge_number int,
         outcome_unknown boolean, waits int, undone_reason text, due_at timestamptz, lease uuid, updated_at timestamptz)
-    WHERE payments.id = r.id
+    WHERE payments.id = ANY(CAST(:ids AS uuid[])) AND payments.id = r.id
     """
 )
 _PRUNE = deletion("payments", "status = 'void' AND due_at < now()")
@@ -69,7 +69,8 @@ class PostgresPayments:
 
     async def save(self, changed: Sequence[Payment]) -> None:
         if changed:
-            await self._connection.execute(_SAVE, {"rows": json_rows(_changes(payment) for payment in changed)})
+            rows = json_rows(_changes(payment) for payment in changed)
+            await self._connection.execute(_SAVE, {"ids": [payment.id for payment in changed], "rows": rows})
 
     async def get(self, payment_id: UUID) -> Payment | None:
         return await self._first(payments.c.id == payment_id)

@@ -1,8 +1,9 @@
 """Statements that read or write a whole batch at once, however large, with one cached plan.
 
-One that writes reads its rows with `FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, ...)`. One that reads
-is built once, as a constant: SQLAlchemy takes longer to build a query, and to find what it compiled for it before, than
-the server to answer it.
+One that writes reads its rows with `FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id uuid, ...)`. One that changes
+rows names their keys besides, `= ANY(CAST(:ids AS uuid[]))`: the planner takes any JSON for a hundred rows, and would
+rather read all of a table than look up so many. One that reads is built once, as a constant: SQLAlchemy takes longer to
+build a query, and to find what it compiled for it before, than the server to answer it.
 """
 
 from collections.abc import Iterable

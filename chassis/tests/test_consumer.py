@@ -13,6 +13,7 @@ from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from chassis import consumer as consumer_module
 from chassis.broker import Broker
+from chassis.bulk import insert_absent
 from chassis.consumer import Consumer, Rejected
 from chassis.database import Database, Unavailable
 from chassis.events import BATCH, SINGLE, Received
@@ -20,10 +21,18 @@ from chassis.outbox import Outbox
 from chassis.testing import eventually
 from chassis.topology import EXCHANGE
 from chassis.unit_of_work import UnitOfWork
-from tests.note_service import DECODER, SERVICE, happened, noted, outbox_size, take_notes
+from sqlalchemy import text
+from tests.note_service import DECODER, SERVICE, happened, noted, notes, outbox_size, take_notes
 
 UseCase = Callable[[Sequence[Received], UnitOfWork], Awaitable[None]]
 Running = Callable[[UseCase], Any]
+
+ADD_NOTES = text(
+    """
+    INSERT INTO notes SELECT order_id FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (order_id uuid)
+    ON CONFLICT DO NOTHING
+    """
+)
 
 
 @pytest.fixture
@@ -134,6 +143,29 @@ async def test_one_bad_event_harms_no_other_and_is_set_aside_alone(
     assert headers["x-routing-key"] == "thing.happened"
     assert headers["x-attempts"] == 1
     assert headers["x-error"] == "never heard of it"
+
+
+async def test_a_batch_that_loses_to_another_transaction_is_run_again_as_a_whole(
+    running: Running, channel: AbstractChannel, database: Database
+) -> None:
+    """Here to one that adds a row which the batch has not found, and is about to add."""
+    events = [happened() for _ in range(3)]
+    runs: list[int] = []
+
+    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+        runs.append(len(events))
+        known = set((await unit.connection.execute(text("SELECT order_id FROM notes"))).scalars())
+        if len(runs) == 1:
+            async with database.autocommit() as other:
+                await other.execute(notes.insert(), {"order_id": events[1].data.order_id})
+        absent = [event.data for event in events if event.data.order_id not in known]
+        await insert_absent(unit.connection, ADD_NOTES, absent)
+
+    async with running(use_case):
+        await send(channel, *events)
+        await eventually(lambda: _is(noted(database), orders(*events)))
+        await eventually(lambda: drained(channel))
+    assert runs == [3, 3]
 
 
 async def test_a_handlers_error_is_retried_and_then_dead_lettered(

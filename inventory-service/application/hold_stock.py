@@ -1,7 +1,7 @@
 """Holds stock for new orders, and sells or releases it when the order service has decided.
 
-All of a batch is one read: the holds are locked first, then the items, each in the order of their keys, so that two
-replicas never wait for each other in a circle.
+All of a batch is one read: the holds are locked first, then the items, each in the order of their keys, and holds that
+are new are added last, so that two replicas never wait for each other in a circle.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from chassis.telemetry import new_traceparent
 from chassis.unit_of_work import announce
 
 from application.messages import OrderCompleted, OrderCreated, OrderUndone
-from application.ports import InventoryUnit, NewHold
+from application.ports import InventoryUnit
 from domain.events import Line
 from domain.hold import Demand, Hold, Status
 from domain.item import Item
@@ -23,10 +23,12 @@ from domain.item import Item
 
 async def hold_stock(events: Sequence[Received], unit: InventoryUnit) -> None:
     """Raises Rejected for the completion of an order that nothing was ever held for."""
-    holds = await unit.holds.locked(
-        [event.data.order_id for event in events],
-        absent=[_new_hold(event) for event in events if not isinstance(event.data, OrderCompleted)],
-    )
+    holds = await unit.holds.locked([event.data.order_id for event in events])
+    new: dict[UUID, Hold] = {}
+    for event in events:
+        if event.data.order_id not in holds and not isinstance(event.data, OrderCompleted):
+            new.setdefault(event.data.order_id, _new_hold(event, unit.now))
+    holds |= new
     products = {
         line.product_id for event in events if isinstance(event.data, OrderCreated) for line in event.data.items
     }
@@ -44,15 +46,16 @@ async def hold_stock(events: Sequence[Received], unit: InventoryUnit) -> None:
             changed[found] = None
         else:
             unit.unchanged(event)
-    await unit.holds.save(list(changed))
+    await unit.holds.save([hold for hold in changed if hold.order_id not in new])
     await unit.items.save([item for item in items.values() if item.updated_at == unit.now])
+    await unit.holds.add([hold for hold in changed if hold.order_id in new])
     for hold in changed:
         announce(hold, unit)
 
 
-def _new_hold(event: Received) -> NewHold:
+def _new_hold(event: Received, now: datetime) -> Hold:
     data: Any = event.data
-    return NewHold(data.order_id, data.customer_id, data.expires_at, event.traceparent or new_traceparent())
+    return Hold.new(data.order_id, data.customer_id, data.expires_at, event.traceparent or new_traceparent(), now)
 
 
 def _follow(hold: Hold, event: Received, items: dict[UUID, Item], now: datetime) -> bool:

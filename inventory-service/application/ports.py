@@ -1,8 +1,6 @@
 """What the use cases need of the world: repositories in a unit of work. Adapters are in infrastructure/."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -12,21 +10,13 @@ from domain.hold import Hold
 from domain.item import Item
 
 
-@dataclass(frozen=True, slots=True)
-class NewHold:
-    order_id: UUID
-    customer_id: UUID
-    expires_at: datetime
-    traceparent: str
-
-
 class HoldRepository(Protocol):
-    async def locked(self, ids: Sequence[UUID], absent: Sequence[NewHold]) -> dict[UUID, Hold]:
-        """The holds of these orders, locked in the order of the ids until the unit ends.
+    async def locked(self, order_ids: Sequence[UUID]) -> dict[UUID, Hold]:
+        """Those of the orders' holds that exist, locked in the order of those ids until the unit ends."""
 
-        Those of `absent` that don't exist are made first, and are `new`: a row that isn't there can't be locked, and
-        two replicas would each miss the other's.
-        """
+    async def add(self, holds: Sequence[Hold]) -> None:
+        """Adds holds that `locked` did not find. Raises Conflict if another unit has added one since: the unit is then
+        run again, and finds it."""
 
     async def locked_due(self, limit: int) -> list[Hold]:
         """Holds that are held past their due_at, locked; those that another transaction has are left out."""

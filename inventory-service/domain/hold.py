@@ -2,7 +2,7 @@
 
     new -> held -> sold | released        new -> refused        new -> void
 
-`new` lasts no longer than the transaction that makes the hold. `void` is a tombstone: the order was undone, or its time
+`new` lasts no longer than the transaction that adds the hold. `void` is a tombstone: the order was undone, or its time
 had passed, before there was anything to hold, and nothing ever will be. No hold ends without the order service's
 decision.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Self
 from uuid import UUID
 
 from domain.errors import IllegalTransition
@@ -66,6 +67,22 @@ class Hold:
     created_at: datetime
     updated_at: datetime
     events: list[InventoryEvent] = field(default_factory=list)
+
+    @classmethod
+    def new(cls, order_id: UUID, customer_id: UUID, expires_at: datetime, traceparent: str, now: datetime) -> Self:
+        return cls(
+            order_id=order_id,
+            customer_id=customer_id,
+            status=Status.NEW,
+            reason=None,
+            demand=None,
+            expires_at=expires_at,
+            due_at=None,
+            reminders=0,
+            traceparent=traceparent,
+            created_at=now,
+            updated_at=now,
+        )
 
     def place(self, demand: Demand, items: Mapping[UUID, Item], now: datetime) -> None:
         """Holds every line, or none: then the hold is refused. Past the order's deadline it is void, and says nothing.

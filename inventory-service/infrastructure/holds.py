@@ -5,24 +5,26 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from chassis.bulk import among_ids, delete_in_batches, deletion, json_rows
+from chassis.bulk import among_ids, delete_in_batches, deletion, insert_absent, json_rows
 from sqlalchemy import Row, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from application.ports import NewHold
 from domain.events import Line
 from domain.hold import Demand, Hold, Status
 from infrastructure.tables import holds
 
-# Nobody sees the new rows as what they are written as: the transaction that makes them changes each of them.
-_MAKE = text(
+_ADD = text(
     """
-    INSERT INTO holds (order_id, customer_id, status, expires_at, traceparent)
-    SELECT order_id, customer_id, 'void', expires_at, traceparent
+    INSERT INTO holds (order_id, customer_id, status, reason, items, total_amount, currency, expires_at, due_at,
+                       reminders, traceparent, created_at, updated_at)
+    SELECT order_id, customer_id, status, reason, items, total_amount, currency, expires_at, due_at,
+           reminders, traceparent, created_at, updated_at
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
-        order_id uuid, customer_id uuid, expires_at timestamptz, traceparent text)
+        order_id uuid, customer_id uuid, status text, reason text, items jsonb, total_amount numeric, currency text,
+        expires_at timestamptz, due_at timestamptz, reminders int, traceparent text, created_at timestamptz,
+        updated_at timestamptz)
     ORDER BY order_id
-    ON CONFLICT (order_id) DO NOTHING RETURNING *
+    ON CONFLICT (order_id) DO NOTHING
     """
 )
 _SAVE = text(
@@ -51,20 +53,15 @@ class PostgresHolds:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def locked(self, ids: Sequence[UUID], absent: Sequence[NewHold]) -> dict[UUID, Hold]:
-        found: dict[UUID, Hold] = {}
-        if absent:
-            first = {new.order_id: new for new in reversed(absent)}
-            for row in await self._connection.execute(_MAKE, {"rows": json_rows(first.values())}):
-                found[row.order_id] = _to_hold(row)
-                found[row.order_id].status = Status.NEW
-        if others := set(ids) - found.keys():
-            rows = await self._connection.execute(_LOCKED, {"ids": list(others)})
-            found |= {row.order_id: _to_hold(row) for row in rows}
-        return found
+    async def locked(self, order_ids: Sequence[UUID]) -> dict[UUID, Hold]:
+        rows = await self._connection.execute(_LOCKED, {"ids": list(set(order_ids))})
+        return {row.order_id: _to_hold(row) for row in rows}
 
     async def locked_due(self, limit: int) -> list[Hold]:
         return [_to_hold(row) for row in await self._connection.execute(_LOCKED_DUE, {"most": limit})]
+
+    async def add(self, added: Sequence[Hold]) -> None:
+        await insert_absent(self._connection, _ADD, [_to_row(hold) for hold in added])
 
     async def save(self, changed: Sequence[Hold]) -> None:
         if changed:
@@ -75,6 +72,16 @@ class PostgresHolds:
 async def prune_tombstones(connection: AsyncConnection) -> None:
     """Forgets the tombstones of orders whose events can't come any more: no OrderCreated holds past its deadline."""
     await delete_in_batches(connection, _PRUNE)
+
+
+def _to_row(hold: Hold) -> dict[str, object]:
+    return {
+        **_changes(hold),
+        "customer_id": hold.customer_id,
+        "expires_at": hold.expires_at,
+        "traceparent": hold.traceparent,
+        "created_at": hold.created_at,
+    }
 
 
 def _changes(hold: Hold) -> dict[str, object]:

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from chassis.database import Conflict
 from chassis.ids import uuid7
 from chassis.testing import MemoryUnit, Published
 
-from application.ports import NewHold
 from domain.hold import Hold, Status
 from domain.item import Item
 
@@ -20,7 +20,7 @@ V = TypeVar("V")
 
 
 class Rows(Generic[V]):
-    """A table: what was committed, and a lock for each key, so that an absent row can be locked too."""
+    """A table: what was committed, and a lock for each key: also for those of rows that a unit is adding."""
 
     def __init__(self, copy: Callable[[V], V]) -> None:
         self.copy = copy
@@ -58,6 +58,12 @@ class View(Generic[V]):
     def committed(self) -> list[V]:
         return list(self._rows.committed.values())
 
+    async def add(self, key: UUID, row: V) -> None:
+        """Waits for whoever is adding the same row. Raises Conflict for one that is there."""
+        if self.existing([key]) or await self.lock(key) is not None:
+            raise Conflict("another unit has added this row first")
+        self.save(key, row)
+
     def save(self, key: UUID, row: V) -> None:
         assert key in self._locked, "only what is locked may be saved"
         self._changed[key] = self._rows.copy(row)
@@ -77,13 +83,13 @@ class FakeHolds:
         self._view = view
         self._now = now
 
-    async def locked(self, ids: Sequence[UUID], absent: Sequence[NewHold]) -> dict[UUID, Hold]:
-        new = {one.order_id: one for one in reversed(absent)}
-        found = {}
-        for order_id in sorted(self._view.existing(ids) | new.keys()):
-            hold = await self._view.lock(order_id)
-            found[order_id] = hold or _new(new[order_id], self._now)
-        return found
+    async def locked(self, order_ids: Sequence[UUID]) -> dict[UUID, Hold]:
+        found = [await self._view.lock(order_id) for order_id in sorted(self._view.existing(order_ids))]
+        return {hold.order_id: hold for hold in found if hold is not None}
+
+    async def add(self, holds: Sequence[Hold]) -> None:
+        for hold in sorted(holds, key=lambda hold: hold.order_id):
+            await self._view.add(hold.order_id, hold)
 
     async def locked_due(self, limit: int) -> list[Hold]:
         due = [
@@ -173,19 +179,3 @@ class FakeStore:
 
     async def someone_waits(self) -> bool:
         return self.holds.waiting + self.items.waiting > 0
-
-
-def _new(new: NewHold, now: datetime) -> Hold:
-    return Hold(
-        order_id=new.order_id,
-        customer_id=new.customer_id,
-        status=Status.NEW,
-        reason=None,
-        demand=None,
-        expires_at=new.expires_at,
-        due_at=None,
-        reminders=0,
-        traceparent=new.traceparent,
-        created_at=now,
-        updated_at=now,
-    )

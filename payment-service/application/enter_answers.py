@@ -24,7 +24,7 @@ class EnterAnswers:
 
     async def __call__(self, answers: Sequence[Answered], unit: PaymentUnit) -> list[bool | Exception]:
         """For each answer whether it counted: a stale one does not."""
-        payments = await unit.payments.locked([answered.attempt.order_id for answered in answers], absent=[])
+        payments = await unit.payments.locked([answered.attempt.order_id for answered in answers])
         results: list[bool | Exception] = [
             payments[answered.attempt.order_id].apply(answered.attempt, answered.answer, self._retry_delays, unit.now)
             for answered in answers

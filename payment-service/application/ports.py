@@ -2,8 +2,6 @@
 infrastructure/."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -21,21 +19,14 @@ class PaymentGateway(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class NewPayment:
-    order_id: UUID
-    customer_id: UUID
-    expires_at: datetime
-    traceparent: str
-
-
 class PaymentRepository(Protocol):
-    async def locked(self, order_ids: Sequence[UUID], absent: Sequence[NewPayment]) -> dict[UUID, Payment]:
-        """The payments of these orders, by order id, locked in the order of those ids until the unit ends.
+    async def locked(self, order_ids: Sequence[UUID]) -> dict[UUID, Payment]:
+        """Those of the orders' payments that exist, by order id, locked in the order of those ids until the unit
+        ends."""
 
-        Those of `absent` that don't exist are made first, and are `new`: a row that isn't there can't be locked, and
-        two replicas would each miss the other's.
-        """
+    async def add(self, payments: Sequence[Payment]) -> None:
+        """Adds payments that `locked` did not find. Raises Conflict if another unit has added one since: the unit is
+        then run again, and finds it."""
 
     async def locked_due(self, limit: int) -> list[Payment]:
         """Payments whose time to ask the gateway has come, locked; those that another transaction has are left out."""

@@ -6,8 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from application.ports import NewPayment, PaymentUnit
-from domain.payment import payment_id
+from application.ports import PaymentUnit
+from domain.payment import Payment, payment_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +27,20 @@ class ReconcileCharge:
 async def reconcile_charges(charges: Sequence[ReconcileCharge], unit: PaymentUnit) -> list[bool]:
     """For each charge whether it is entered now, to be refunded: one that is known is not, nor one under another id
     than the order's payment has."""
-    payments = await unit.payments.locked(
-        [charge.order_id for charge in charges],
-        absent=[_new_payment(charge) for charge in charges if charge.payment_id == payment_id(charge.order_id)],
-    )
+    known = await unit.payments.locked([charge.order_id for charge in charges])
+    new: dict[UUID, Payment] = {}
     results = []
     for charge in charges:
-        payment = payments.get(charge.order_id)
+        payment = known.get(charge.order_id) or new.get(charge.order_id)
+        if payment is None and charge.payment_id == payment_id(charge.order_id):
+            payment = new[charge.order_id] = Payment.new(
+                charge.order_id, charge.customer_id, charge.expires_at, charge.traceparent, unit.now
+            )
         results.append(
             payment is not None
             and payment.id == charge.payment_id
             and payment.enter_charge(charge.amount, charge.currency, charge.undone_reason, unit.now)
         )
-    await unit.payments.save(list(payments.values()))
+    await unit.payments.save(list(known.values()))
+    await unit.payments.add(list(new.values()))
     return results
-
-
-def _new_payment(charge: ReconcileCharge) -> NewPayment:
-    return NewPayment(charge.order_id, charge.customer_id, charge.expires_at, charge.traceparent)

@@ -1,14 +1,16 @@
 """Opens a payment for every order whose stock is held, and undoes the payments of orders that are undone."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from chassis.events import Received
 from chassis.telemetry import new_traceparent
 
 from application.charge_due import ChargeDue
 from application.messages import InventoryReserved
-from application.ports import NewPayment, PaymentUnit
+from application.ports import PaymentUnit
 from domain.payment import Payment, Status
 
 
@@ -18,9 +20,12 @@ class TakePayments:
 
     async def __call__(self, events: Sequence[Received], unit: PaymentUnit) -> None:
         """The first attempt begins in the transaction that opens the payment, as far as there is room for it."""
-        payments = await unit.payments.locked(
-            [event.data.order_id for event in events], absent=[_new_payment(event) for event in events]
-        )
+        payments = await unit.payments.locked([event.data.order_id for event in events])
+        new: dict[UUID, Payment] = {}
+        for event in events:
+            if event.data.order_id not in payments:
+                new.setdefault(event.data.order_id, _new_payment(event, unit.now))
+        payments |= new
         changed: dict[Payment, None] = {}
         for event in events:
             payment = payments[event.data.order_id]
@@ -29,12 +34,13 @@ class TakePayments:
             else:
                 unit.unchanged(event)
         self._charge_due.begin([payment for payment in changed if _is_due(payment)], unit)
-        await unit.payments.save(list(changed))
+        await unit.payments.save([payment for payment in changed if payment.order_id not in new])
+        await unit.payments.add([payment for payment in changed if payment.order_id in new])
 
 
-def _new_payment(event: Received) -> NewPayment:
+def _new_payment(event: Received, now: datetime) -> Payment:
     data: Any = event.data
-    return NewPayment(data.order_id, data.customer_id, data.expires_at, event.traceparent or new_traceparent())
+    return Payment.new(data.order_id, data.customer_id, data.expires_at, event.traceparent or new_traceparent(), now)
 
 
 def _follow(payment: Payment, message: Any, unit: PaymentUnit) -> bool:

@@ -6,7 +6,7 @@
     new -> void
     new | void | cancelled | failed -> completed        the gateway reports a charge that a restore has forgotten
 
-`new` lasts no longer than the transaction that makes the payment. `void` is a tombstone: the order was undone, or its
+`new` lasts no longer than the transaction that adds the payment. `void` is a tombstone: the order was undone, or its
 time had passed, before there was anything to charge for.
 
 While `outcome_unknown`, money may or may not have been taken: from the moment an attempt begins until its answer is
@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Self
 from uuid import UUID
 
 from domain.attempt import Answer, Attempt, Kind
@@ -81,6 +82,29 @@ class Payment:
     created_at: datetime
     updated_at: datetime
     events: list[PaymentEvent] = field(default_factory=list)
+
+    @classmethod
+    def new(cls, order_id: UUID, customer_id: UUID, expires_at: datetime, traceparent: str, now: datetime) -> Self:
+        return cls(
+            id=payment_id(order_id),
+            order_id=order_id,
+            customer_id=customer_id,
+            amount=None,
+            currency=None,
+            status=Status.NEW,
+            reason=None,
+            attempts=0,
+            charge_number=1,
+            outcome_unknown=False,
+            waits=0,
+            undone_reason=None,
+            due_at=None,
+            lease=None,
+            expires_at=expires_at,
+            traceparent=traceparent,
+            created_at=now,
+            updated_at=now,
+        )
 
     def open(self, amount: Decimal, currency: str, now: datetime) -> None:
         """The stock is held: the charge is due. Past the order's deadline the payment is void.

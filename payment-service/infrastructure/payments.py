@@ -4,24 +4,27 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from chassis.bulk import among_ids, delete_in_batches, deletion, json_rows
+from chassis.bulk import among_ids, delete_in_batches, deletion, insert_absent, json_rows
 from sqlalchemy import Row, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from application.ports import NewPayment
-from domain.payment import Payment, Status, payment_id
+from domain.payment import Payment, Status
 from infrastructure.tables import payments
 
-# Nobody sees the new rows as what they are written as: the transaction that makes them changes each of them. Two that
-# make the same one conflict in its id as well as in its order's, so the conflict has no target.
-_MAKE = text(
+# Two that add the same payment conflict in its id as well as in its order's, so the conflict has no target.
+_ADD = text(
     """
-    INSERT INTO payments (id, order_id, customer_id, status, expires_at, traceparent)
-    SELECT id, order_id, customer_id, 'void', expires_at, traceparent
+    INSERT INTO payments (id, order_id, customer_id, amount, currency, status, reason, attempts, charge_number,
+                          outcome_unknown, waits, undone_reason, due_at, lease, expires_at, traceparent, created_at,
+                          updated_at)
+    SELECT id, order_id, customer_id, amount, currency, status, reason, attempts, charge_number, outcome_unknown,
+           waits, undone_reason, due_at, lease, expires_at, traceparent, created_at, updated_at
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
-        id uuid, order_id uuid, customer_id uuid, expires_at timestamptz, traceparent text)
+        id uuid, order_id uuid, customer_id uuid, amount numeric, currency text, status text, reason text,
+        attempts int, charge_number int, outcome_unknown boolean, waits int, undone_reason text, due_at timestamptz,
+        lease uuid, expires_at timestamptz, traceparent text, created_at timestamptz, updated_at timestamptz)
     ORDER BY order_id
-    ON CONFLICT DO NOTHING RETURNING *
+    ON CONFLICT DO NOTHING
     """
 )
 _SAVE = text(
@@ -52,20 +55,15 @@ class PostgresPayments:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def locked(self, order_ids: Sequence[UUID], absent: Sequence[NewPayment]) -> dict[UUID, Payment]:
-        found: dict[UUID, Payment] = {}
-        if absent:
-            first = {new.order_id: _to_row(new) for new in reversed(absent)}
-            for row in await self._connection.execute(_MAKE, {"rows": json_rows(first.values())}):
-                found[row.order_id] = _to_payment(row)
-                found[row.order_id].status = Status.NEW
-        if others := set(order_ids) - found.keys():
-            rows = await self._connection.execute(_LOCKED, {"ids": list(others)})
-            found |= {row.order_id: _to_payment(row) for row in rows}
-        return found
+    async def locked(self, order_ids: Sequence[UUID]) -> dict[UUID, Payment]:
+        rows = await self._connection.execute(_LOCKED, {"ids": list(set(order_ids))})
+        return {row.order_id: _to_payment(row) for row in rows}
 
     async def locked_due(self, limit: int) -> list[Payment]:
         return [_to_payment(row) for row in await self._connection.execute(_LOCKED_DUE, {"most": limit})]
+
+    async def add(self, added: Sequence[Payment]) -> None:
+        await insert_absent(self._connection, _ADD, [_to_row(payment) for payment in added])
 
     async def save(self, changed: Sequence[Payment]) -> None:
         if changed:
@@ -88,13 +86,14 @@ async def prune_tombstones(connection: AsyncConnection) -> None:
     await delete_in_batches(connection, _PRUNE)
 
 
-def _to_row(new: NewPayment) -> dict[str, object]:
+def _to_row(payment: Payment) -> dict[str, object]:
     return {
-        "id": payment_id(new.order_id),
-        "order_id": new.order_id,
-        "customer_id": new.customer_id,
-        "expires_at": new.expires_at,
-        "traceparent": new.traceparent,
+        **_changes(payment),
+        "order_id": payment.order_id,
+        "customer_id": payment.customer_id,
+        "expires_at": payment.expires_at,
+        "traceparent": payment.traceparent,
+        "created_at": payment.created_at,
     }
 
 

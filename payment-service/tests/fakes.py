@@ -10,17 +10,17 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from chassis.database import Conflict
 from chassis.testing import MemoryUnit, Published
 
-from application.ports import NewPayment
 from domain.attempt import Answer, Attempt
-from domain.payment import Payment, Status, payment_id
+from domain.payment import Payment, Status
 
 V = TypeVar("V")
 
 
 class Rows(Generic[V]):
-    """A table: what was committed, and a lock for each key, so that an absent row can be locked too."""
+    """A table: what was committed, and a lock for each key: also for those of rows that a unit is adding."""
 
     def __init__(self, copy: Callable[[V], V]) -> None:
         self.copy = copy
@@ -58,6 +58,12 @@ class View(Generic[V]):
     def committed(self) -> list[V]:
         return list(self._rows.committed.values())
 
+    async def add(self, key: UUID, row: V) -> None:
+        """Waits for whoever is adding the same row. Raises Conflict for one that is there."""
+        if self.existing([key]) or await self.lock(key) is not None:
+            raise Conflict("another unit has added this row first")
+        self.save(key, row)
+
     def save(self, key: UUID, row: V) -> None:
         assert key in self._locked, "only what is locked may be saved"
         self._changed[key] = self._rows.copy(row)
@@ -77,13 +83,13 @@ class FakePayments:
         self._view = view
         self._now = now
 
-    async def locked(self, order_ids: Sequence[UUID], absent: Sequence[NewPayment]) -> dict[UUID, Payment]:
-        new = {one.order_id: one for one in reversed(absent)}
-        found = {}
-        for order_id in sorted(self._view.existing(order_ids) | new.keys()):
-            payment = await self._view.lock(order_id)
-            found[order_id] = payment or _new(new[order_id], self._now)
-        return found
+    async def locked(self, order_ids: Sequence[UUID]) -> dict[UUID, Payment]:
+        found = [await self._view.lock(order_id) for order_id in sorted(self._view.existing(order_ids))]
+        return {payment.order_id: payment for payment in found if payment is not None}
+
+    async def add(self, payments: Sequence[Payment]) -> None:
+        for payment in sorted(payments, key=lambda payment: payment.order_id):
+            await self._view.add(payment.order_id, payment)
 
     async def locked_due(self, limit: int) -> list[Payment]:
         due = [
@@ -175,26 +181,3 @@ class FakeGateway:
     def charge_numbers(self) -> list[str]:
         """What follows the payment's id in the keys, in the order in which they came."""
         return [attempt.idempotency_key.partition(":")[2] for attempt in self.asked]
-
-
-def _new(new: NewPayment, now: datetime) -> Payment:
-    return Payment(
-        id=payment_id(new.order_id),
-        order_id=new.order_id,
-        customer_id=new.customer_id,
-        amount=None,
-        currency=None,
-        status=Status.NEW,
-        reason=None,
-        attempts=0,
-        charge_number=1,
-        outcome_unknown=False,
-        waits=0,
-        undone_reason=None,
-        due_at=None,
-        lease=None,
-        expires_at=new.expires_at,
-        traceparent=new.traceparent,
-        created_at=now,
-        updated_at=now,
-    )

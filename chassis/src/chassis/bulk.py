@@ -6,10 +6,11 @@ rather read all of a table than look up so many. One that reads is built once, a
 build a query, and to find what it compiled for it before, than the server to answer it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import orjson
+from chassis.database import Conflict
 from sqlalchemy import ARRAY, Column, ColumnElement, TextClause, Uuid, bindparam, func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,6 +21,16 @@ def json_rows(rows: Iterable[object]) -> str:
     Decimal travels as a string, so that no digit is lost on the way to numeric.
     """
     return orjson.dumps(list(rows), default=str).decode()
+
+
+async def insert_absent(connection: AsyncConnection, statement: TextClause, rows: Sequence[object]) -> None:
+    """Inserts rows that the transaction, when it looked, found to be absent, by an `INSERT ... ON CONFLICT DO NOTHING`.
+
+    An absent row can't be locked. Of two transactions that insert the same one, the second waits for the first, and
+    raises Conflict if that was committed: run again, it finds the row.
+    """
+    if rows and (await connection.execute(statement, {"rows": json_rows(rows)})).rowcount < len(rows):
+        raise Conflict("another transaction has inserted one of these rows first")
 
 
 def among_ids(column: Column[UUID]) -> ColumnElement[bool]:

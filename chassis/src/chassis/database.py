@@ -34,6 +34,10 @@ class Unavailable(Exception):
     """Something that this service needs is away or overloaded for now. The message is fit for the caller to read."""
 
 
+class Conflict(Exception):
+    """The transaction lost to a concurrent one: it did nothing, and can be run again at once."""
+
+
 def _sqlstate(error: DBAPIError) -> str:
     return str(getattr(error.orig, "sqlstate", None) or "")
 
@@ -52,10 +56,14 @@ def is_outage(error: BaseException) -> bool:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether the transaction lost to a concurrent one (deadlock, serialization) and can be run again."""
-    return isinstance(error, DBAPIError) and (
-        _sqlstate(error) in _CONFLICT_CODES
-        or type(error.orig).__name__ == "InvalidCachedStatementError"  # a migration changed the table in the meantime
+    """Whether the transaction lost to a concurrent one (deadlock, serialization, a row made first) and can be run
+    again."""
+    return isinstance(error, Conflict) or (
+        isinstance(error, DBAPIError)
+        and (
+            _sqlstate(error) in _CONFLICT_CODES
+            or type(error.orig).__name__ == "InvalidCachedStatementError"  # a migration changed the table since
+        )
     )
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
+from chassis.database import Conflict
 from chassis.events import Received
 from chassis.testing import received
 
@@ -23,10 +24,14 @@ async def stock(store: PostgresStore, **quantities: int) -> None:
 
 
 async def take(store: PostgresStore, events: Sequence[Received]) -> None:
-    async with store.units() as unit:
-        if fresh := await unit.take_in(SERVICE, events):
-            await hold_stock(fresh, unit)
-        await unit.commit()
+    """Once more after a conflict, as the consumer does."""
+    try:
+        async with store.units() as unit:
+            if fresh := await unit.take_in(SERVICE, events):
+                await hold_stock(fresh, unit)
+            await unit.commit()
+    except Conflict:
+        await take(store, events)
 
 
 async def quantities(store: PostgresStore, product_id: UUID = PRODUCT) -> tuple[int, int]:

@@ -2,14 +2,15 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
+from chassis.database import Conflict
 from chassis.testing import eventually
 
-from application.ports import NewHold
 from domain.events import Line
 from domain.hold import Demand, Hold, Status
 from domain.item import Item
@@ -27,17 +28,19 @@ class RolledBack(Exception):
     pass
 
 
-def new(order_id: UUID, now: datetime) -> NewHold:
-    return NewHold(order_id, CUSTOMER, now + timedelta(minutes=15), TRACEPARENT)
+def new(order_id: UUID, now: datetime, status: Status = Status.VOID) -> Hold:
+    hold = Hold.new(order_id, CUSTOMER, now + timedelta(minutes=15), TRACEPARENT, now)
+    hold.status = status
+    return hold
 
 
 async def make(store: Store, *order_ids: UUID, due_in: timedelta | None = None, status: Status = Status.HELD) -> None:
     async with store.transaction() as unit:
-        holds = await unit.holds.locked(order_ids, [new(order_id, unit.now) for order_id in order_ids])
-        for hold in holds.values():
-            hold.status, hold.demand = status, DEMAND
+        holds = [new(order_id, unit.now, status) for order_id in order_ids]
+        for hold in holds:
+            hold.demand = DEMAND
             hold.due_at = None if due_in is None else unit.now + due_in
-        await unit.holds.save(list(holds.values()))
+        await unit.holds.add(holds)
 
 
 async def stock(store: Store, *product_ids: UUID) -> None:
@@ -51,91 +54,85 @@ async def stock(store: Store, *product_ids: UUID) -> None:
 
 async def read(store: Store, order_id: UUID) -> Hold:
     async with store.transaction() as unit:
-        return (await unit.holds.locked([order_id], absent=[]))[order_id]
+        return (await unit.holds.locked([order_id]))[order_id]
 
 
-async def test_a_hold_is_new_in_the_unit_that_makes_it(store: Store) -> None:
+@pytest.mark.parametrize("added_before", [False, True])
+async def test_a_hold_comes_back_as_it_was_added_or_saved(store: Store, added_before: bool) -> None:
+    if added_before:
+        await make(store, FIRST)
     async with store.transaction() as unit:
-        hold = (await unit.holds.locked([FIRST], [new(FIRST, unit.now)]))[FIRST]
-        assert (hold.status, hold.order_id, hold.customer_id) == (Status.NEW, FIRST, CUSTOMER)
-        assert (hold.expires_at, hold.traceparent) == (unit.now + timedelta(minutes=15), TRACEPARENT)
-        assert (hold.demand, hold.reason, hold.due_at, hold.reminders, hold.events) == (None, None, None, 0, [])
-        hold.void(unit.now)
-        await unit.holds.save([hold])
-    assert (await read(store, FIRST)).status == Status.VOID
-
-
-async def test_a_hold_comes_back_as_it_was_saved(store: Store) -> None:
-    async with store.transaction() as unit:
-        hold = (await unit.holds.locked([FIRST], [new(FIRST, unit.now)]))[FIRST]
+        hold = (await unit.holds.locked([FIRST])).get(FIRST) or new(FIRST, unit.now)
         hold.status, hold.reason, hold.demand, hold.reminders = Status.RELEASED, "expired", DEMAND, 3
         hold.due_at = hold.updated_at = unit.now + timedelta(hours=1)
-        await unit.holds.save([hold])
+        await (unit.holds.save([hold]) if added_before else unit.holds.add([hold]))
     found = await read(store, FIRST)
     for name in set(Hold.__slots__) - {"events"}:
         assert getattr(found, name) == getattr(hold, name), name
 
 
-async def test_the_first_to_ask_for_an_absent_hold_says_what_it_is(store: Store) -> None:
-    async with store.transaction() as unit:
-        first, second = new(FIRST, unit.now), new(FIRST, unit.now + timedelta(minutes=5))
-        holds = await unit.holds.locked([FIRST, FIRST], [first, second])
-        assert [hold.expires_at for hold in holds.values()] == [first.expires_at]
-
-
-async def test_a_hold_that_exists_is_not_made_again_beside_one_that_is(store: Store) -> None:
+async def test_a_hold_that_does_not_exist_is_left_out(store: Store) -> None:
     await make(store, FIRST)
     async with store.transaction() as unit:
-        holds = await unit.holds.locked([FIRST, SECOND], [new(FIRST, unit.now), new(SECOND, unit.now)])
-        assert (holds[FIRST].status, holds[SECOND].status) == (Status.HELD, Status.NEW)
+        assert (await unit.holds.locked([FIRST, FIRST, SECOND])).keys() == {FIRST}
 
 
-async def test_a_hold_that_neither_exists_nor_may_be_made_is_left_out(store: Store) -> None:
-    await make(store, FIRST)
-    async with store.transaction() as unit:
-        assert (await unit.holds.locked([FIRST, SECOND], [])).keys() == {FIRST}
+async def test_a_hold_that_exists_is_not_added_again_nor_those_beside_it(store: Store) -> None:
+    await make(store, SECOND)
 
-
-async def test_a_unit_that_is_not_committed_leaves_nothing(store: Store) -> None:
-    await stock(store, FIRST)
-
-    async def fail_at_the_end() -> None:
+    async def again() -> None:
         async with store.transaction() as unit:
-            hold = (await unit.holds.locked([FIRST], [new(FIRST, unit.now)]))[FIRST]
-            item = (await unit.items.locked([FIRST]))[FIRST]
-            assert await unit.items.make([SECOND]) == {SECOND}
-            hold.place(Demand((Line(FIRST, 4, Decimal(1)),), Decimal(4), "USD"), {FIRST: item}, unit.now)
-            await unit.holds.save([hold])
-            await unit.items.save([item])
-            raise RolledBack
+            await unit.holds.add([new(order_id, unit.now) for order_id in (FIRST, SECOND, THIRD)])
 
-    with pytest.raises(RolledBack):
-        await fail_at_the_end()
+    with pytest.raises(Conflict):
+        await again()
     async with store.transaction() as unit:
-        assert await unit.holds.locked([FIRST], []) == {}
-        items = await unit.items.locked([FIRST, SECOND])
-    assert {key: item.quantity_available for key, item in items.items()} == {FIRST: 10}
+        holds = await unit.holds.locked([FIRST, SECOND, THIRD])
+    assert {order_id: hold.status for order_id, hold in holds.items()} == {SECOND: Status.HELD}
 
 
-@pytest.mark.parametrize("exists", [True, False])
-async def test_a_unit_waits_for_another_that_has_the_hold_and_sees_what_it_did(store: Store, exists: bool) -> None:
-    """Also where both find no row: the first one makes it, and the second finds it made."""
-    if exists:
-        await make(store, FIRST)
+async def test_a_unit_waits_for_another_that_has_the_hold_and_sees_what_it_did(store: Store) -> None:
+    await make(store, FIRST)
 
     async def second() -> Status:
         async with store.transaction() as unit:
-            return (await unit.holds.locked([FIRST], [new(FIRST, unit.now)]))[FIRST].status
+            return (await unit.holds.locked([FIRST]))[FIRST].status
 
     async with store.transaction() as unit:
-        hold = (await unit.holds.locked([FIRST], [new(FIRST, unit.now)]))[FIRST]
-        assert hold.status == (Status.HELD if exists else Status.NEW)
+        hold = (await unit.holds.locked([FIRST]))[FIRST]
         waiting = asyncio.create_task(second())
         await eventually(store.someone_waits)
         assert not waiting.done()
         hold.status, hold.demand = Status.SOLD, DEMAND
         await unit.holds.save([hold])
     assert await waiting == Status.SOLD
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_of_two_units_that_add_the_same_hold_the_second_waits_and_is_run_again(
+    store: Store, committed: bool
+) -> None:
+    """Unless the first one is rolled back: then it is the second that adds the hold."""
+
+    async def second() -> None:
+        async with store.transaction() as unit:
+            assert await unit.holds.locked([FIRST]) == {}
+            await unit.holds.add([new(FIRST, unit.now, Status.SOLD)])
+
+    async def first() -> None:
+        async with store.transaction() as unit:
+            await unit.holds.add([new(FIRST, unit.now, Status.HELD)])
+            waiting.append(asyncio.create_task(second()))
+            await eventually(store.someone_waits)
+            if not committed:
+                raise RolledBack
+
+    waiting: list[asyncio.Task[None]] = []
+    with suppress(RolledBack):
+        await first()
+    [result] = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(result, Conflict) == committed
+    assert (await read(store, FIRST)).status == (Status.HELD if committed else Status.SOLD)
 
 
 async def test_units_that_want_the_same_holds_in_any_order_never_wait_in_a_circle(store: Store) -> None:
@@ -145,18 +142,38 @@ async def test_units_that_want_the_same_holds_in_any_order_never_wait_in_a_circl
     async def work(seed: int) -> None:
         shuffled = random.Random(seed).sample(order_ids, 12)
         async with store.transaction() as unit:
-            holds = await unit.holds.locked(shuffled, [new(order_id, unit.now) for order_id in shuffled])
-            for hold in holds.values():
-                if hold.status is Status.NEW:
-                    hold.void(unit.now)
+            holds = await unit.holds.locked(shuffled)
             items = await unit.items.locked(shuffled)
             for item in items.values():
                 item.hold(1, unit.now)
                 item.release(1, unit.now)
             await unit.holds.save(list(holds.values()))
             await unit.items.save(list(items.values()))
+            await unit.holds.add([new(order_id, unit.now) for order_id in shuffled if order_id not in holds])
 
-    await asyncio.gather(*(work(seed) for seed in range(20)))
+    results = await asyncio.gather(*(work(seed) for seed in range(20)), return_exceptions=True)
+    assert {type(result) for result in results} <= {type(None), Conflict}
+
+
+async def test_a_unit_that_is_not_committed_leaves_nothing(store: Store) -> None:
+    await stock(store, FIRST)
+
+    async def fail_at_the_end() -> None:
+        async with store.transaction() as unit:
+            hold = new(FIRST, unit.now, Status.NEW)
+            item = (await unit.items.locked([FIRST]))[FIRST]
+            assert await unit.items.make([SECOND]) == {SECOND}
+            hold.place(Demand((Line(FIRST, 4, Decimal(1)),), Decimal(4), "USD"), {FIRST: item}, unit.now)
+            await unit.items.save([item])
+            await unit.holds.add([hold])
+            raise RolledBack
+
+    with pytest.raises(RolledBack):
+        await fail_at_the_end()
+    async with store.transaction() as unit:
+        assert await unit.holds.locked([FIRST]) == {}
+        items = await unit.items.locked([FIRST, SECOND])
+    assert {key: item.quantity_available for key, item in items.items()} == {FIRST: 10}
 
 
 async def test_due_holds_come_oldest_first_and_only_those_that_are_held(store: Store) -> None:
@@ -254,4 +271,4 @@ async def test_tombstones_are_forgotten_when_their_time_has_come_and_nothing_els
     async with postgres.database.autocommit() as connection:
         await prune_tombstones(connection)
     async with postgres.transaction() as unit:
-        assert (await unit.holds.locked([FIRST, SECOND, THIRD], [])).keys() == {SECOND, THIRD}
+        assert (await unit.holds.locked([FIRST, SECOND, THIRD])).keys() == {SECOND, THIRD}

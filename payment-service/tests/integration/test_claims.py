@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 from chassis.batching import Batcher
+from chassis.database import Conflict
+from chassis.events import Received
 from chassis.testing import eventually, received
 from sqlalchemy import text
 
@@ -35,10 +37,16 @@ class Worker:
         self.take_payments = TakePayments(self.charge_due)
 
     async def take(self, *messages: object) -> None:
-        async with self.store.units() as unit:
-            fresh = await unit.take_in(SERVICE, [received(message) for message in messages])
-            await self.take_payments(fresh, unit)
-            await unit.commit()
+        await self._take([received(message) for message in messages])
+
+    async def _take(self, events: Sequence[Received]) -> None:
+        """Once more after a conflict, as the consumer does."""
+        try:
+            async with self.store.units() as unit:
+                await self.take_payments(await unit.take_in(SERVICE, events), unit)
+                await unit.commit()
+        except Conflict:
+            await self._take(events)
 
     async def charge(self) -> None:
         async with self.store.transaction() as unit:

@@ -2,14 +2,15 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
+from chassis.database import Conflict
 from chassis.testing import eventually
 
-from application.ports import NewPayment
 from domain.payment import Payment, Status
 from tests.fakes import FakeStore
 from tests.messages import AMOUNT, CUSTOMER, TRACEPARENT
@@ -23,48 +24,40 @@ class RolledBack(Exception):
     pass
 
 
-def new(order_id: UUID, now: datetime) -> NewPayment:
-    return NewPayment(order_id, CUSTOMER, now + timedelta(minutes=15), TRACEPARENT)
+def new(order_id: UUID, now: datetime, status: Status = Status.VOID) -> Payment:
+    payment = Payment.new(order_id, CUSTOMER, now + timedelta(minutes=15), TRACEPARENT, now)
+    payment.status = status
+    return payment
 
 
 async def make(
     store: Store, *order_ids: UUID, status: Status = Status.PENDING, due_in: timedelta | None = None
 ) -> None:
     async with store.transaction() as unit:
-        payments = await unit.payments.locked(order_ids, [new(order_id, unit.now) for order_id in order_ids])
-        for payment in payments.values():
-            payment.status, payment.amount, payment.currency = status, AMOUNT, "USD"
+        payments = [new(order_id, unit.now, status) for order_id in order_ids]
+        for payment in payments:
+            payment.amount, payment.currency = AMOUNT, "USD"
             payment.due_at = None if due_in is None else unit.now + due_in
-        await unit.payments.save(list(payments.values()))
+        await unit.payments.add(payments)
 
 
 async def read(store: Store, order_id: UUID) -> Payment:
     async with store.transaction() as unit:
-        return (await unit.payments.locked([order_id], absent=[]))[order_id]
+        return (await unit.payments.locked([order_id]))[order_id]
 
 
-async def test_a_payment_is_new_in_the_unit_that_makes_it(store: Store) -> None:
+@pytest.mark.parametrize("added_before", [False, True])
+async def test_a_payment_comes_back_as_it_was_added_or_saved(store: Store, added_before: bool) -> None:
+    if added_before:
+        await make(store, FIRST)
     async with store.transaction() as unit:
-        payment = (await unit.payments.locked([FIRST], [new(FIRST, unit.now)]))[FIRST]
-        assert (payment.status, payment.order_id, payment.customer_id) == (Status.NEW, FIRST, CUSTOMER)
-        assert (payment.expires_at, payment.traceparent) == (unit.now + timedelta(minutes=15), TRACEPARENT)
-        assert (payment.amount, payment.currency, payment.reason, payment.undone_reason) == (None, None, None, None)
-        assert (payment.attempts, payment.charge_number, payment.waits) == (0, 1, 0)
-        assert (payment.outcome_unknown, payment.lease, payment.due_at, payment.events) == (False, None, None, [])
-        payment.void(unit.now)
-        await unit.payments.save([payment])
-    assert (await read(store, FIRST)).status == Status.VOID
-
-
-async def test_a_payment_comes_back_as_it_was_saved(store: Store) -> None:
-    async with store.transaction() as unit:
-        payment = (await unit.payments.locked([FIRST], [new(FIRST, unit.now)]))[FIRST]
+        payment = (await unit.payments.locked([FIRST])).get(FIRST) or new(FIRST, unit.now)
         payment.status, payment.reason, payment.undone_reason = Status.PROCESSING, "why", "wherefore"
         payment.amount, payment.currency = Decimal("9999999999.99"), "EUR"
         payment.attempts, payment.charge_number, payment.waits = 7, 3, 4
         payment.outcome_unknown, payment.lease = True, uuid4()
         payment.due_at = payment.updated_at = unit.now + timedelta(microseconds=1)
-        await unit.payments.save([payment])
+        await (unit.payments.save([payment]) if added_before else unit.payments.add([payment]))
     found = await read(store, FIRST)
     for name in set(Payment.__slots__) - {"events"}:
         assert getattr(found, name) == getattr(payment, name), name
@@ -73,7 +66,7 @@ async def test_a_payment_comes_back_as_it_was_saved(store: Store) -> None:
 async def test_only_what_is_saved_is_changed(store: Store) -> None:
     await make(store, FIRST, SECOND)
     async with store.transaction() as unit:
-        payments = await unit.payments.locked([FIRST, SECOND], [])
+        payments = await unit.payments.locked([FIRST, SECOND])
         for payment in payments.values():
             payment.attempts = 5
         await unit.payments.save([payments[FIRST]])
@@ -81,57 +74,35 @@ async def test_only_what_is_saved_is_changed(store: Store) -> None:
     assert [(await read(store, order_id)).attempts for order_id in (FIRST, SECOND)] == [5, 0]
 
 
-async def test_the_first_to_ask_for_an_absent_payment_says_what_it_is(store: Store) -> None:
-    async with store.transaction() as unit:
-        first, second = new(FIRST, unit.now), new(FIRST, unit.now + timedelta(minutes=5))
-        payments = await unit.payments.locked([FIRST, FIRST], [first, second])
-        assert [payment.expires_at for payment in payments.values()] == [first.expires_at]
-
-
-async def test_a_payment_that_exists_is_not_made_again_beside_one_that_is(store: Store) -> None:
+async def test_a_payment_that_does_not_exist_is_left_out(store: Store) -> None:
     await make(store, FIRST)
     async with store.transaction() as unit:
-        payments = await unit.payments.locked([FIRST, SECOND], [new(FIRST, unit.now), new(SECOND, unit.now)])
-        assert (payments[FIRST].status, payments[SECOND].status) == (Status.PENDING, Status.NEW)
+        assert (await unit.payments.locked([FIRST, FIRST, SECOND])).keys() == {FIRST}
 
 
-async def test_a_payment_that_neither_exists_nor_may_be_made_is_left_out(store: Store) -> None:
-    await make(store, FIRST)
-    async with store.transaction() as unit:
-        assert (await unit.payments.locked([FIRST, SECOND], [])).keys() == {FIRST}
+async def test_a_payment_that_exists_is_not_added_again_nor_those_beside_it(store: Store) -> None:
+    await make(store, SECOND)
 
-
-async def test_a_unit_that_is_not_committed_leaves_nothing(store: Store) -> None:
-    await make(store, FIRST)
-
-    async def fail_at_the_end() -> None:
+    async def again() -> None:
         async with store.transaction() as unit:
-            payments = await unit.payments.locked([FIRST, SECOND], [new(SECOND, unit.now)])
-            payments[SECOND].void(unit.now)
-            payments[FIRST].begin_attempt(uuid4(), unit.now)
-            await unit.payments.save(list(payments.values()))
-            raise RolledBack
+            await unit.payments.add([new(order_id, unit.now) for order_id in (FIRST, SECOND, THIRD)])
 
-    with pytest.raises(RolledBack):
-        await fail_at_the_end()
+    with pytest.raises(Conflict):
+        await again()
     async with store.transaction() as unit:
-        payments = await unit.payments.locked([FIRST, SECOND], [])
-    assert {key: payment.status for key, payment in payments.items()} == {FIRST: Status.PENDING}
+        payments = await unit.payments.locked([FIRST, SECOND, THIRD])
+    assert {order_id: payment.status for order_id, payment in payments.items()} == {SECOND: Status.PENDING}
 
 
-@pytest.mark.parametrize("exists", [True, False])
-async def test_a_unit_waits_for_another_that_has_the_payment_and_sees_what_it_did(store: Store, exists: bool) -> None:
-    """Also where both find no row: the first one makes it, and the second finds it made."""
-    if exists:
-        await make(store, FIRST)
+async def test_a_unit_waits_for_another_that_has_the_payment_and_sees_what_it_did(store: Store) -> None:
+    await make(store, FIRST)
 
     async def second() -> Status:
         async with store.transaction() as unit:
-            return (await unit.payments.locked([FIRST], [new(FIRST, unit.now)]))[FIRST].status
+            return (await unit.payments.locked([FIRST]))[FIRST].status
 
     async with store.transaction() as unit:
-        payment = (await unit.payments.locked([FIRST], [new(FIRST, unit.now)]))[FIRST]
-        assert payment.status == (Status.PENDING if exists else Status.NEW)
+        payment = (await unit.payments.locked([FIRST]))[FIRST]
         waiting = asyncio.create_task(second())
         await eventually(store.someone_waits)
         assert not waiting.done()
@@ -140,19 +111,63 @@ async def test_a_unit_waits_for_another_that_has_the_payment_and_sees_what_it_di
     assert await waiting == Status.FAILED
 
 
+@pytest.mark.parametrize("committed", [True, False])
+async def test_of_two_units_that_add_the_same_payment_the_second_waits_and_is_run_again(
+    store: Store, committed: bool
+) -> None:
+    """Unless the first one is rolled back: then it is the second that adds the payment."""
+
+    async def second() -> None:
+        async with store.transaction() as unit:
+            assert await unit.payments.locked([FIRST]) == {}
+            await unit.payments.add([new(FIRST, unit.now, Status.FAILED)])
+
+    async def first() -> None:
+        async with store.transaction() as unit:
+            await unit.payments.add([new(FIRST, unit.now, Status.PENDING)])
+            waiting.append(asyncio.create_task(second()))
+            await eventually(store.someone_waits)
+            if not committed:
+                raise RolledBack
+
+    waiting: list[asyncio.Task[None]] = []
+    with suppress(RolledBack):
+        await first()
+    [result] = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(result, Conflict) == committed
+    assert (await read(store, FIRST)).status == (Status.PENDING if committed else Status.FAILED)
+
+
 async def test_units_that_want_the_same_payments_in_any_order_never_wait_in_a_circle(store: Store) -> None:
     order_ids = [uuid4() for _ in range(20)]
 
     async def work(seed: int) -> None:
         shuffled = random.Random(seed).sample(order_ids, 12)
         async with store.transaction() as unit:
-            payments = await unit.payments.locked(shuffled, [new(order_id, unit.now) for order_id in shuffled])
-            for payment in payments.values():
-                if payment.status is Status.NEW:
-                    payment.void(unit.now)
+            payments = await unit.payments.locked(shuffled)
             await unit.payments.save(list(payments.values()))
+            await unit.payments.add([new(order_id, unit.now) for order_id in shuffled if order_id not in payments])
 
-    await asyncio.gather(*(work(seed) for seed in range(20)))
+    results = await asyncio.gather(*(work(seed) for seed in range(20)), return_exceptions=True)
+    assert {type(result) for result in results} <= {type(None), Conflict}
+
+
+async def test_a_unit_that_is_not_committed_leaves_nothing(store: Store) -> None:
+    await make(store, FIRST)
+
+    async def fail_at_the_end() -> None:
+        async with store.transaction() as unit:
+            payment = (await unit.payments.locked([FIRST, SECOND]))[FIRST]
+            payment.begin_attempt(uuid4(), unit.now)
+            await unit.payments.save([payment])
+            await unit.payments.add([new(SECOND, unit.now)])
+            raise RolledBack
+
+    with pytest.raises(RolledBack):
+        await fail_at_the_end()
+    async with store.transaction() as unit:
+        payments = await unit.payments.locked([FIRST, SECOND])
+    assert {key: payment.status for key, payment in payments.items()} == {FIRST: Status.PENDING}
 
 
 async def test_due_payments_come_oldest_first_whatever_the_gateway_is_to_be_asked(store: Store) -> None:
@@ -170,10 +185,10 @@ async def test_due_payments_come_oldest_first_whatever_the_gateway_is_to_be_aske
 
 async def test_a_payment_is_due_at_its_very_moment(store: Store) -> None:
     async with store.transaction() as unit:
-        payment = (await unit.payments.locked([FIRST], [new(FIRST, unit.now)]))[FIRST]
+        payment = new(FIRST, unit.now, Status.NEW)
         payment.open(AMOUNT, "USD", unit.now)
         assert payment.due_at == unit.now
-        await unit.payments.save([payment])
+        await unit.payments.add([payment])
     async with store.transaction() as unit:
         assert len(await unit.payments.locked_due(1)) == 1
 

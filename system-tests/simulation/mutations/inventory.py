@@ -27,23 +27,12 @@ def pruned_early() -> None:
     module("domain.hold").TOMBSTONE_KEPT = -timedelta(days=1)
 
 
-@mutation("absent holds not made before they are locked", INVENTORY)
-def absent_not_locked() -> None:
-    fakes = module("tests.fakes")
-    locked = fakes.FakeHolds.locked
-
-    async def locked_existing(self: Any, ids: Any, absent: Any) -> Any:
-        found = await locked(self, ids, [])
-        for new in reversed(absent):
-            if new.order_id not in found:
-                found[new.order_id] = fakes._new(new, self._now)
-        return found
-
-    def save(self: Any, key: Any, row: Any) -> None:
+@mutation("a hold added over one that another process has added since", INVENTORY)
+def added_over() -> None:
+    async def add(self: Any, key: Any, row: Any) -> None:
         self._changed[key] = self._rows.copy(row)
 
-    fakes.FakeHolds.locked = locked_existing
-    fakes.View.save = save
+    module("tests.fakes").View.add = add
 
 
 @mutation("items read without a lock", INVENTORY)

@@ -120,7 +120,7 @@ def not_read_again() -> None:
         return attempt
 
     async def settle(self: Any, answers: Any, unit: Any) -> Any:
-        locked = await unit.payments.locked([answered.attempt.order_id for answered in answers], absent=[])
+        locked = await unit.payments.locked([answered.attempt.order_id for answered in answers])
         results = []
         for answered in answers:
             attempt = answered.attempt
@@ -155,23 +155,12 @@ def pruned_early() -> None:
     module("domain.payment").TOMBSTONE_KEPT = -timedelta(days=1)
 
 
-@mutation("absent payments not made before they are locked", PAYMENT)
-def absent_not_locked() -> None:
-    fakes = module("tests.fakes")
-    locked = fakes.FakePayments.locked
-
-    async def locked_existing(self: Any, order_ids: Any, absent: Any) -> Any:
-        found = await locked(self, order_ids, [])
-        for new in reversed(absent):
-            if new.order_id not in found:
-                found[new.order_id] = fakes._new(new, self._now)
-        return found
-
-    def save(self: Any, key: Any, row: Any) -> None:
+@mutation("a payment added over one that another process has added since", PAYMENT)
+def added_over() -> None:
+    async def add(self: Any, key: Any, row: Any) -> None:
         self._changed[key] = self._rows.copy(row)
 
-    fakes.FakePayments.locked = locked_existing
-    fakes.View.save = save
+    module("tests.fakes").View.add = add
 
 
 @mutation("a cancel does not refund", PAYMENT)

@@ -5,28 +5,27 @@ running service sends it; run twice, it changes nothing the second time."""
 import asyncio
 import sys
 
+from chassis.batching import Batcher
 from pydantic import TypeAdapter
 
 from application.reconcile_charges import ReconcileCharge, reconcile_charges
 from main import service, units
 
-MAX_CHARGES_A_BATCH = 200
-
 _CHARGE = TypeAdapter(ReconcileCharge)
 
 
 async def main() -> None:
+    reconcile = Batcher("reconcile_charges", units, reconcile_charges)
+
+    async def enter(charge: ReconcileCharge) -> None:
+        outcome = "entered, to be refunded" if await reconcile.submit(charge) else "left as it is"
+        print(f"The charge of payment {charge.payment_id}, order {charge.order_id}: {outcome}.")
+
     charges = [_CHARGE.validate_json(line) for line in sys.stdin]
-    for start in range(0, len(charges), MAX_CHARGES_A_BATCH):
-        batch = charges[start : start + MAX_CHARGES_A_BATCH]
-        async with units() as unit:
-            await unit.start()
-            entered = await reconcile_charges(batch, unit)
-            await unit.commit()
-        for charge, is_entered in zip(batch, entered, strict=True):
-            outcome = "entered, to be refunded" if is_entered else "left as it is"
-            print(f"The charge of payment {charge.payment_id}, order {charge.order_id}: {outcome}.")
+    failures = await asyncio.gather(*(enter(charge) for charge in charges), return_exceptions=True)
     await service.database.stop()
+    for failure in filter(None, failures):
+        raise failure
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def _environment(profile: Profile, home: Path) -> dict[str, str]:
         "RABBITMQ_LOG_BASE": str(profile.home / "log"),
         "RABBITMQ_PID_FILE": str(home / "pid"),
         "RABBITMQ_DIST_PORT": str(distribution_port),
-        # As in docker-compose.yml: no thread waits for a core of its own while another is idle.
+        # As in docker-compose.yml: its threads are bound to no core.
         "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
     }

@@ -1,7 +1,7 @@
 """Holds stock for new orders, and sells or releases it when the order service has decided.
 
 All of a batch is one read: the holds are locked first, then the items, each in the order of their keys, and holds that
-are new are added last, so that two replicas never wait for each other in a circle.
+are new are added before anything is saved, so that two replicas never wait for each other in a circle.
 """
 
 from collections.abc import Sequence
@@ -46,9 +46,9 @@ async def hold_stock(events: Sequence[Received], unit: InventoryUnit) -> None:
             changed[found] = None
         else:
             unit.unchanged(event)
+    await unit.holds.add([hold for hold in changed if hold.order_id in new])
     await unit.holds.save([hold for hold in changed if hold.order_id not in new])
     await unit.items.save([item for item in items.values() if item.updated_at == unit.now])
-    await unit.holds.add([hold for hold in changed if hold.order_id in new])
     for hold in changed:
         announce(hold, unit)
 

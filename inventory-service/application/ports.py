@@ -15,8 +15,8 @@ class HoldRepository(Protocol):
         """Those of the orders' holds that exist, locked in the order of those ids until the unit ends."""
 
     async def add(self, holds: Sequence[Hold]) -> None:
-        """Adds holds that `locked` did not find. Raises Conflict if another unit has added one since: the unit is then
-        run again, and finds it."""
+        """Adds holds that `locked` did not find, before anything is saved: whoever has saved waits for nobody any more.
+        Raises Conflict if another unit has added one since: the unit is then run again, and finds it."""
 
     async def locked_due(self, limit: int) -> list[Hold]:
         """Holds that are held past their due_at, locked; those that another transaction has are left out."""

@@ -25,8 +25,8 @@ class PaymentRepository(Protocol):
         ends."""
 
     async def add(self, payments: Sequence[Payment]) -> None:
-        """Adds payments that `locked` did not find. Raises Conflict if another unit has added one since: the unit is
-        then run again, and finds it."""
+        """Adds payments that `locked` did not find, before anything is saved: whoever has saved waits for nobody any
+        more. Raises Conflict if another unit has added one since: the unit is then run again, and finds it."""
 
     async def locked_due(self, limit: int) -> list[Payment]:
         """Payments whose time to ask the gateway has come, locked; those that another transaction has are left out."""

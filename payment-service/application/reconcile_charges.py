@@ -41,6 +41,6 @@ async def reconcile_charges(charges: Sequence[ReconcileCharge], unit: PaymentUni
             and payment.id == charge.payment_id
             and payment.enter_charge(charge.amount, charge.currency, charge.undone_reason, unit.now)
         )
-    await unit.payments.save(list(known.values()))
     await unit.payments.add(list(new.values()))
+    await unit.payments.save(list(known.values()))
     return results

@@ -34,8 +34,8 @@ class TakePayments:
             else:
                 unit.unchanged(event)
         self._charge_due.begin([payment for payment in changed if _is_due(payment)], unit)
-        await unit.payments.save([payment for payment in changed if payment.order_id not in new])
         await unit.payments.add([payment for payment in changed if payment.order_id in new])
+        await unit.payments.save([payment for payment in changed if payment.order_id not in new])
 
 
 def _new_payment(event: Received, now: datetime) -> Payment:

@@ -21,8 +21,8 @@ _OUTAGE_CODES = ("25006", "25P03", "28000", "28P01", "3D000", "3F000", "42P01", 
 # A transaction that lost to another one: it did nothing, and can be run again at once.
 _CONFLICT_CODES = ("40001", "40P01", "55P03")
 
-# Every statement finds its rows by their keys, whatever the planner believes of tables that grow a thousandfold before
-# it hears of it; and is planned once, where it would plan anew, each time, what is cheaper for a batch of one.
+# Statements find their rows by keys, also while the planner still takes a table for small. They have one generic plan:
+# planning each execution anew would cost a batch of one more than a better plan could save.
 _PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
 
 CLOSED_WITHIN_SECONDS = 3.0

@@ -147,9 +147,9 @@ async def test_units_that_want_the_same_holds_in_any_order_never_wait_in_a_circl
             for item in items.values():
                 item.hold(1, unit.now)
                 item.release(1, unit.now)
+            await unit.holds.add([new(order_id, unit.now) for order_id in shuffled if order_id not in holds])
             await unit.holds.save(list(holds.values()))
             await unit.items.save(list(items.values()))
-            await unit.holds.add([new(order_id, unit.now) for order_id in shuffled if order_id not in holds])
 
     results = await asyncio.gather(*(work(seed) for seed in range(20)), return_exceptions=True)
     assert {type(result) for result in results} <= {type(None), Conflict}

@@ -145,8 +145,8 @@ async def test_units_that_want_the_same_payments_in_any_order_never_wait_in_a_ci
         shuffled = random.Random(seed).sample(order_ids, 12)
         async with store.transaction() as unit:
             payments = await unit.payments.locked(shuffled)
-            await unit.payments.save(list(payments.values()))
             await unit.payments.add([new(order_id, unit.now) for order_id in shuffled if order_id not in payments])
+            await unit.payments.save(list(payments.values()))
 
     results = await asyncio.gather(*(work(seed) for seed in range(20)), return_exceptions=True)
     assert {type(result) for result in results} <= {type(None), Conflict}

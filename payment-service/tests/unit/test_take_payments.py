@@ -88,6 +88,16 @@ async def test_an_order_undone_before_it_was_heard_of_is_not_charged(batches: in
     assert till.store.unchanged == 1
 
 
+async def test_a_batch_may_open_one_payment_and_undo_another() -> None:
+    till, known, new = Till(FakeGateway()), reserved(), reserved()
+    await till.take(known)
+    await till.take(undone(known), new)
+    assert (till.payment(known.order_id).status, till.payment(new.order_id).status) == (
+        Status.REFUNDED,
+        Status.COMPLETED,
+    )
+
+
 async def test_an_order_undone_in_the_batch_that_brought_it_is_cancelled_uncharged() -> None:
     gateway = FakeGateway()
     till, order = Till(gateway), reserved()

@@ -15,7 +15,7 @@ from chassis import consumer as consumer_module
 from chassis.broker import Broker
 from chassis.bulk import insert_absent
 from chassis.consumer import Consumer, Rejected
-from chassis.database import Database, Unavailable
+from chassis.database import Conflict, Database, Unavailable
 from chassis.events import BATCH, SINGLE, Received
 from chassis.outbox import Outbox
 from chassis.testing import eventually
@@ -166,6 +166,26 @@ async def test_a_batch_that_loses_to_another_transaction_is_run_again_as_a_whole
         await eventually(lambda: _is(noted(database), orders(*events)))
         await eventually(lambda: drained(channel))
     assert runs == [3, 3]
+
+
+async def test_an_event_that_meets_a_conflict_each_time_is_set_aside_and_holds_up_nobody(
+    running: Running, channel: AbstractChannel, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "RETRY_DELAYS_SECONDS", ())
+    monkeypatch.setattr(consumer_module, "MAX_CONFLICTS", 2)
+    good, bad = happened(), happened()
+
+    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+        if any(event.data.order_id in orders(bad) for event in events):
+            raise Conflict("lost again")
+        await take_notes(events, unit)
+
+    async with running(use_case):
+        await send(channel, bad, good)
+        (letter,) = await dead_letters(channel, 1)
+        await eventually(lambda: _is(noted(database), orders(good)))
+    assert orjson.loads(letter.body) == bad
+    assert letter.headers["x-reason"] == "handler-error"
 
 
 async def test_a_handlers_error_is_retried_and_then_dead_lettered(

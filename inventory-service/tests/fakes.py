@@ -36,6 +36,7 @@ class View(Generic[V]):
         self._rows = rows
         self._locked: set[UUID] = set()
         self._changed: dict[UUID, V] = {}
+        self._saved = False
 
     async def lock(self, key: UUID) -> V | None:
         if key not in self._locked:
@@ -60,12 +61,14 @@ class View(Generic[V]):
 
     async def add(self, key: UUID, row: V) -> None:
         """Waits for whoever is adding the same row. Raises Conflict for one that is there."""
+        assert not self._saved, "whoever has saved waits for nobody: in PostgreSQL that could close a circle"
         if self.existing([key]) or await self.lock(key) is not None:
             raise Conflict("another unit has added this row first")
-        self.save(key, row)
+        self._changed[key] = self._rows.copy(row)
 
     def save(self, key: UUID, row: V) -> None:
         assert key in self._locked, "only what is locked may be saved"
+        self._saved = True
         self._changed[key] = self._rows.copy(row)
 
     def commit(self) -> None:

@@ -31,6 +31,8 @@ from chassis.telemetry import (
 from chassis.topology import DEAD_LETTER_EXCHANGE, RETRY_DELAYS_SECONDS, retry_name
 
 MAX_EVENTS_A_BATCH = 200
+MAX_CONFLICTS = 20
+"""In a row, after which a conflict is taken for the events' own fault: no race is lost so often."""
 PREFETCH_MESSAGES = 200
 CAREFUL_MESSAGES = 200
 """A connection begins by taking messages one at a time, until one comes that was never delivered before, or so many
@@ -197,7 +199,7 @@ class Consumer(Generic[U]):
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         """Returns when each event has taken effect or been set aside, however long the database is away."""
-        pauses = 0
+        pauses = conflicts = 0
         while True:
             try:
                 await self._attempt([delivery.event for delivery in deliveries if isinstance(delivery.event, Received)])
@@ -210,7 +212,8 @@ class Consumer(Generic[U]):
                         log.warning("consuming paused, trying again until it can be done", reason=reason_of(error))
                     pauses += 1
                     await asyncio.sleep(random.uniform(0.1, min(0.25 * 2**pauses, 5.0)))
-                elif is_conflict(error):
+                elif is_conflict(error) and conflicts < MAX_CONFLICTS:
+                    conflicts += 1
                     await asyncio.sleep(random.uniform(0.0, 0.05))
                 elif len(deliveries) == 1:
                     await self._set_aside(deliveries[0], error)

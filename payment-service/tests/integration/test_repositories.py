@@ -159,8 +159,8 @@ async def test_a_unit_that_is_not_committed_leaves_nothing(store: Store) -> None
         async with store.transaction() as unit:
             payment = (await unit.payments.locked([FIRST, SECOND]))[FIRST]
             payment.begin_attempt(uuid4(), unit.now)
-            await unit.payments.save([payment])
             await unit.payments.add([new(SECOND, unit.now)])
+            await unit.payments.save([payment])
             raise RolledBack
 
     with pytest.raises(RolledBack):

@@ -2,12 +2,12 @@
 
 from chassis.batching import Batcher, in_batches
 from chassis.periodic import Periodic
+from chassis.reminders import REMIND_EVERY_SECONDS, remind
 from chassis.service import Service
 from chassis.settings import load
 
 from api import inventory as inventory_api
 from application.hold_stock import hold_stock
-from application.remind_of_holds import remind_of_holds
 from application.set_stock import set_stock
 from domain import errors
 from infrastructure.holds import prune_tombstones
@@ -16,8 +16,6 @@ from infrastructure.messages import CONSUMED, PUBLISHED
 from infrastructure.tables import SCHEMA
 from infrastructure.unit_of_work import InventoryUnitOfWork
 from settings import Settings
-
-REMIND_EVERY_SECONDS = 10.0
 
 service = Service(
     "inventory-service", load(Settings), version="1.0.0", schema=SCHEMA, published=PUBLISHED, consumed=CONSUMED
@@ -28,7 +26,7 @@ app = service.app(
     units=units,
     consume=hold_stock,
     routers=[inventory_api.router(Batcher("set_stock", units, set_stock).submit, service.reading(PostgresItems))],
-    jobs=[Periodic("reminders", REMIND_EVERY_SECONDS, in_batches(units, remind_of_holds))],
+    jobs=[Periodic("reminders", REMIND_EVERY_SECONDS, in_batches(units, lambda unit: remind(unit.holds, unit)))],
     prune=[prune_tombstones],
     errors={errors.ItemNotFound: 404},
 )

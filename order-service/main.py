@@ -5,6 +5,7 @@ from datetime import timedelta
 from chassis import idempotency
 from chassis.batching import Batcher, in_batches
 from chassis.periodic import Periodic
+from chassis.reminders import REMIND_EVERY_SECONDS, remind
 from chassis.service import Service
 from chassis.settings import load
 
@@ -40,7 +41,10 @@ app = service.app(
             service.reading(PostgresOrders),
         )
     ],
-    jobs=[Periodic("order deadlines", DEADLINE_EVERY_SECONDS, in_batches(units, expire_orders))],
+    jobs=[
+        Periodic("order deadlines", DEADLINE_EVERY_SECONDS, in_batches(units, expire_orders)),
+        Periodic("reminders", REMIND_EVERY_SECONDS, in_batches(units, lambda unit: remind(unit.orders, unit))),
+    ],
     prune=[idempotency.prune],
     errors={
         errors.OrderNotFound: 404,

@@ -30,6 +30,16 @@ def test_an_event_is_a_cloudevent_with_its_own_name_and_trace() -> None:
     assert outgoing.routing_key == "note.noted"
 
 
+def test_what_is_said_again_says_so_and_only_true_is_taken_for_it() -> None:
+    again = ENCODER.encode(Noted(uuid7()), event_id=uuid7(), time=datetime.now(UTC), traceparent=TRACE, repeat=True)
+    assert orjson.loads(again.body)["repeat"] is True
+    for said, taken in ((True, True), (False, False), ("true", False), (1, False), (None, False)):
+        (read,) = _read(orjson.dumps(happened(repeat=said)), SINGLE)
+        assert read.repeat is taken
+    (first,) = _read(orjson.dumps(happened()), SINGLE)
+    assert first.repeat is False
+
+
 def test_a_lone_event_travels_as_itself_and_several_as_a_batch_and_both_are_read() -> None:
     events = [happened() for _ in range(3)]
     bodies = [orjson.dumps(event) for event in events]

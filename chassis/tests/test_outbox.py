@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import orjson
 import pytest
@@ -50,11 +51,11 @@ async def seen(queue: AbstractQueue, number: int) -> list[str]:
 async def committed(units: Callable[[], UnitOfWork], number: int) -> AsyncIterator[list[str]]:
     async with units() as unit:
         await unit.start()
-        ids = [uuid7() for _ in range(number)]
-        for event_id in ids:
-            unit.publish(Noted(uuid7()), TRACE, event_id=event_id)
+        for _ in range(number):
+            unit.publish(Noted(uuid7()), TRACE)
+        ids = [str(event.id) for event in unit._events]
         await unit.commit()
-    yield [str(event_id) for event_id in ids]
+    yield ids
 
 
 async def test_a_committed_event_leaves_before_its_unit_goes_on(
@@ -68,13 +69,13 @@ async def test_a_committed_event_leaves_before_its_unit_goes_on(
         write(writer, data)
 
     monkeypatch.setattr(asyncio.StreamWriter, "write", noted)
-    event_id = uuid7()
+    order_id = uuid7()
     async with units() as unit:
         await unit.start()
-        unit.publish(Noted(uuid7()), TRACE, event_id=event_id)
+        unit.publish(Noted(order_id), TRACE)
         await unit.commit()
-        assert str(event_id).encode() in written
-    assert await seen(watch, 1) == [str(event_id)]
+        assert str(order_id).encode() in written
+    assert len(await seen(watch, 1)) == 1
 
 
 async def test_committed_events_are_published_coalesced_and_their_rows_deleted(
@@ -171,16 +172,36 @@ async def test_more_than_memory_may_hold_is_left_to_the_sweep(
         assert await seen(watch, 4) == ids
 
 
-async def test_an_event_said_again_while_it_waits_is_one_row(
-    units: Callable[[], UnitOfWork], database: Database
+async def test_a_second_belongs_to_one_unit_of_all_and_one_that_is_rolled_back_leaves_it_to_another(
+    units: Callable[[], UnitOfWork],
 ) -> None:
-    event_id, event = uuid7(), Noted(uuid7())
-    for _ in range(2):
+    def at(unit: UnitOfWork, second: int) -> UnitOfWork:
+        unit.now = datetime.fromtimestamp(second + 0.999, UTC)
+        return unit
+
+    async def ask(second: int) -> bool:
         async with units() as unit:
             await unit.start()
-            unit.publish(event, TRACE, event_id=event_id)
+            first = await at(unit, second).first_this_second()
             await unit.commit()
-    assert await outbox_size(database) == 1
+            return first
+
+    async with units() as unit:
+        await unit.start()
+        assert await at(unit, 1).first_this_second()
+    assert sorted(await asyncio.gather(*(ask(1) for _ in range(5)))) == [False] * 4 + [True]
+    assert await ask(2)
+
+
+async def test_a_repeat_says_so_and_has_an_id_of_its_own(units: Callable[[], UnitOfWork]) -> None:
+    event = Noted(uuid7())
+    async with units() as unit:
+        await unit.start()
+        unit.publish(event, TRACE)
+        unit.publish(event, TRACE, repeat=True)
+        first, again = (orjson.loads(outgoing.body) for outgoing in unit._events)
+    assert again == first | {"id": again["id"], "repeat": True}
+    assert again["id"] != first["id"]
 
 
 async def test_the_inbox_lets_an_event_through_once_even_to_two_transactions_at_a_time(

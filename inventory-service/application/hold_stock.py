@@ -44,12 +44,12 @@ async def hold_stock(events: Sequence[Received], unit: InventoryUnit) -> None:
             raise Rejected("unknown-order", f"{event.type} about order {event.data.order_id}, which was never held")
         if _follow(found, event, items, unit.now):
             changed[found] = None
-        else:
+        elif not _answer(found, event):
             unit.unchanged(event)
     await unit.holds.add([hold for hold in changed if hold.order_id in new])
     await unit.holds.save([hold for hold in changed if hold.order_id not in new])
     await unit.items.save([item for item in items.values() if item.updated_at == unit.now])
-    for hold in changed:
+    for hold in holds.values():
         announce(hold, unit)
 
 
@@ -73,3 +73,12 @@ def _follow(hold: Hold, event: Received, items: dict[UUID, Item], now: datetime)
         case _:
             return False
     return True
+
+
+def _answer(hold: Hold, event: Received) -> bool:
+    """Says again what was done when the event came first: its sender has not heard of it. False if there is nothing to
+    be said."""
+    match event.data, hold.status:
+        case (OrderCreated(), Status.HELD | Status.REFUSED) | (OrderUndone(), Status.RELEASED):
+            return hold.repeat()
+    return False

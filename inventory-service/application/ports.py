@@ -18,8 +18,8 @@ class HoldRepository(Protocol):
         """Adds holds that `locked` did not find, before anything is saved: whoever has saved waits for nobody any more.
         Raises Conflict if another unit has added one since: the unit is then run again, and finds it."""
 
-    async def locked_due(self, limit: int) -> list[Hold]:
-        """Holds that are held past their due_at, locked; those that another transaction has are left out."""
+    async def locked_to_remind(self, limit: int) -> list[Hold]:
+        """Holds whose `remind_at` has come, the oldest first, locked; without those that another transaction has."""
 
     async def save(self, holds: Sequence[Hold]) -> None: ...
 

@@ -4,7 +4,7 @@
 
 `new` lasts no longer than the transaction that adds the hold. `void` is a tombstone: the order was undone, or its time
 had passed, before there was anything to hold, and nothing ever will be. No hold ends without the order service's
-decision.
+decision, and one that waits for it asks again.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ from domain.errors import IllegalTransition
 from domain.events import InventoryEvent, InventoryReleased, InventoryReserved, InventoryUnavailable, Line
 from domain.item import Item
 
-FIRST_REMINDER_AFTER = timedelta(minutes=1)
-LAST_REMINDER_INTERVAL = timedelta(hours=1)
+REMINDED_AFTER = timedelta(minutes=1)
+LONGEST_INTERVAL = timedelta(hours=1)
 TOMBSTONE_KEPT = timedelta(days=7)
 
 
@@ -60,13 +60,17 @@ class Hold:
     expires_at: datetime
     """The order's deadline, past which nothing is held for it any more."""
     due_at: datetime | None
-    """When to remind of a hold that nobody decides about; for a tombstone, when it may be forgotten."""
-    reminders: int
+    """When a tombstone may be forgotten."""
+    remind_at: datetime | None
+    """When to say again that the stock is held, because nobody has decided about it."""
     traceparent: str
     """The trace of the request that placed the order, which all its events bear."""
     created_at: datetime
     updated_at: datetime
     events: list[InventoryEvent] = field(default_factory=list)
+    """What happened since the hold was made or loaded."""
+    repeats: list[InventoryEvent] = field(default_factory=list)
+    """What happened before, to be said again."""
 
     @classmethod
     def new(cls, order_id: UUID, customer_id: UUID, expires_at: datetime, traceparent: str, now: datetime) -> Self:
@@ -78,7 +82,7 @@ class Hold:
             demand=None,
             expires_at=expires_at,
             due_at=None,
-            reminders=0,
+            remind_at=None,
             traceparent=traceparent,
             created_at=now,
             updated_at=now,
@@ -100,8 +104,8 @@ class Hold:
         self.demand = demand
         for product_id, quantity in wanted.items():
             items[product_id].hold(quantity, now)
-        self.due_at = self.expires_at + FIRST_REMINDER_AFTER
-        self.events.append(self._reserved(demand))
+        self.remind_at = now + REMINDED_AFTER
+        self.events.append(self._reserved())
         return None
 
     def void(self, now: datetime) -> None:
@@ -121,27 +125,56 @@ class Hold:
         self.reason = reason
         for product_id, quantity in self._held().quantities().items():
             items[product_id].release(quantity, now)
-        self.events.append(InventoryReleased(self.order_id, self.customer_id, reason))
+        self.events.append(self._released())
 
-    def remind(self, now: datetime) -> None:
-        """Says once more that the stock is held, because the order should have been decided long ago: the order service
-        answers with its decision, if there is one. Raises IllegalTransition unless held."""
+    def remind(self, now: datetime) -> str:
+        """Says once more that the stock is held, because the order should have been decided by now: the order service
+        answers with its decision, if there is one, and the payment service tells how the charge ended. After a minute,
+        then at intervals that double up to an hour: each is as long as all before it and a minute.
+
+        Returns the kind of reminder that it is. Raises IllegalTransition unless held.
+        """
         if self.status is not Status.HELD:
             raise IllegalTransition(self.status, "announced again")
-        self.due_at = now + min(FIRST_REMINDER_AFTER * 2**self.reminders, LAST_REMINDER_INTERVAL)
-        self.reminders = min(self.reminders + 1, 10)
-        self.events.append(self._reserved(self._held()))
+        self.remind_at = now + min(now - self.created_at + REMINDED_AFTER, LONGEST_INTERVAL)
+        self.repeat()
+        return "reservation"
+
+    def repeat(self) -> bool:
+        """Says again how the hold stands, for a service that seems not to know. False if it is being said anyway.
+
+        Raises IllegalTransition for a sale and a tombstone, of which nobody was told.
+        """
+        if self.events or self.repeats:
+            return False
+        match self.status:
+            case Status.HELD:
+                self.repeats.append(self._reserved())
+            case Status.REFUSED:
+                self.repeats.append(self._unavailable())
+            case Status.RELEASED:
+                self.repeats.append(self._released())
+            case _:
+                raise IllegalTransition(self.status, "announced again")
+        return True
 
     def _refuse(self, reason: str, demand: Demand, now: datetime) -> None:
         self._become(Status.REFUSED, {Status.NEW}, now)
         self.demand = demand
         self.reason = reason
-        self.events.append(InventoryUnavailable(self.order_id, self.customer_id, reason))
+        self.events.append(self._unavailable())
 
-    def _reserved(self, demand: Demand) -> InventoryReserved:
+    def _reserved(self) -> InventoryReserved:
+        demand = self._held()
         return InventoryReserved(
             self.order_id, self.customer_id, demand.items, demand.total_amount, demand.currency, self.expires_at
         )
+
+    def _unavailable(self) -> InventoryUnavailable:
+        return InventoryUnavailable(self.order_id, self.customer_id, self.reason or "")
+
+    def _released(self) -> InventoryReleased:
+        return InventoryReleased(self.order_id, self.customer_id, self.reason or "")
 
     def _held(self) -> Demand:
         assert self.demand is not None, "a hold that was ever held has its demand"
@@ -151,5 +184,5 @@ class Hold:
         if self.status not in allowed:
             raise IllegalTransition(self.status, wanted)
         self.status = wanted
-        self.due_at = None
+        self.due_at = self.remind_at = None
         self.updated_at = now

@@ -16,13 +16,13 @@ from infrastructure.tables import holds
 _ADD = text(
     """
     INSERT INTO holds (order_id, customer_id, status, reason, items, total_amount, currency, expires_at, due_at,
-                       reminders, traceparent, created_at, updated_at)
+                       remind_at, traceparent, created_at, updated_at)
     SELECT order_id, customer_id, status, reason, items, total_amount, currency, expires_at, due_at,
-           reminders, traceparent, created_at, updated_at
+           remind_at, traceparent, created_at, updated_at
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
         order_id uuid, customer_id uuid, status text, reason text, items jsonb, total_amount numeric, currency text,
-        expires_at timestamptz, due_at timestamptz, reminders int, traceparent text, created_at timestamptz,
-        updated_at timestamptz)
+        expires_at timestamptz, due_at timestamptz, remind_at timestamptz, traceparent text,
+        created_at timestamptz, updated_at timestamptz)
     ORDER BY order_id
     ON CONFLICT (order_id) DO NOTHING
     """
@@ -30,20 +30,20 @@ _ADD = text(
 _SAVE = text(
     """
     UPDATE holds SET status = r.status, reason = r.reason, items = r.items, total_amount = r.total_amount,
-                     currency = r.currency, due_at = r.due_at, reminders = r.reminders, updated_at = r.updated_at
+                     currency = r.currency, due_at = r.due_at, remind_at = r.remind_at, updated_at = r.updated_at
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
         order_id uuid, status text, reason text, items jsonb, total_amount numeric, currency text, due_at timestamptz,
-        reminders int, updated_at timestamptz)
+        remind_at timestamptz, updated_at timestamptz)
     WHERE holds.order_id = ANY(CAST(:ids AS uuid[])) AND holds.order_id = r.order_id
     """
 )
 _PRUNE = deletion("holds", "status = 'void' AND due_at < now()")
 
 _LOCKED = select(holds).where(among_ids(holds.c.order_id)).order_by(holds.c.order_id).with_for_update()
-_LOCKED_DUE = (
+_LOCKED_TO_REMIND = (
     select(holds)
-    .where(holds.c.due_at <= func.now(), holds.c.status == Status.HELD)
-    .order_by(holds.c.due_at)
+    .where(holds.c.remind_at <= func.now())
+    .order_by(holds.c.remind_at)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
@@ -57,8 +57,8 @@ class PostgresHolds:
         rows = await self._connection.execute(_LOCKED, {"ids": list(set(order_ids))})
         return {row.order_id: _to_hold(row) for row in rows}
 
-    async def locked_due(self, limit: int) -> list[Hold]:
-        return [_to_hold(row) for row in await self._connection.execute(_LOCKED_DUE, {"most": limit})]
+    async def locked_to_remind(self, limit: int) -> list[Hold]:
+        return [_to_hold(row) for row in await self._connection.execute(_LOCKED_TO_REMIND, {"most": limit})]
 
     async def add(self, added: Sequence[Hold]) -> None:
         await insert_absent(self._connection, _ADD, [_to_row(hold) for hold in added])
@@ -94,7 +94,7 @@ def _changes(hold: Hold) -> dict[str, object]:
         "total_amount": demand and demand.total_amount,
         "currency": demand and demand.currency,
         "due_at": hold.due_at,
-        "reminders": hold.reminders,
+        "remind_at": hold.remind_at,
         "updated_at": hold.updated_at,
     }
 
@@ -112,7 +112,7 @@ def _to_hold(row: Row[Any]) -> Hold:
         demand=demand,
         expires_at=row.expires_at,
         due_at=row.due_at,
-        reminders=row.reminders,
+        remind_at=row.remind_at,
         traceparent=row.traceparent,
         created_at=row.created_at,
         updated_at=row.updated_at,

@@ -8,7 +8,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     Index,
-    Integer,
     MetaData,
     Numeric,
     Table,
@@ -48,13 +47,14 @@ holds = Table(
     Column("currency", Text),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("due_at", DateTime(timezone=True)),
-    Column("reminders", Integer, nullable=False, server_default="0"),
+    Column("remind_at", DateTime(timezone=True)),
     Column("traceparent", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     CheckConstraint("status IN ('held', 'sold', 'released', 'refused', 'void')", name="holds_status"),
 )
 Index("holds_due_at", holds.c.due_at, postgresql_where=holds.c.due_at.is_not(None))
+Index("holds_remind_at", holds.c.remind_at, postgresql_where=holds.c.remind_at.is_not(None))
 
 inbox = inbox_table(metadata)
 outbox = outbox_table(metadata)

@@ -1,7 +1,7 @@
 """The service's repositories in memory. They pass the suite of the real ones (integration/test_repositories.py)."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from chassis.database import Conflict
 from chassis.ids import uuid7
 from chassis.testing import MemoryUnit, Published
 
-from domain.hold import Hold, Status
+from domain.hold import Hold
 from domain.item import Item
 
 V = TypeVar("V")
@@ -94,11 +94,11 @@ class FakeHolds:
         for hold in sorted(holds, key=lambda hold: hold.order_id):
             await self._view.add(hold.order_id, hold)
 
-    async def locked_due(self, limit: int) -> list[Hold]:
+    async def locked_to_remind(self, limit: int) -> list[Hold]:
         due = [
-            (hold.due_at, hold.order_id)
+            (hold.remind_at, hold.order_id)
             for hold in self._view.committed()
-            if hold.due_at and hold.due_at <= self._now and hold.status is Status.HELD
+            if hold.remind_at and hold.remind_at <= self._now
             if self._view.is_free(hold.order_id)
         ]
         locked = [await self._view.lock(order_id) for _, order_id in sorted(due)[:limit]]
@@ -158,20 +158,23 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC)
-        self.holds: Rows[Hold] = Rows(lambda hold: replace(hold, events=[]))
+        self.holds: Rows[Hold] = Rows(lambda hold: replace(hold, events=[], repeats=[]))
         self.items: Rows[Item] = Rows(replace)
         self.published: list[Published] = []
         self.unchanged = 0
+        self.reminders: Counter[str] = Counter()
+        self._seconds: set[int] = set()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[FakeUnit]:
         """Commits when it is left, and does nothing when it is left by an exception."""
-        unit = FakeUnit(now=self.now, holds_view=View(self.holds), items_view=View(self.items))
+        unit = FakeUnit(now=self.now, seconds=self._seconds, holds_view=View(self.holds), items_view=View(self.items))
         try:
             yield unit
             unit.commit()
             self.published += unit.published
             self.unchanged += len(unit.unchanged_events)
+            self.reminders += unit.reminders
         finally:
             unit.holds_view.close()
             unit.items_view.close()

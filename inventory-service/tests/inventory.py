@@ -4,10 +4,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from chassis.events import Received
+from chassis.reminders import remind
 from chassis.testing import Published, received
 
 from application.hold_stock import hold_stock
-from application.remind_of_holds import remind_of_holds
 from application.set_stock import SetStock, Stocked, set_stock
 from domain.hold import Hold
 from domain.item import Item
@@ -39,7 +39,7 @@ class Inventory:
     async def remind(self) -> list[Published]:
         before = len(self.store.published)
         async with self.store.transaction() as unit:
-            await remind_of_holds(unit)
+            await remind(unit.holds, unit)
         return self.store.published[before:]
 
     def pass_time(self, time: timedelta) -> None:

@@ -13,10 +13,10 @@ from chassis.batching import Batcher, in_batches
 from chassis.database import Database
 from chassis.events import Encoder
 from chassis.outbox import Outbox
+from chassis.reminders import remind
 from chassis.unit_of_work import UnitOfWork
 
 from application.hold_stock import hold_stock
-from application.remind_of_holds import remind_of_holds
 from application.set_stock import SetStock, Stocked, set_stock
 from domain.hold import Hold, Status
 from domain.item import Item
@@ -63,7 +63,7 @@ class Store(FakeStore):
         return {order_id: hold.status for order_id, hold in self.holds.committed.items()}
 
     def due(self) -> dict[str, datetime]:
-        times = [hold.due_at for hold in self.holds.committed.values() if hold.status is Status.HELD and hold.due_at]
+        times = [hold.remind_at for hold in self.holds.committed.values() if hold.remind_at]
         return {"reminders": min(times)} if times else {}
 
     def prune(self, statement: object, now: datetime) -> bool:
@@ -115,7 +115,7 @@ class Composed:
         self._set_stock = Batcher("set_stock", self.units, set_stock).submit
         self.consume = hold_stock
         self.requests = {"set_stock": self.set_stock}
-        self.jobs = {"reminders": in_batches(self.units, remind_of_holds)}
+        self.jobs = {"reminders": in_batches(self.units, lambda unit: remind(unit.holds, unit))}
         self.workers: Sequence[Any] = ()
         self.prune = [postgres.prune_tombstones]
 

@@ -34,6 +34,8 @@ class NotifyCustomers:
 
     async def __call__(self, events: Sequence[Received], unit: NotificationUnit) -> None:
         for event in events:
+            if event.repeat:
+                continue  # it is said to a service that may have lost it, and would be news to no customer
             subject, message = compose(event.data)
             await self._send(SendNotification(event.data.customer_id, subject, message))
             unit.told(event)

@@ -10,7 +10,7 @@ async def expire_orders(unit: OrderUnit) -> bool:
     """Expires a batch of overdue orders; True if there may be more."""
     orders = await unit.orders.locked_overdue(MAX_ORDERS_A_BATCH)
     for order in orders:
-        order.fail("expired", unit.now)
+        order.expire(unit.now)
     await unit.orders.save(orders)
     for order in orders:
         announce(order, unit)

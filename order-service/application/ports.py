@@ -19,6 +19,9 @@ class OrderRepository(Protocol):
     async def locked_overdue(self, limit: int) -> list[Order]:
         """Orders that are not final past their expires_at, locked; without those that another transaction holds."""
 
+    async def locked_to_remind(self, limit: int) -> list[Order]:
+        """Orders whose `remind_at` has come, the oldest first, locked; without those that another transaction holds."""
+
     async def save(self, orders: Sequence[Order]) -> None: ...
 
     async def get(self, ids: Sequence[UUID]) -> dict[UUID, Order]: ...

@@ -6,7 +6,7 @@ from datetime import datetime
 from chassis.consumer import Rejected
 from chassis.events import Received
 
-from application.announce import announce, announce_decision_again
+from application.announce import announce
 from application.messages import (
     InventoryReleased,
     InventoryReserved,
@@ -29,12 +29,10 @@ async def settle_orders(events: Sequence[Received], unit: OrderUnit) -> None:
             raise Rejected("unknown-order", f"{event.type} about order {event.data.order_id}, which is not ours")
         if _settle(order, event.data, unit.now):
             changed[order] = None
-        elif _contradicts(order, event.data):
-            announce_decision_again(order, unit)
-        else:
+        elif not (_contradicts(order, event.data) and order.repeat_decision()):
             unit.unchanged(event)
     await unit.orders.save(list(changed))
-    for order in changed:
+    for order in orders.values():
         announce(order, unit)
 
 
@@ -44,7 +42,7 @@ def _settle(order: Order, fact: object, now: datetime) -> bool:
         case InventoryReserved() if order.status is Status.PENDING:
             order.confirm(now)
         case InventoryUnavailable(reason=reason) if order.status is Status.PENDING:
-            order.fail(reason, now)
+            order.refuse(reason, now)
         case PaymentProcessed() if not order.is_final:
             order.complete(now)
         case PaymentFailed(reason=reason) if not order.is_final:

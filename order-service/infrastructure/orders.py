@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from chassis.bulk import among_ids, json_rows
-from sqlalchemy import Executable, Row, bindparam, func, select, text
+from sqlalchemy import Column, Executable, Row, Select, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.events import Line
@@ -17,34 +17,38 @@ from infrastructure.tables import orders
 _ADD = text(
     """
     INSERT INTO orders (id, customer_id, items, total_amount, currency, status, reason, timeline, expires_at, due_at,
-                        created_at, updated_at, traceparent)
+                        remind_at, created_at, updated_at, traceparent)
     SELECT id, customer_id, items, total_amount, currency, status, reason, timeline, expires_at, due_at,
-           created_at, updated_at, traceparent
+           remind_at, created_at, updated_at, traceparent
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
         id uuid, customer_id uuid, items jsonb, total_amount numeric, currency text, status text, reason text,
-        timeline jsonb, expires_at timestamptz, due_at timestamptz, created_at timestamptz, updated_at timestamptz,
-        traceparent text)
+        timeline jsonb, expires_at timestamptz, due_at timestamptz, remind_at timestamptz, created_at timestamptz,
+        updated_at timestamptz, traceparent text)
     """
 )
 _SAVE = text(
     """
     UPDATE orders SET status = r.status, reason = r.reason, timeline = r.timeline, due_at = r.due_at,
-                      updated_at = r.updated_at
+                      remind_at = r.remind_at, updated_at = r.updated_at
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
-        id uuid, status text, reason text, timeline jsonb, due_at timestamptz, updated_at timestamptz)
+        id uuid, status text, reason text, timeline jsonb, due_at timestamptz, remind_at timestamptz,
+        updated_at timestamptz)
     WHERE orders.id = ANY(CAST(:ids AS uuid[])) AND orders.id = r.id
     """
 )
 
 _WITH_IDS = select(orders).where(among_ids(orders.c.id))
 _LOCKED = _WITH_IDS.order_by(orders.c.id).with_for_update()
-_LOCKED_OVERDUE = (
-    select(orders)
-    .where(orders.c.due_at <= func.now())
-    .order_by(orders.c.due_at)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
-)
+
+
+def _locked_past(due: Column[Any]) -> Select[Any]:
+    return (
+        select(orders).where(due <= func.now()).order_by(due).limit(bindparam("most")).with_for_update(skip_locked=True)
+    )
+
+
+_LOCKED_OVERDUE = _locked_past(orders.c.due_at)
+_LOCKED_TO_REMIND = _locked_past(orders.c.remind_at)
 
 
 class PostgresOrders:
@@ -68,6 +72,9 @@ class PostgresOrders:
 
     async def locked_overdue(self, limit: int) -> list[Order]:
         return list((await self._by_id(_LOCKED_OVERDUE, most=limit)).values())
+
+    async def locked_to_remind(self, limit: int) -> list[Order]:
+        return list((await self._by_id(_LOCKED_TO_REMIND, most=limit)).values())
 
     async def of_customer(self, customer_id: UUID, *, before: UUID | None, limit: int) -> list[Order]:
         """The customer's orders, newest first, from below the id `before` on."""
@@ -100,6 +107,7 @@ def _changes(order: Order) -> dict[str, object]:
         "reason": order.reason,
         "timeline": order.timeline,
         "due_at": None if order.is_final else order.expires_at,
+        "remind_at": order.remind_at,
         "updated_at": order.updated_at,
     }
 
@@ -116,6 +124,7 @@ def _to_order(row: Row[Any]) -> Order:
         status=Status(row.status),
         reason=row.reason,
         expires_at=row.expires_at,
+        remind_at=row.remind_at,
         created_at=row.created_at,
         updated_at=row.updated_at,
         timeline=[

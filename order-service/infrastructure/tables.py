@@ -3,7 +3,7 @@
 from chassis.idempotency import idempotency_table
 from chassis.inbox import inbox_table
 from chassis.outbox import outbox_table
-from sqlalchemy import CheckConstraint, Column, DateTime, Index, MetaData, Numeric, Table, Text, Uuid
+from sqlalchemy import CheckConstraint, Column, DateTime, Index, MetaData, Numeric, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 SCHEMA = "orders"
@@ -26,6 +26,8 @@ orders = Table(
     # expires_at while the order is open, then null: the index on it holds open orders only, and an update of the status
     # alone touches no index.
     Column("due_at", DateTime(timezone=True)),
+    # The default is for the version before, which runs beside this one during an update.
+    Column("remind_at", DateTime(timezone=True), server_default=text("now() + interval '30 seconds'")),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("traceparent", Text, nullable=False),
@@ -34,6 +36,7 @@ orders = Table(
 )
 Index("orders_customer", orders.c.customer_id, orders.c.id)
 Index("orders_due_at", orders.c.due_at, postgresql_where=orders.c.due_at.is_not(None))
+Index("orders_remind_at", orders.c.remind_at, postgresql_where=orders.c.remind_at.is_not(None))
 
 inbox = inbox_table(metadata)
 outbox = outbox_table(metadata)

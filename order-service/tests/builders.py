@@ -40,7 +40,11 @@ Act = Callable[[Order, datetime], None]
 
 
 def fail(order: Order, now: datetime) -> None:
-    order.fail("out-of-stock", now)
+    order.fail("payment-declined", now)
+
+
+def refuse(order: Order, now: datetime) -> None:
+    order.refuse("out-of-stock", now)
 
 
 WAYS: Mapping[Status, Sequence[Act]] = {

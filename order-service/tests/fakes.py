@@ -34,6 +34,10 @@ class MemoryOrders:
         overdue = [order for order in self._kept.values() if not order.is_final and order.expires_at <= self._now()]
         return [_copy(order) for order in sorted(overdue, key=lambda order: order.expires_at)[:limit]]
 
+    async def locked_to_remind(self, limit: int) -> list[Order]:
+        due = [(order.remind_at, order.id) for order in self._kept.values() if order.remind_at]
+        return [_copy(self._kept[order_id]) for at, order_id in sorted(due)[:limit] if at <= self._now()]
+
     async def of_customer(self, customer_id: UUID, *, before: UUID | None, limit: int) -> list[Order]:
         newest_first = sorted(self._kept.values(), key=lambda order: order.id, reverse=True)
         theirs = [order for order in newest_first if order.customer_id == customer_id]
@@ -41,7 +45,7 @@ class MemoryOrders:
 
 
 def _copy(order: Order) -> Order:
-    return replace(order, timeline=list(order.timeline), events=[])
+    return replace(order, timeline=list(order.timeline), events=[], repeats=[])
 
 
 @dataclass

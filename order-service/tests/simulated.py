@@ -15,6 +15,7 @@ from chassis.database import Database
 from chassis.events import Encoder
 from chassis.idempotency import Claim
 from chassis.outbox import Outbox
+from chassis.reminders import remind
 from chassis.unit_of_work import UnitOfWork
 
 from application.cancel_orders import cancel_orders
@@ -45,8 +46,11 @@ class Store:
         return {order_id: order.status for order_id, order in self.committed.items()}
 
     def due(self) -> dict[str, datetime]:
-        open_orders = [order.expires_at for order in self.committed.values() if not order.is_final]
-        return {"order deadlines": min(open_orders)} if open_orders else {}
+        times = {
+            "order deadlines": [order.expires_at for order in self.committed.values() if not order.is_final],
+            "reminders": [order.remind_at for order in self.committed.values() if order.remind_at],
+        }
+        return {name: min(due) for name, due in times.items() if due}
 
     def prune(self, statement: object, now: datetime) -> bool:
         return False
@@ -93,11 +97,16 @@ class SimulatedOrders(MemoryOrders):
         return await super().get(sorted(ids))
 
     async def locked_overdue(self, limit: int) -> list[Order]:
-        orders = self._store.committed | self._kept
-        overdue = [order for order in orders.values() if not order.is_final and order.expires_at <= self._now()]
-        free = [order.id for order in sorted(overdue, key=lambda order: order.expires_at) if self._is_free(order.id)]
-        locked = await self.locked(free[:limit])
-        return [locked[order_id] for order_id in free[:limit]]
+        return await self._locked_past(lambda order: None if order.is_final else order.expires_at, limit)
+
+    async def locked_to_remind(self, limit: int) -> list[Order]:
+        return await self._locked_past(lambda order: order.remind_at, limit)
+
+    async def _locked_past(self, due: Callable[[Order], datetime | None], limit: int) -> list[Order]:
+        found = [(due(order), order.id) for order in (self._store.committed | self._kept).values()]
+        past = sorted((at, order_id) for at, order_id in found if at and at <= self._now() and self._is_free(order_id))
+        locked = await self.locked([order_id for _, order_id in past[:limit]])
+        return [locked[order_id] for _, order_id in past[:limit]]
 
     def _is_free(self, order_id: UUID) -> bool:
         return order_id in self._locked or not self._store.locks[order_id].locked()
@@ -140,7 +149,10 @@ class Composed:
         self._cancel = Batcher("cancel_orders", self.units, cancel_orders).submit
         self.consume = settle_orders
         self.requests = {"place": self.place, "cancel": self.cancel}
-        self.jobs = {"order deadlines": in_batches(self.units, expire_orders)}
+        self.jobs = {
+            "order deadlines": in_batches(self.units, expire_orders),
+            "reminders": in_batches(self.units, lambda unit: remind(unit.orders, unit)),
+        }
         self.workers: Sequence[Any] = ()
         self.prune = [idempotency.prune]
 

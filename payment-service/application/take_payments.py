@@ -7,6 +7,7 @@ from uuid import UUID
 
 from chassis.events import Received
 from chassis.telemetry import new_traceparent
+from chassis.unit_of_work import announce
 
 from application.charge_due import ChargeDue
 from application.messages import InventoryReserved
@@ -31,11 +32,13 @@ class TakePayments:
             payment = payments[event.data.order_id]
             if _follow(payment, event.data, unit):
                 changed[payment] = None
-            else:
+            elif not _answer(payment, event.data):
                 unit.unchanged(event)
         self._charge_due.begin([payment for payment in changed if _is_due(payment)], unit)
         await unit.payments.add([payment for payment in changed if payment.order_id in new])
         await unit.payments.save([payment for payment in changed if payment.order_id not in new])
+        for payment in payments.values():
+            announce(payment, unit)
 
 
 def _new_payment(event: Received, now: datetime) -> Payment:
@@ -51,6 +54,13 @@ def _follow(payment: Payment, message: Any, unit: PaymentUnit) -> bool:
         return False
     payment.open(message.total_amount, message.currency, unit.now)
     return True
+
+
+def _answer(payment: Payment, message: Any) -> bool:
+    """Says again how the payment ended: the message's sender has not heard of it. False if there is nothing to be said,
+    because the payment is under way, or was undone before it ended."""
+    ends = {Status.COMPLETED, Status.FAILED} if isinstance(message, InventoryReserved) else {Status.REFUNDED}
+    return payment.status in ends and payment.repeat()
 
 
 def _is_due(payment: Payment) -> bool:

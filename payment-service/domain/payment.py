@@ -82,6 +82,9 @@ class Payment:
     created_at: datetime
     updated_at: datetime
     events: list[PaymentEvent] = field(default_factory=list)
+    """What happened since the payment was opened or loaded."""
+    repeats: list[PaymentEvent] = field(default_factory=list)
+    """What happened before, to be said again."""
 
     @classmethod
     def new(cls, order_id: UUID, customer_id: UUID, expires_at: datetime, traceparent: str, now: datetime) -> Self:
@@ -188,13 +191,31 @@ class Payment:
         self._begin_refund(now)
         return True
 
+    def repeat(self) -> bool:
+        """Says again how the payment ended, for a service that seems not to know. False if it is being said anyway.
+
+        Raises IllegalTransition for a payment of whose end nobody was told.
+        """
+        if self.events or self.repeats:
+            return False
+        match self.status:
+            case Status.COMPLETED:
+                self.repeats.append(self._processed())
+            case Status.FAILED:
+                self.repeats.append(self._failed())
+            case Status.REFUNDED:
+                self.repeats.append(self._given_back())
+            case _:
+                raise IllegalTransition(self.status, "announced again")
+        return True
+
     def _charged(self, now: datetime) -> None:
         self.outcome_unknown = False
         self._become(Status.COMPLETED, {Status.PROCESSING}, now)
         if self.undone_reason is not None:
             self._begin_refund(now)
             return
-        self.events.append(PaymentProcessed(self.order_id, self.customer_id, self.id, *self._money()))
+        self.events.append(self._processed())
 
     def _not_charged(self, answer: Answer, retry_delays: Sequence[timedelta], now: datetime) -> None:
         self.outcome_unknown = False
@@ -215,7 +236,7 @@ class Payment:
     def _fail(self, reason: str, now: datetime) -> None:
         self._become(Status.FAILED, {Status.PROCESSING}, now)
         self.reason = reason
-        self.events.append(PaymentFailed(self.order_id, self.customer_id, self.id, reason))
+        self.events.append(self._failed())
 
     def _begin_refund(self, now: datetime) -> None:
         self._become(Status.REFUNDING, {Status.COMPLETED}, now)
@@ -224,9 +245,16 @@ class Payment:
 
     def _refunded(self, now: datetime) -> None:
         self._become(Status.REFUNDED, {Status.REFUNDING}, now)
-        self.events.append(
-            PaymentRefunded(self.order_id, self.customer_id, self.id, *self._money(), self.undone_reason or "")
-        )
+        self.events.append(self._given_back())
+
+    def _processed(self) -> PaymentProcessed:
+        return PaymentProcessed(self.order_id, self.customer_id, self.id, *self._money())
+
+    def _failed(self) -> PaymentFailed:
+        return PaymentFailed(self.order_id, self.customer_id, self.id, self.reason or "")
+
+    def _given_back(self) -> PaymentRefunded:
+        return PaymentRefunded(self.order_id, self.customer_id, self.id, *self._money(), self.undone_reason or "")
 
     def _money(self) -> tuple[Decimal, str]:
         assert self.amount is not None, "only a tombstone has no amount"

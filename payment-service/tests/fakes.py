@@ -135,7 +135,7 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC)
-        self.payments: Rows[Payment] = Rows(lambda payment: replace(payment, events=[]))
+        self.payments: Rows[Payment] = Rows(lambda payment: replace(payment, events=[], repeats=[]))
         self.published: list[Published] = []
         self.unchanged = 0
 

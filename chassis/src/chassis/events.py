@@ -64,6 +64,8 @@ class Received:
     traceparent: str | None
     data: Any
     document: Any = field(repr=False)
+    repeat: bool = False
+    """Whether the publisher has said it before, under another id, and says it again because nobody answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,10 @@ class Encoder:
         self._source = source
         self._routing_keys = routing_keys
 
-    def encode(self, event: OrderEvent, *, event_id: UUID, time: datetime, traceparent: str) -> Outgoing:
+    def encode(
+        self, event: OrderEvent, *, event_id: UUID, time: datetime, traceparent: str, repeat: bool = False
+    ) -> Outgoing:
+        """`repeat` marks what was said before, by an extension of CloudEvents that is left out otherwise."""
         envelope = {
             "specversion": "1.0",
             "id": event_id,
@@ -95,6 +100,7 @@ class Encoder:
             "datacontenttype": "application/json",
             "dataschema": f"urn:order-processing:event:{event.name}:1",
             "traceparent": traceparent,
+            **({"repeat": True} if repeat else {}),
             "data": event,
         }
         body = orjson.dumps(envelope, default=_plain, option=orjson.OPT_UTC_Z)
@@ -173,7 +179,7 @@ class Decoder:
         traceparent = document.get("traceparent")
         trace = valid_traceparent(traceparent) if isinstance(traceparent, str) else None
         order_id = str(getattr(data, "order_id", subject))[:36]
-        return Received(event_id, name, order_id, trace, data, document)
+        return Received(event_id, name, order_id, trace, data, document, document.get("repeat") is True)
 
 
 def _in_short(error: ValidationError) -> str:

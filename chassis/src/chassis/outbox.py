@@ -51,7 +51,6 @@ _INSERT = text(
     INSERT INTO outbox (id, type, routing_key, order_id, body)
     SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:keys AS text[]),
                          CAST(:order_ids AS text[]), CAST(:bodies AS text[]))
-    ON CONFLICT DO NOTHING
     """
 )
 _DELETE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS uuid[]))")
@@ -87,7 +86,7 @@ def outbox_table(metadata: MetaData) -> Table:
 
 
 async def insert_into_outbox(connection: AsyncConnection, events: Sequence[Outgoing]) -> None:
-    """Adds the rows to the transaction at hand; an event that is still in the outbox isn't added again."""
+    """Adds the rows to the transaction at hand."""
     await connection.execute(
         _INSERT,
         {

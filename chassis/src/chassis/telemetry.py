@@ -20,6 +20,7 @@ MESSAGES_PUBLISHED = Counter("messages_published", "AMQP messages the broker has
 EVENTS_CONSUMED = Counter("events_consumed", "Events taken in", ("type",))
 EVENTS_DUPLICATE = Counter("events_duplicate", "Events that the inbox knew already")
 EVENTS_UNCHANGED = Counter("events_unchanged", "Events that came late or too early and changed nothing", ("type",))
+REMINDERS = Counter("reminders", "What was said again because nobody had answered", ("kind",))
 EVENTS_RETRIED = Counter("events_retried", "Events set aside for a later attempt")
 EVENTS_DEAD_LETTERED = Counter("events_dead_lettered", "Events given to the dead-letter queue", ("reason",))
 EVENT_BATCH_SIZE = Histogram("event_batch_size", "Events that shared a transaction", buckets=_BATCH)

@@ -12,7 +12,7 @@ from chassis.database import Database
 from chassis.events import Encoder, OrderEvent, Outgoing, Received
 from chassis.ids import uuid7
 from chassis.outbox import Outbox, insert_into_outbox
-from chassis.telemetry import EVENTS_UNCHANGED
+from chassis.telemetry import EVENTS_UNCHANGED, REMINDERS
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,13 +30,18 @@ class Unit(Protocol):
     def now(self) -> datetime:
         """The database's clock, the same for the whole transaction."""
 
-    def publish(
-        self, event: OrderEvent, traceparent: str, *, event_id: UUID | None = None, time: datetime | None = None
-    ) -> None:
-        """Sends the event if and when the unit is committed. The same id twice is the same event, sent again."""
+    def publish(self, event: OrderEvent, traceparent: str, *, repeat: bool = False) -> None:
+        """Sends the event if and when the unit is committed. `repeat` says that it was said before: it has an id of its
+        own all the same, or the inboxes would swallow it, and nobody could answer."""
 
     def unchanged(self, event: Received) -> None:
         """Counts an event that came twice, late or too early, and changed nothing."""
+
+    def reminded(self, kind: str) -> None:
+        """Counts a reminder, once the unit is committed."""
+
+    async def first_this_second(self) -> bool:
+        """Whether this is the first unit of all the service's processes that asks so in this second."""
 
 
 class Announcing(Protocol):
@@ -47,12 +52,19 @@ class Announcing(Protocol):
     @property
     def events(self) -> list[Any]: ...
 
+    @property
+    def repeats(self) -> list[Any]:
+        """Events that were published before, to be said again."""
+
 
 def announce(aggregate: Announcing, unit: Unit) -> None:
     """Publishes the aggregate's events."""
     for event in aggregate.events:
         unit.publish(event, aggregate.traceparent)
+    for event in aggregate.repeats:
+        unit.publish(event, aggregate.traceparent, repeat=True)
     aggregate.events.clear()
+    aggregate.repeats.clear()
 
 
 class UnitOfWork:
@@ -89,12 +101,19 @@ class UnitOfWork:
         self.now, fresh = await inbox.take_in(self.connection, consumer, [event.id for event in events])
         return inbox.distinct(events, fresh)
 
-    def publish(
-        self, event: OrderEvent, traceparent: str, *, event_id: UUID | None = None, time: datetime | None = None
-    ) -> None:
+    async def first_this_second(self) -> bool:
+        """Whether no unit of this service's, in whichever process, has asked this before in the same second of the
+        database's clock. The second is taken in like an event, so a unit that is rolled back leaves it to another."""
+        second = UUID(int=int(self.now.timestamp()))
+        return bool((await inbox.take_in(self.connection, "seconds", [second]))[1])
+
+    def publish(self, event: OrderEvent, traceparent: str, *, repeat: bool = False) -> None:
         self._events.append(
-            self._encoder.encode(event, event_id=event_id or uuid7(), time=time or self.now, traceparent=traceparent)
+            self._encoder.encode(event, event_id=uuid7(), time=self.now, traceparent=traceparent, repeat=repeat)
         )
+
+    def reminded(self, kind: str) -> None:
+        self.after_commit(REMINDERS.labels(kind).inc)
 
     def unchanged(self, event: Received) -> None:
         self._unchanged.append(event)

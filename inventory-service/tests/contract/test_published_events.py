@@ -24,7 +24,11 @@ PRICES = ["19.99", "0.01", "0.1", "5", "1E+2", "9999999999.99"]
 def sent(published: Published) -> dict[str, Any]:
     encoder = Encoder("inventory-service", PUBLISHED)
     outgoing = encoder.encode(
-        published.event, event_id=published.event_id, time=published.time, traceparent=published.traceparent
+        published.event,
+        event_id=published.event_id,
+        time=published.time,
+        traceparent=published.traceparent,
+        repeat=published.repeat,
     )
     assert outgoing.routing_key == PUBLISHED[type(published.event)]
     document: dict[str, Any] = orjson.loads(outgoing.body)

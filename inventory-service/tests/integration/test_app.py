@@ -122,7 +122,8 @@ async def test_what_comes_twice_or_in_another_order_takes_effect_once(
     await wire.send("order.cancelled", cancelled(late))
     await wire.send("order.created", created(late), created(twice, event_id=uuid4()))
     await everything_before_is_done(wire, product_id)
-    assert wire.types(twice.order_id) == ["InventoryReserved"]
+    assert wire.types(twice.order_id) == ["InventoryReserved", "InventoryReserved"]
+    assert [event.get("repeat") for event in wire.of_order(twice.order_id)] == [None, True], "answered, not held again"
     assert wire.types(undone_first.order_id) == ["InventoryReserved", "InventoryReleased"]
     assert wire.types(late.order_id) == []
     assert await quantities(client, product_id) == (8, 2)

@@ -34,12 +34,19 @@ def new(order_id: UUID, now: datetime, status: Status = Status.VOID) -> Hold:
     return hold
 
 
-async def make(store: Store, *order_ids: UUID, due_in: timedelta | None = None, status: Status = Status.HELD) -> None:
+async def make(
+    store: Store,
+    *order_ids: UUID,
+    remind_in: timedelta | None = None,
+    due_in: timedelta | None = None,
+    status: Status = Status.HELD,
+) -> None:
     async with store.transaction() as unit:
         holds = [new(order_id, unit.now, status) for order_id in order_ids]
         for hold in holds:
             hold.demand = DEMAND
             hold.due_at = None if due_in is None else unit.now + due_in
+            hold.remind_at = None if remind_in is None else unit.now + remind_in
         await unit.holds.add(holds)
 
 
@@ -63,11 +70,11 @@ async def test_a_hold_comes_back_as_it_was_added_or_saved(store: Store, added_be
         await make(store, FIRST)
     async with store.transaction() as unit:
         hold = (await unit.holds.locked([FIRST])).get(FIRST) or new(FIRST, unit.now)
-        hold.status, hold.reason, hold.demand, hold.reminders = Status.RELEASED, "expired", DEMAND, 3
-        hold.due_at = hold.updated_at = unit.now + timedelta(hours=1)
+        hold.status, hold.reason, hold.demand = Status.RELEASED, "expired", DEMAND
+        hold.due_at, hold.remind_at, hold.updated_at = (unit.now + timedelta(hours=hours) for hours in (1, 2, 3))
         await (unit.holds.save([hold]) if added_before else unit.holds.add([hold]))
     found = await read(store, FIRST)
-    for name in set(Hold.__slots__) - {"events"}:
+    for name in set(Hold.__slots__) - {"events", "repeats"}:
         assert getattr(found, name) == getattr(hold, name), name
 
 
@@ -176,23 +183,22 @@ async def test_a_unit_that_is_not_committed_leaves_nothing(store: Store) -> None
     assert {key: item.quantity_available for key, item in items.items()} == {FIRST: 10}
 
 
-async def test_due_holds_come_oldest_first_and_only_those_that_are_held(store: Store) -> None:
-    await make(store, FIRST, due_in=timedelta(seconds=-1))
-    await make(store, SECOND, due_in=timedelta(seconds=-2))
-    await make(store, THIRD, due_in=timedelta(minutes=1))
-    await make(store, uuid4(), due_in=None)
-    await make(store, uuid4(), due_in=timedelta(seconds=-3), status=Status.VOID)
+async def test_holds_to_be_reminded_of_come_oldest_first(store: Store) -> None:
+    await make(store, FIRST, remind_in=timedelta(seconds=-1))
+    await make(store, SECOND, remind_in=timedelta(seconds=-2))
+    await make(store, THIRD, remind_in=timedelta(minutes=1))
+    await make(store, uuid4(), remind_in=None)
     async with store.transaction() as unit:
-        assert [hold.order_id for hold in await unit.holds.locked_due(10)] == [SECOND, FIRST]
+        assert [hold.order_id for hold in await unit.holds.locked_to_remind(10)] == [SECOND, FIRST]
     async with store.transaction() as unit:
-        assert [hold.order_id for hold in await unit.holds.locked_due(1)] == [SECOND]
+        assert [hold.order_id for hold in await unit.holds.locked_to_remind(1)] == [SECOND]
 
 
-async def test_due_holds_that_another_unit_has_are_left_to_it(store: Store) -> None:
-    await make(store, FIRST, SECOND, THIRD, due_in=timedelta(seconds=-1))
+async def test_holds_to_be_reminded_of_that_another_unit_has_are_left_to_it(store: Store) -> None:
+    await make(store, FIRST, SECOND, THIRD, remind_in=timedelta(seconds=-1))
     async with store.transaction() as one, store.transaction() as other:
-        mine = [hold.order_id for hold in await one.holds.locked_due(2)]
-        theirs = [hold.order_id for hold in await other.holds.locked_due(10)]
+        mine = [hold.order_id for hold in await one.holds.locked_to_remind(2)]
+        theirs = [hold.order_id for hold in await other.holds.locked_to_remind(10)]
     assert len(mine) == 2
     assert sorted(mine + theirs) == [FIRST, SECOND, THIRD]
 

@@ -18,8 +18,8 @@ PRODUCT, OTHER = UUID(int=1), UUID(int=2)
 
 def a_hold(status: Status = Status.NEW) -> Hold:
     demand = None if status in (Status.NEW, Status.VOID) else a_demand((PRODUCT, 2))
-    due_at = DEADLINE + timedelta(minutes=1) if status is Status.HELD else None
-    return Hold(uuid4(), CUSTOMER, status, None, demand, DEADLINE, due_at, 0, TRACEPARENT, NOW, NOW)
+    remind_at = NOW + timedelta(minutes=1) if status is Status.HELD else None
+    return Hold(uuid4(), CUSTOMER, status, "expired", demand, DEADLINE, None, remind_at, TRACEPARENT, NOW, NOW)
 
 
 def a_demand(*lines: tuple[UUID, int]) -> Demand:
@@ -81,7 +81,7 @@ def test_the_same_product_on_two_lines_is_held_as_one_sum() -> None:
 def test_a_hold_is_all_or_nothing(lines: list[tuple[UUID, int]], reason: str) -> None:
     hold, stock = a_hold(), items()
     hold.place(a_demand(*lines), stock, NOW)
-    assert (hold.status, hold.reason, hold.due_at) == (Status.REFUSED, reason, None)
+    assert (hold.status, hold.reason, hold.due_at, hold.remind_at) == (Status.REFUSED, reason, None, None)
     assert hold.events == [InventoryUnavailable(hold.order_id, CUSTOMER, reason)]
     assert quantities(stock) == [(10, 5), (10, 5)]
 
@@ -107,6 +107,7 @@ def test_a_tombstone_is_kept_seven_days_past_the_deadline() -> None:
     hold = a_hold()
     hold.void(NOW)
     assert hold.due_at == DEADLINE + timedelta(days=7)
+    assert hold.remind_at is None
 
 
 def test_what_is_sold_is_gone_and_what_is_released_is_free_again() -> None:
@@ -114,21 +115,53 @@ def test_what_is_sold_is_gone_and_what_is_released_is_free_again() -> None:
     sold.sell(stock, NOW)
     released.release("expired", stock, NOW)
     assert quantities(stock) == [(12, 1), (10, 5)]
-    assert (sold.events, sold.due_at) == ([], None)
+    assert (sold.events, sold.due_at, sold.remind_at) == ([], None, None)
     assert released.events == [InventoryReleased(released.order_id, CUSTOMER, "expired")]
-    assert (released.reason, released.due_at) == ("expired", None)
+    assert (released.reason, released.due_at, released.remind_at) == ("expired", None, None)
 
 
-def test_an_undecided_hold_is_first_mentioned_a_minute_past_the_deadline_then_ever_more_rarely() -> None:
+def test_a_hold_asks_after_a_minute_and_then_at_doubling_intervals_of_at_most_an_hour() -> None:
     hold = a_hold()
     hold.place(a_demand((PRODUCT, 2)), items(), NOW)
-    due, waits = hold.due_at, []
-    assert due == DEADLINE + timedelta(minutes=1)
+    [reserved] = hold.events
+    hold.events.clear()
+    asked_at, waits = NOW, []
     for _ in range(20):
-        hold.remind(due)
-        assert hold.due_at is not None
-        waits.append((hold.due_at - due) // timedelta(minutes=1))
-        due = hold.due_at
+        assert hold.remind_at is not None
+        waits.append((hold.remind_at - asked_at) // timedelta(minutes=1))
+        asked_at = hold.remind_at
+        assert hold.remind(asked_at) == "reservation"
+        assert hold.repeats == [reserved]
+        hold.repeats.clear()
     assert waits == [1, 2, 4, 8, 16, 32, *[60] * 14]
-    assert set(map(type, hold.events)) == {InventoryReserved}
-    assert len(set(hold.events)) == 1
+    assert (hold.status, hold.updated_at) == (Status.HELD, NOW)
+
+
+@pytest.mark.parametrize(
+    ("status", "event"),
+    [
+        (Status.HELD, InventoryReserved),
+        (Status.REFUSED, InventoryUnavailable),
+        (Status.RELEASED, InventoryReleased),
+        (Status.SOLD, None),
+        (Status.VOID, None),
+        (Status.NEW, None),
+    ],
+)
+def test_a_hold_says_again_what_it_has_told_and_once_at_a_time(status: Status, event: type | None) -> None:
+    hold = a_hold(status)
+    if event is None:
+        with pytest.raises(IllegalTransition, match=status):
+            hold.repeat()
+        return
+    assert hold.repeat()
+    assert not hold.repeat()
+    assert [type(said) for said in hold.repeats] == [event]
+    assert getattr(hold.repeats[0], "reason", "expired") == "expired"
+
+
+def test_what_is_said_for_the_first_time_is_not_said_again_at_once() -> None:
+    hold = a_hold()
+    hold.place(a_demand((PRODUCT, 2)), items(), NOW)
+    assert not hold.repeat()
+    assert hold.repeats == []

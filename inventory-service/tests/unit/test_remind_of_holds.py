@@ -3,33 +3,36 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from chassis.reminders import MAX_REMINDERS_A_SECOND
 
 from application.messages import OrderCreated
-from application.remind_of_holds import MAX_HOLDS_A_BATCH, remind_of_holds
 from domain.events import InventoryReserved
 from tests.inventory import Inventory
 from tests.messages import completed, order_created, undone
 
 PRODUCT = UUID(int=1)
-DEADLINE, MINUTE = timedelta(minutes=15), timedelta(minutes=1)
+DEADLINE, MINUTE, SECOND = timedelta(minutes=15), timedelta(minutes=1), timedelta(seconds=1)
 
 
-async def test_a_hold_that_nobody_decides_about_is_announced_again_under_new_ids(inventory: Inventory) -> None:
+async def test_a_hold_that_nobody_decides_about_is_said_again_under_new_ids(inventory: Inventory) -> None:
     await inventory.stock(PRODUCT, 10)
     order = order_created((PRODUCT, 3), expires_at=inventory.store.now + DEADLINE)
     await inventory.take(order)
-    inventory.pass_time(DEADLINE + MINUTE - timedelta(seconds=1))
+    inventory.pass_time(MINUTE - SECOND)
     assert await inventory.remind() == []
-    inventory.pass_time(timedelta(seconds=1))
-    for wait in (1, 2, 4):
+    inventory.pass_time(SECOND)
+    for wait in (2, 4, 8):
         assert len(await inventory.remind()) == 1
+        inventory.pass_time(SECOND)
         assert await inventory.remind() == []
-        inventory.pass_time(wait * MINUTE)
+        inventory.pass_time(wait * MINUTE - SECOND)
     first, *again = inventory.store.published
     assert len({one.event_id for one in inventory.store.published}) == len(inventory.store.published) == 4
     assert isinstance(first.event, InventoryReserved)
     assert {one.event for one in again} == {first.event}
     assert {one.traceparent for one in again} == {first.traceparent}
+    assert [one.repeat for one in inventory.store.published] == [False, True, True, True]
+    assert inventory.store.reminders == {"reservation": 3}
     assert inventory.quantities(PRODUCT) == (7, 3)
 
 
@@ -44,14 +47,11 @@ async def test_a_decided_hold_is_not_mentioned_again(
     assert await inventory.remind() == []
 
 
-async def test_reminders_come_in_batches_and_say_when_there_may_be_more(inventory: Inventory) -> None:
+async def test_a_second_has_so_many_reminders_and_the_rest_waits_for_the_next(inventory: Inventory) -> None:
     await inventory.stock(PRODUCT, 1_000)
-    orders = [order_created((PRODUCT, 1), expires_at=inventory.store.now + DEADLINE) for _ in range(MAX_HOLDS_A_BATCH)]
-    last = order_created((PRODUCT, 1), expires_at=inventory.store.now + DEADLINE)
-    await inventory.take(*orders, last)
-    inventory.pass_time(DEADLINE + MINUTE)
-    batches = []
     for _ in range(2):
-        async with inventory.store.transaction() as unit:
-            batches.append((await remind_of_holds(unit), len(unit.published)))
-    assert batches == [(True, MAX_HOLDS_A_BATCH), (False, 1)]
+        await inventory.take(*(order_created((PRODUCT, 1)) for _ in range(MAX_REMINDERS_A_SECOND // 2 + 1)))
+    inventory.pass_time(MINUTE)
+    assert [len(await inventory.remind()) for _ in range(2)] == [MAX_REMINDERS_A_SECOND, 0]
+    inventory.pass_time(SECOND)
+    assert len(await inventory.remind()) == 2

@@ -85,6 +85,15 @@ async def test_an_event_that_comes_again_is_not_told_again(desk: Desk) -> None:
     assert desk.told == customers([event, other])
 
 
+async def test_what_is_said_again_is_told_to_no_customer(desk: Desk) -> None:
+    event = confirmed()
+    again = received(event.data, repeat=True)
+
+    await desk.take([again, event, again])
+
+    assert desk.told == customers([event])
+
+
 async def test_two_events_of_one_order_are_both_told(desk: Desk) -> None:
     first = confirmed()
     second = received(OrderCompleted(first.data.order_id, first.data.customer_id))

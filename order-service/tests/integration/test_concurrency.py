@@ -3,9 +3,11 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from chassis.database import Database
+from chassis.reminders import MAX_REMINDERS_A_SECOND, remind
 from chassis.testing import eventually, received
 from sqlalchemy import text
 
@@ -21,10 +23,10 @@ from tests.integration.conftest import Units
 ROUNDS = 25
 
 
-async def placed(units: Units, number: int, *, overdue: bool = False) -> list[UUID]:
+async def placed(units: Units, number: int, *, overdue: bool = False, ago: timedelta = timedelta(0)) -> list[UUID]:
     async with units() as unit:
         await unit.start()
-        orders = [an_order(now=unit.now) for _ in range(number)]
+        orders = [an_order(now=unit.now - ago) for _ in range(number)]
         if overdue:
             for order in orders:
                 order.expires_at = order.created_at
@@ -86,8 +88,8 @@ async def test_a_cancel_that_races_a_payment_has_one_winner(units: Units, databa
 
     orders = await loaded(units, ids)
     async with database.autocommit() as connection:
-        rows = await connection.execute(text("SELECT id, type FROM outbox WHERE id = ANY(:ids)"), {"ids": ids})
-        told = {row.id: row.type for row in rows}
+        query = text("SELECT order_id, type FROM outbox WHERE body::jsonb ->> 'repeat' IS NULL ORDER BY id")
+        told = {UUID(row.order_id): row.type for row in await connection.execute(query)}
     for order_id, answer in zip(ids, answers, strict=True):
         order = orders[order_id]
         assert order.status is (Status.CANCELLED if isinstance(answer, Order) else Status.COMPLETED)
@@ -126,3 +128,27 @@ async def test_the_deadline_leaves_an_order_that_another_transaction_holds(units
     orders = await loaded(units, [held, free])
     assert (orders[held].status, orders[free].status) == (Status.COMPLETED, Status.FAILED)
     assert orders[free].reason == "expired"
+
+
+async def test_however_many_processes_ask_again_they_share_what_a_second_allows(
+    units: Units, database: Database
+) -> None:
+    await placed(units, 2 * MAX_REMINDERS_A_SECOND, ago=timedelta(minutes=1))
+
+    async def counted() -> tuple[int, int]:
+        seconds = "SELECT count(*) FROM inbox WHERE consumer = 'seconds'"
+        repeats = "SELECT count(*) FROM outbox WHERE body::jsonb -> 'repeat' = 'true'"
+        async with database.autocommit() as connection:
+            return tuple([(await connection.execute(text(query))).scalar_one() for query in (seconds, repeats)])
+
+    async def process() -> None:
+        async with units() as unit:
+            await unit.start()
+            await remind(unit.orders, unit)
+            await unit.commit()
+
+    seconds_before, repeats_before = await counted()
+    await asyncio.gather(*(process() for _ in range(4)))
+    seconds, repeats = await counted()
+    assert seconds > seconds_before
+    assert repeats - repeats_before == (seconds - seconds_before) * MAX_REMINDERS_A_SECOND

@@ -124,6 +124,22 @@ async def test_a_final_order_loses_its_deadline(unit: Unit) -> None:
     assert order.id not in {overdue.id for overdue in await unit.orders.locked_overdue(1000)}
 
 
+async def test_orders_that_have_to_ask_again_come_oldest_first_and_until_they_are_answered(unit: Unit) -> None:
+    orders = [an_order(now=LONG_AGO - timedelta(days=days)) for days in (2, 4, 3)]
+    later = an_order(now=unit.now)
+    await unit.orders.add([*orders, later])
+
+    assert [order.id for order in await unit.orders.locked_to_remind(2)] == [orders[1].id, orders[2].id]
+
+    orders[1].complete(unit.now)
+    orders[2].remind_at = unit.now
+    await unit.orders.save(orders)
+    due = [order.id for order in await unit.orders.locked_to_remind(1000)]
+    assert due[0] == orders[0].id
+    assert orders[2].id in due
+    assert not {orders[1].id, later.id} & set(due)
+
+
 async def test_a_customer_s_orders_come_newest_first_from_below_the_cursor(unit: Unit) -> None:
     customer = uuid4()
     orders = [an_order(customer_id=customer) for _ in range(4)]

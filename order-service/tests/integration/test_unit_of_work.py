@@ -12,7 +12,7 @@ from chassis.ids import uuid7
 from chassis.testing import received
 from sqlalchemy import text
 
-from application.announce import announce, announce_decision_again
+from application.announce import announce
 from application.settle_orders import settle_orders
 from domain.order import Order, Status
 from infrastructure.unit_of_work import OrdersUnitOfWork
@@ -111,38 +111,20 @@ async def test_a_fact_its_effect_and_its_events_are_committed_together(units: Un
         assert await unit.take_in("order-service", [event]) == []
 
 
-async def test_a_decision_said_again_is_no_second_row_while_the_first_waits(units: Units, database: Database) -> None:
+async def test_a_decision_said_again_is_another_event_that_says_so(units: Units, database: Database) -> None:
     order = await placed(units)
-    async with units() as unit:
-        await unit.take_in("order-service", [])
-        await settle_orders([received(paid(order.id)), received(reserved(order.id))], unit)
-        await unit.commit()
-    before = await outbox(database, order.id)
-    async with units() as unit:
-        await unit.start()
-        announce_decision_again((await unit.orders.locked([order.id]))[order.id], unit)
-        await unit.commit()
+    for fact in (paid, reserved):
+        async with units() as unit:
+            await unit.start()
+            await settle_orders([received(fact(order.id))], unit)
+            await unit.commit()
 
-    assert await outbox(database, order.id) == before
-    assert [event_id for event_id, name, _, _ in before if name == "OrderCompleted"] == [order.id]
-
-
-async def test_a_decision_said_again_is_the_same_to_the_byte(units: Units, database: Database) -> None:
-    order = await placed(units)
-    async with units() as unit:
-        await unit.start()
-        await settle_orders([received(paid(order.id))], unit)
-        await unit.commit()
-    first = (await outbox(database, order.id))[1]
-    async with database.autocommit() as connection:
-        await connection.execute(text("DELETE FROM outbox WHERE id = :id"), {"id": order.id})
-    async with units() as unit:
-        await unit.start()
-        await settle_orders([received(reserved(order.id))], unit)
-        await unit.commit()
-
-    assert first[1] == "OrderCompleted"
-    assert first in await outbox(database, order.id)
+    decisions = [
+        (event_id, body) for event_id, name, _, body in await outbox(database, order.id) if name == "OrderCompleted"
+    ]
+    (first_id, first), (again_id, again) = decisions
+    assert first_id != again_id
+    assert again == first | {"id": str(again_id), "time": again["time"], "repeat": True}
 
 
 async def test_a_key_is_free_again_after_24_hours(units: Units, database: Database) -> None:

@@ -35,7 +35,7 @@ async def test_a_forgotten_order_is_entered_as_failed_and_said_so(
     ]
     [told] = unit.published
     assert told.event == OrderFailed(order.id, order.customer_id, "lost-in-restore", NOON)
-    assert (told.event_id, told.traceparent) == (order.id, TRACEPARENT)
+    assert (told.repeat, told.traceparent) == (False, TRACEPARENT)
 
 
 @pytest.mark.parametrize("status", Status)

@@ -5,6 +5,7 @@ from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from chassis.reminders import remind
 from chassis.testing import received
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -44,6 +45,7 @@ class AnySequence(RuleBasedStateMachine):
         self.unit = MemoryOrderUnit(now=NOON)
         order = an_order()
         self.order_id = order.id
+        [self.created] = order.events
         run(self.unit.orders.add([order]))
         self.seen: list[TimelineEntry] = []
 
@@ -68,6 +70,7 @@ class AnySequence(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.unit.now += timedelta(seconds=seconds)
         run(expire_orders(self.unit))
+        run(remind(self.unit.orders, self.unit))
 
     @invariant()
     def the_past_never_changes(self) -> None:
@@ -84,20 +87,23 @@ class AnySequence(RuleBasedStateMachine):
         assert (order.timeline[-1].status, order.timeline[-1].at) == (order.status, order.updated_at)
 
     @invariant()
-    def there_is_one_decision_event_once_the_order_is_final(self) -> None:
-        order = self.order
-        decisions = [told for told in self.unit.published if told.event_id == order.id]
-        assert bool(decisions) == order.is_final
-        if decisions:
-            assert all(told == decisions[0] for told in decisions)
-            assert (decisions[0].event, decisions[0].time) == order.decision()
+    def each_event_is_said_for_the_first_time_once_and_all_bear_one_trace(self) -> None:
+        first = [told.event.name for told in self.unit.published if not told.repeat]
+        steps = [entry.event for entry in self.order.timeline[1:]]
+        assert first == [name for name in steps if name not in ("InventoryReleased", "PaymentRefunded")]
+        assert {told.traceparent for told in self.unit.published} <= {TRACEPARENT}
 
     @invariant()
-    def every_other_event_is_told_once_and_all_bear_one_trace(self) -> None:
-        others = [told.event.name for told in self.unit.published if told.event_id != self.order_id]
-        steps = [entry.event for entry in self.order.timeline if entry.status == "confirmed"][:1]
-        assert others == [name for name in steps if name == "OrderConfirmed"]
-        assert {told.traceparent for told in self.unit.published} <= {TRACEPARENT}
+    def what_is_said_again_is_true(self) -> None:
+        said = {told.event for told in self.unit.published if not told.repeat} | {self.created}
+        assert {told.event for told in self.unit.published if told.repeat} <= said
+
+    @invariant()
+    def an_open_order_asks_again_and_a_completed_one_does_not(self) -> None:
+        order = self.order
+        if not order.is_final:
+            assert order.remind_at is None or order.remind_at < order.expires_at
+        assert order.status != "completed" or order.remind_at is None
 
     @invariant()
     def no_order_outlives_its_deadline(self) -> None:

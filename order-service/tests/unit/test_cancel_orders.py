@@ -26,7 +26,7 @@ async def test_an_open_order_is_cancelled_and_the_decision_told(unit: MemoryOrde
     assert (await unit.orders.get([order.id]))[order.id].timeline == cancelled.timeline
     [told] = unit.published
     assert told.event == OrderCancelled(order.id, order.customer_id, "cancelled-by-customer", order.expires_at)
-    assert (told.event_id, told.time, told.traceparent) == (order.id, NOON + timedelta(minutes=1), TRACEPARENT)
+    assert (told.repeat, told.time, told.traceparent) == (False, NOON + timedelta(minutes=1), TRACEPARENT)
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one after the other"])

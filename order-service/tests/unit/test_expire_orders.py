@@ -30,7 +30,7 @@ async def test_an_open_order_fails_at_its_deadline_and_not_before(unit: MemoryOr
     assert (failed.status, failed.reason, failed.updated_at) == (Status.FAILED, "expired", DEADLINE)
     [told] = unit.published
     assert told.event == OrderFailed(order.id, order.customer_id, "expired", order.expires_at)
-    assert (told.event_id, told.traceparent) == (order.id, TRACEPARENT)
+    assert (told.repeat, told.traceparent) == (False, TRACEPARENT)
 
 
 @pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED, Status.CANCELLED])

@@ -19,22 +19,28 @@ from domain.events import (
     OrderFailed,
 )
 from domain.order import FINAL, MAX_TOTAL, Order, Status, TimelineEntry
-from tests.builders import NOON, Act, an_order, bring, fail, line, order_in
+from tests.builders import NOON, Act, an_order, bring, fail, line, order_in, refuse
 
 LATER = NOON + timedelta(minutes=1)
 WANTED: dict[Act, Status] = {
     Order.confirm: Status.CONFIRMED,
     Order.complete: Status.COMPLETED,
     fail: Status.FAILED,
+    refuse: Status.FAILED,
+    Order.expire: Status.FAILED,
     Order.cancel: Status.CANCELLED,
 }
 LEGAL: dict[tuple[Status, Act], list[type[OrderEvent]]] = {
     (Status.PENDING, Order.confirm): [OrderConfirmed],
     (Status.PENDING, Order.complete): [OrderConfirmed, OrderCompleted],
     (Status.PENDING, fail): [OrderFailed],
+    (Status.PENDING, refuse): [OrderFailed],
+    (Status.PENDING, Order.expire): [OrderFailed],
     (Status.PENDING, Order.cancel): [OrderCancelled],
     (Status.CONFIRMED, Order.complete): [OrderCompleted],
     (Status.CONFIRMED, fail): [OrderFailed],
+    (Status.CONFIRMED, refuse): [OrderFailed],
+    (Status.CONFIRMED, Order.expire): [OrderFailed],
     (Status.CONFIRMED, Order.cancel): [OrderCancelled],
     (Status.CANCELLED, Order.cancel): [],
 }
@@ -72,7 +78,7 @@ def test_an_illegal_transition_names_both_states_and_changes_nothing(status: Sta
 
 
 def test_the_matrix_is_whole() -> None:
-    assert len(LEGAL) + len(ILLEGAL) == len(Status) * len(WANTED) == 20
+    assert len(LEGAL) + len(ILLEGAL) == len(Status) * len(WANTED) == 30
 
 
 def test_a_new_order_is_pending_and_tells_all_that_others_need() -> None:
@@ -160,7 +166,8 @@ def test_a_compensation_is_noted_once_and_changes_nothing_else(status: Status) -
     assert not order.note("InventoryReleased", "payment-declined", LATER + timedelta(seconds=1))
 
     assert order.timeline == [*entries, TimelineEntry(LATER, "InventoryReleased", status, "cancelled-by-customer")]
-    assert state_of(order) == before | {"timeline": state_of(order)["timeline"], "updated_at": LATER}
+    after = state_of(order)
+    assert after == before | {name: after[name] for name in ("timeline", "remind_at")} | {"updated_at": LATER}
 
 
 def test_each_kind_of_compensation_has_a_line_of_its_own() -> None:
@@ -169,18 +176,22 @@ def test_each_kind_of_compensation_has_a_line_of_its_own() -> None:
     assert order.note("PaymentRefunded", "cancelled-by-customer", LATER)
 
 
-@pytest.mark.parametrize("act", [Order.complete, fail, Order.cancel])
-def test_a_decision_said_again_has_the_content_and_the_time_of_the_first(act: Act) -> None:
-    order = order_in(Status.CONFIRMED)
+@pytest.mark.parametrize("act", [Order.complete, fail, refuse, Order.expire, Order.cancel])
+def test_a_decision_said_again_is_the_first_one(act: Act) -> None:
+    order = order_in(Status.PENDING)
     act(order, LATER)
-    order.note("InventoryReleased", "payment-declined", LATER + timedelta(minutes=5))
-    assert order.decision() == (order.events[-1], LATER)
+    assert not order.repeat_decision(), "it is being said for the first time"
+    decision = order.events.pop()
+    order.events.clear()
+    assert order.repeat_decision()
+    assert not order.repeat_decision(), "once is enough"
+    assert order.repeats == [decision]
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - FINAL))
 def test_an_open_order_has_no_decision(status: Status) -> None:
     with pytest.raises(IllegalTransition, match=status):
-        order_in(status).decision()
+        order_in(status).repeat_decision()
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -188,4 +199,6 @@ def test_an_order_as_placed_is_the_one_of_the_first_answer(status: Status) -> No
     order = an_order()
     first_answer = state_of(order) | {"events": []}
     bring(order, status)
-    assert state_of(order.as_placed()) == first_answer
+    assert state_of(order.as_placed()) | {"remind_at": order.created_at} == first_answer | {
+        "remind_at": order.created_at
+    }

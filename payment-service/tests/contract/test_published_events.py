@@ -20,7 +20,11 @@ from tests.till import Till
 def sent(published: Published) -> dict[str, Any]:
     encoder = Encoder("payment-service", PUBLISHED)
     outgoing = encoder.encode(
-        published.event, event_id=published.event_id, time=published.time, traceparent=published.traceparent
+        published.event,
+        event_id=published.event_id,
+        time=published.time,
+        traceparent=published.traceparent,
+        repeat=published.repeat,
     )
     assert outgoing.routing_key == PUBLISHED[type(published.event)]
     document: dict[str, Any] = orjson.loads(outgoing.body)

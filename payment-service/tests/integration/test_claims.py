@@ -66,7 +66,8 @@ async def statuses(store: PostgresStore) -> Counter[str]:
 
 
 async def published(store: PostgresStore) -> Counter[str]:
-    rows = await store.execute("SELECT type, count(*) FROM outbox GROUP BY type")
+    """What was said for the first time."""
+    rows = await store.execute("SELECT type, count(*) FROM outbox WHERE body::jsonb ->> 'repeat' IS NULL GROUP BY type")
     return Counter({row[0]: row[1] for row in rows})
 
 

@@ -205,8 +205,9 @@ class World:
                 assert outcomes == [], "asked too early"
             assert payment.status is not Status.REFUNDED or self.gateway.is_refunded(payment.id)
             assert payment.status is not Status.COMPLETED or not self.gateway.is_refunded(payment.id)
-            told = [one.event.name for one in self.store.published if one.event.order_id == payment.order_id]
-            assert told in TOLD.get(payment.status, [[]])
+            told = [one for one in self.store.published if one.event.order_id == payment.order_id]
+            assert [one.event.name for one in told if not one.repeat] in TOLD.get(payment.status, [[]])
+            assert {one.event for one in told if one.repeat} <= {one.event for one in told if not one.repeat}
 
     def check_the_end(self) -> None:
         """Money is kept only for orders that are not undone."""

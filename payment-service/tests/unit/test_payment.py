@@ -228,3 +228,32 @@ def test_an_order_undone_twice_keeps_the_first_reason() -> None:
     assert not payment.undo("cancelled-by-customer", LATER)
     payment.apply(attempt, Answer.ERROR, DELAYS, LATER)
     assert payment.reason == "expired"
+
+
+@pytest.mark.parametrize(
+    ("status", "event"),
+    [
+        (Status.COMPLETED, PaymentProcessed),
+        (Status.FAILED, PaymentFailed),
+        (Status.REFUNDED, PaymentRefunded),
+        *((status, None) for status in Status if status not in (Status.COMPLETED, Status.FAILED, Status.REFUNDED)),
+    ],
+)
+def test_a_payment_says_again_how_it_ended_and_once_at_a_time(status: Status, event: type | None) -> None:
+    payment = a_payment(status, NOW)
+    payment.reason = payment.undone_reason = "expired"
+    if event is None:
+        with pytest.raises(IllegalTransition, match=status):
+            payment.repeat()
+        return
+    assert payment.repeat()
+    assert not payment.repeat()
+    assert [type(said) for said in payment.repeats] == [event]
+    assert getattr(payment.repeats[0], "reason", "expired") == "expired"
+
+
+def test_what_is_said_for_the_first_time_is_not_said_again_at_once() -> None:
+    payment, attempt = in_attempt()
+    payment.apply(attempt, Answer.DONE, DELAYS, NOW)
+    assert not payment.repeat()
+    assert payment.repeats == []

@@ -151,26 +151,43 @@ async def test_an_order_undone_while_the_gateway_is_asked_ends_as_it_answers(
     assert (till.payment(order.order_id).status, till.events) == (status, events)
 
 
-async def test_a_reservation_that_is_said_again_charges_nothing_more() -> None:
+async def test_a_reservation_that_is_said_again_charges_nothing_more_and_is_told_how_the_payment_ended() -> None:
     gateway = FakeGateway()
     till, order = Till(gateway), reserved()
     await till.take(order, order)
     await till.take(order)
-    assert (gateway.charge_numbers, till.events) == (["1"], ["PaymentProcessed"])
-    assert till.store.unchanged == 2
+    assert (gateway.charge_numbers, till.events) == (["1"], ["PaymentProcessed", "PaymentProcessed"])
+    first, again = till.store.published
+    assert (first.event, first.repeat, again.repeat) == (again.event, False, True)
+    assert till.store.unchanged == 1
 
 
-@pytest.mark.parametrize("status", Status)
-async def test_a_reservation_changes_no_payment_that_there_is(status: Status) -> None:
-    if status is Status.NEW:
-        return
+ANSWERS: dict[tuple[Status, bool], str] = {
+    (Status.COMPLETED, False): "PaymentProcessed",
+    (Status.FAILED, False): "PaymentFailed",
+    (Status.REFUNDED, True): "PaymentRefunded",
+}
+"""What is said again to whom a message shows not to have heard of it: a reservation, or that the order is undone."""
+
+
+@pytest.mark.parametrize("is_undone", [False, True])
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.NEW])
+async def test_what_comes_again_changes_no_payment_that_has_ended_and_is_answered_by_who_has_an_answer(
+    status: Status, is_undone: bool
+) -> None:
     gateway = FakeGateway()
     till, order = Till(gateway), reserved()
     await till.take(undone(order))
     payment = till.payment(order.order_id)
-    payment.status, payment.due_at = status, None
-    await till.take(order)
-    assert (till.payment(order.order_id).status, gateway.asked) == (status, [])
+    payment.status, payment.due_at, payment.amount, payment.currency = status, None, AMOUNT, "USD"
+    payment.reason = payment.undone_reason = "expired"
+    undoes = is_undone and status in (Status.PENDING, Status.PROCESSING, Status.COMPLETED)
+    await till.take(undone(order) if is_undone else order)
+    answer = ANSWERS.get((status, is_undone))
+    if not undoes:
+        assert (till.payment(order.order_id).status, gateway.asked) == (status, [])
+        assert [(one.event.name, one.repeat) for one in till.store.published] == ([(answer, True)] if answer else [])
+        assert getattr(till.store.published[0].event, "reason", "expired") == "expired" if answer else True
 
 
 async def test_orders_of_one_batch_are_independent() -> None:

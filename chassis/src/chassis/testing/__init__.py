@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -153,6 +154,7 @@ class Published:
     traceparent: str
     event_id: UUID
     time: datetime
+    repeat: bool = False
 
 
 @dataclass
@@ -162,12 +164,22 @@ class MemoryUnit:
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     published: list[Published] = field(default_factory=list)
     unchanged_events: list[Received] = field(default_factory=list)
+    reminders: Counter[str] = field(default_factory=Counter)
+    seconds: set[int] = field(default_factory=set)
+    """Those in which some unit was the first; a test's units share them."""
     _after_commit: list[Callable[[], None]] = field(default_factory=list)
 
-    def publish(
-        self, event: OrderEvent, traceparent: str, *, event_id: UUID | None = None, time: datetime | None = None
-    ) -> None:
-        self.published.append(Published(event, traceparent, event_id or uuid7(), time or self.now))
+    def publish(self, event: OrderEvent, traceparent: str, *, repeat: bool = False) -> None:
+        self.published.append(Published(event, traceparent, uuid7(), self.now, repeat))
+
+    def reminded(self, kind: str) -> None:
+        self.reminders[kind] += 1
+
+    async def first_this_second(self) -> bool:
+        second = int(self.now.timestamp())
+        known = second in self.seconds
+        self.seconds.add(second)
+        return not known
 
     def unchanged(self, event: Received) -> None:
         self.unchanged_events.append(event)
@@ -185,7 +197,9 @@ class MemoryUnit:
         return [published.event for published in self.published]
 
 
-def received(data: object, *, event_id: UUID | None = None, traceparent: str | None = None) -> Received:
+def received(
+    data: object, *, event_id: UUID | None = None, traceparent: str | None = None, repeat: bool = False
+) -> Received:
     """An event as a use case gets it, with `data` as the consumer's class for it."""
     order_id = getattr(data, "order_id", None)
-    return Received(event_id or uuid7(), type(data).__name__, str(order_id), traceparent, data, None)
+    return Received(event_id or uuid7(), type(data).__name__, str(order_id), traceparent, data, None, repeat)

@@ -62,6 +62,7 @@ class Store:
                 "customer": str(order.customer_id),
                 "status": str(order.status),
                 "reason": order.reason,
+                "expires_at": order.expires_at.isoformat(),
                 "total": f"{order.total_amount} {order.currency}",
                 "items": [(str(line.product_id), line.quantity) for line in order.items],
                 "timeline": [(entry.event, str(entry.status)) for entry in order.timeline],

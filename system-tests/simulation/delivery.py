@@ -8,14 +8,13 @@ from chassis.events import BATCH, SINGLE, join
 from chassis.topology import EXCHANGE
 
 from simulation.fleet import Node
-from simulation.rabbit import Stored, route, waits_for
+from simulation.rabbit import Stored, queues, route, waits_for
 from simulation.scenario import ACK_FAULTS, PUBLISH_FAULTS, QUEUE_FAULTS, SERVICES
 from simulation.wire import SECOND, Ack, Effect, Publish
 
 if TYPE_CHECKING:
     from simulation.driver import Driver
 
-DROPPABLE = (*QUEUE_FAULTS, "dropped")
 OLD_EVENTS_SENT_AGAIN = 6
 MOST_DELIVERIES = 50
 """The queues' delivery limit: a message that is delivered more often has ended up with the dead letters."""
@@ -35,20 +34,23 @@ class Delivery:
     def __init__(self, driver: "Driver", bindings: tuple[tuple[str, str], ...]) -> None:
         self._driver = driver
         self.waiting: dict[str, list[Stored]] = {service: [] for service in SERVICES}
-        self.in_retry = 0
         self.dead_letters: list[tuple[str, str]] = []
         """Reason and detail."""
         self.poisoned = 0
         """How many messages of ours ought to end as dead letters, once or, after a crash, more than once."""
         self._bindings = bindings
-        self.dropped: set[tuple[str, str]] = set()
-        """Service and id of each event that was dropped from the dead letters: nobody can expect its effect."""
+        self.lost: set[tuple[str, str]] = set()
+        """Service and id of each event that the broker took and forgot: nobody can expect its effect."""
         self._history: list[Stored] = []
+        self._declared = set(queues())
+        """The queues that there are: all that were there from the beginning, or those of who has connected since."""
+        self._in_retry: list[Stored] = []
+        self._wipes = 0
         self.handlers: dict[type[Effect], Callable[[Node, Any], None]] = {
             Publish: self._published,
             Ack: self._acknowledged,
         }
-        for group in (PUBLISH_FAULTS, ACK_FAULTS, DROPPABLE):
+        for group in (PUBLISH_FAULTS, ACK_FAULTS, QUEUE_FAULTS):
             driver.trouble.expect(group)
 
     def _published(self, node: Node, message: Publish) -> None:
@@ -64,14 +66,20 @@ class Delivery:
         def answer(outcome: str) -> Callable[[], None]:
             return lambda: driver.do(node.service, "answer", message.call, outcome)
 
+        wipes = self._wipes
+
         def arrive() -> None:
+            if self._wipes > wipes:  # the connection that it was written to is gone, and with it the message
+                return
             stored = Stored(message.body, message.content_type, message.routing_key, message.headers)
             taken_by = self._route(message.exchange, message.routing_key)
             for queue in taken_by:
                 self._enqueue(queue, stored.copy())
-            if message.exchange == EXCHANGE:
+            if message.exchange == EXCHANGE and taken_by:
                 self._history.append(stored)
                 driver.witness.arrived(message, taken_by)
+                for queue in {*self._bound(EXCHANGE, message.routing_key)} - {*taken_by}:
+                    self._forget(queue, stored)  # its service has not connected since the broker was wiped
             if kind == "crash after publish":
                 driver.fleet.crash(node, kind)
             elif kind == "confirm lost":
@@ -89,8 +97,8 @@ class Delivery:
 
         if kind == "crash before publish":
             driver.at(driver.now, lambda: driver.fleet.crash(node, kind))
-        elif kind == "message lost":
-            driver.after(driver.network(f"confirm {way}"), answer("lost"))
+        elif kind in ("message lost", "nacked"):
+            driver.after(driver.network(f"confirm {way}"), answer(kind))
         else:
             driver.after(driver.network(f"publish {way}"), arrive)
 
@@ -99,14 +107,14 @@ class Delivery:
         if queue.endswith(".dlq"):
             self.dead_letters.append((str(message.headers.get("x-reason")), str(message.headers.get("x-error"))))
         elif (micros := waits_for(queue)) is not None:
-            self.in_retry += 1
+            self._in_retry.append(message)
             message.headers.setdefault("x-routing-key", message.routing_key)
             driver.after(micros, lambda: self._back_from_retry(message))
         else:
-            fault = driver.trouble.strikes(DROPPABLE, queue)
+            fault = driver.trouble.strikes(QUEUE_FAULTS, queue)
             delay = 0
-            if fault is not None and fault.kind == "dropped" and not driver.witness.last_word(queue, message.body):
-                self.dropped |= {(queue, event_id) for event_id in driver.witness.ids(message.body)}
+            if fault is not None and fault.kind == "forgotten":
+                self._forget(queue, message)
                 return
             if fault is not None and fault.kind == "duplicated":
                 self._deliver_later(queue, message.copy(), fault.lasts)
@@ -114,8 +122,33 @@ class Delivery:
                 delay = fault.lasts
             self._deliver_later(queue, message, delay)
 
+    def _forget(self, queue: str, message: Stored) -> None:
+        self.lost |= {(queue, event_id) for event_id in self._driver.witness.ids(message.body)}
+
+    def wipe(self) -> None:
+        """The broker dies, and comes back with an empty disk: no message is left, and no queue until its service has
+        connected again and declared it."""
+        for queue, messages in self.waiting.items():
+            for message in messages:
+                self._forget(queue, message)
+            messages.clear()
+        for message in self._in_retry:
+            self._forget(message.routing_key, message)
+        for node in self._driver.fleet.all():
+            for message in node.unacked.values():
+                self._forget(node.service, message)
+            node.unacked.clear()
+            self._driver.fleet.disconnect(node)
+        self._in_retry.clear()
+        self._declared.clear()
+        self.dead_letters.clear()
+        self.poisoned = 0
+        self._wipes += 1
+
     def _back_from_retry(self, message: Stored) -> None:
-        self.in_retry -= 1
+        if not any(waiting is message for waiting in self._in_retry):
+            return
+        self._in_retry = [waiting for waiting in self._in_retry if waiting is not message]
         for queue in self._route("", message.routing_key):
             self._enqueue(queue, message)
 
@@ -173,6 +206,9 @@ class Delivery:
         node.unacked.clear()
 
     def attached(self, node: Node) -> None:
+        """The process has declared what it needs, and consumes."""
+        own = (node.service, f"{node.service}.dlq")
+        self._declared |= {queue for queue in queues() if queue in own or waits_for(queue) is not None}
         self._driver.at(self._driver.now, lambda: self._deliver(node.service))
 
     def poison(self, service: str) -> None:
@@ -210,6 +246,10 @@ class Delivery:
         return self._route(EXCHANGE, routing_key)
 
     def _route(self, exchange: str, routing_key: str) -> tuple[str, ...]:
+        return tuple(queue for queue in self._bound(exchange, routing_key) if queue in self._declared)
+
+    def _bound(self, exchange: str, routing_key: str) -> tuple[str, ...]:
+        """The queues that take such a message, where they are declared."""
         more = tuple(queue for key, queue in self._bindings if (exchange, key) == (EXCHANGE, routing_key))
         return route(exchange, routing_key) + more
 
@@ -217,7 +257,7 @@ class Delivery:
         """What still lies anywhere, by queue."""
         unacked = {str(node): len(node.unacked) for node in self._driver.fleet.all()}
         left = {queue: len(messages) for queue, messages in self.waiting.items()} | unacked
-        left["the retry queues"] = self.in_retry
+        left["the retry queues"] = len(self._in_retry)
         return {name: number for name, number in left.items() if number}
 
 

@@ -27,11 +27,12 @@ from simulation.workers import Workers
 JOBS = {
     "outbox sweep": 5 * SECOND,
     "order deadlines": SECOND,
-    "reminders": 10 * SECOND,
+    "reminders": SECOND,
     "due payments": SECOND // 2,
 }
 """How often each runs, as in the services' main.py. A turn that would find nothing to do is left out."""
-NEVER_QUIET_AFTER = 12 * 3600 * SECOND
+NEVER_QUIET_AFTER = 8 * 86_400 * SECOND
+"""A decision that nobody answers is repeated for the last time a week later."""
 MOST_EVENTS = 20_000
 MORE_THAN_A_WEEK = 8 * 86_400 * SECOND
 """Past it inboxes and tombstones are pruned."""
@@ -141,7 +142,7 @@ class Driver:
         self.tell(f"** {sentence}")
 
     def _struck(self, node: Node, effect: Struck) -> None:
-        self.note(effect.kind)
+        self.trouble.struck(effect.kind)
         self.tell(f"!! {effect.kind}", node)
 
     def _go_on(self) -> None:

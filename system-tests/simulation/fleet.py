@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from simulation.rabbit import Stored
-from simulation.scenario import REPLICAS, SERVICES
+from simulation.scenario import SERVICES
 from simulation.wire import SECOND, Crashed, Effect, Lost
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class Node:
 class Fleet:
     def __init__(self, driver: "Driver") -> None:
         self._driver = driver
-        self.nodes = {service: [Node(service, n) for n in range(REPLICAS[service])] for service in SERVICES}
+        self.nodes = {
+            service: [Node(service, n) for n in range(driver.scenario.processes_of(service))] for service in SERVICES
+        }
         self.handlers: dict[type[Effect], Callable[[Node, Any], None]] = {
             Crashed: lambda node, effect: self._died(node, effect.where),
             Lost: self._lost,

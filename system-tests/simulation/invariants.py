@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from simulation.clients import customer_id, product_id
+from simulation.database import as_micros
 from simulation.scenario import INVENTORY, NOTIFICATION, ORDER, PAYMENT
+from simulation.wire import SECOND
 
 if TYPE_CHECKING:
     from simulation.driver import Driver
@@ -25,6 +28,8 @@ PAYMENT_AFTER = {
 END_TOLD_AS = {"completed": "Order completed", "failed": "Order failed", "cancelled": "Order cancelled"}
 DECISIONS = ("OrderCompleted", "OrderFailed", "OrderCancelled")
 POISON_REASONS = {"not-json", "not-cloudevents", "empty-batch", "unsupported-content-type", "unknown-type"}
+ENOUGH_TO_HEAL = 300 * SECOND
+"""An order that still has so much time when the last fault ends is completed, if stock and gateway allow it."""
 Found = Iterator[tuple[str, str]]
 
 
@@ -60,7 +65,7 @@ def _of_messages(driver: "Driver") -> Found:
         yield "dead letters", f"{driver.delivery.poisoned} message(s) were poison, but dead letters are {len(letters)}."
     for event_id in sorted(driver.witness.committed - driver.witness.reached_the_broker):
         yield "lost event", f"The event {event_id} was committed, but never reached the broker."
-    for service, event_id in sorted(driver.witness.to_be_taken - driver.delivery.dropped):
+    for service, event_id in sorted(driver.witness.to_be_taken - driver.delivery.lost):
         if event_id not in driver.witness.taken[service]:
             event = driver.witness.events[event_id]["type"]
             yield "event without effect", f"{event} ({event_id}) reached the queue of {service}, but never took effect."
@@ -99,6 +104,9 @@ def _of_order(driver: "Driver", order: Row, hold: Row | None, payment: Row | Non
         yield "payment", f"{name}: its payment is {paid}, but the gateway's answer is still awaited."
     if payment is not None and paid not in ("void", "absent") and payment["amount"] != order["total"]:
         yield "payment", f"{name} is worth {order['total']}, but its payment is of {payment['amount']}."
+    undisturbed = as_micros(datetime.fromisoformat(order["expires_at"])) - driver.trouble.last_at
+    if order["reason"] == "expired" and undisturbed >= ENOUGH_TO_HEAL:
+        yield "expired", f"{name} has expired, though nothing was wrong for the last {undisturbed // SECOND} seconds."
     yield from _of_money(driver, name, order)
     yield from _of_timeline(driver, name, order, held, paid)
     yield from _of_customer(driver, name, order)
@@ -127,9 +135,8 @@ def _of_timeline(driver: "Driver", name: str, order: Row, held: str, paid: str) 
         if event in ("InventoryReleased", "PaymentRefunded") and status not in ("failed", "cancelled"):
             yield "timeline", f"{name}: its timeline has {event} while it was {status}."
         status = entered
-    lost = {driver.witness.events[event_id]["type"] for queue, event_id in driver.delivery.dropped if queue == ORDER}
     for event, happened in (("InventoryReleased", held == "released"), ("PaymentRefunded", paid == "refunded")):
-        if happened != (event in events) and event not in lost:
+        if happened != (event in events):
             said, done = ("not ", "") if happened else ("", " not")
             yield "timeline", f"{name}: {event} is {said}in its timeline, though it did{done} happen."
     decided = [event for event in events if event in DECISIONS]
@@ -138,11 +145,16 @@ def _of_timeline(driver: "Driver", name: str, order: Row, held: str, paid: str) 
 
 
 def _of_customer(driver: "Driver", name: str, order: Row) -> Found:
-    """Told the end, and once; twice only if the process that tells has died in between and forgot."""
-    dropped = {event_id for queue, event_id in driver.delivery.dropped if queue == NOTIFICATION}
+    """Told the end, and once; twice only if the process that tells has died in between and forgot, and never if the
+    broker has forgotten the news: what is said again is no news."""
+    lost = any(
+        (NOTIFICATION, event_id) in driver.delivery.lost
+        for event_id, event in driver.witness.events.items()
+        if event["subject"] == order["order"] and event["type"] in DECISIONS and not event.get("repeat")
+    )
     crashed = any(node.life for node in driver.fleet.nodes[NOTIFICATION])
     times = driver.witness.told[order["customer"], END_TOLD_AS[order["status"]]]
-    if times == 0 and not dropped:
+    if times == 0 and not lost:
         yield "not told", f"{name} is {order['status']}, but its customer was never told."
     keyed = {customer_id(place.number) for place in driver.scenario.places if place.keyed}
     if times > 1 and not crashed and order["customer"] in keyed:

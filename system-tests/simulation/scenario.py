@@ -18,19 +18,18 @@ ORDER, INVENTORY, PAYMENT, NOTIFICATION = SERVICES = (
     "notification-service",
 )
 WITH_DATABASE = (ORDER, INVENTORY, PAYMENT)
-REPLICAS = {ORDER: 2, INVENTORY: 2, PAYMENT: 2, NOTIFICATION: 1}
-"""A customer hears once if the one process that tells them stays alive, which could not be checked with two."""
-
 COMMIT_FAULTS = ("crash before commit", "crash after commit", "commit fails", "commit answer lost")
 PUBLISH_FAULTS = (
     "crash before publish",
     "message lost",
+    "nacked",
     "crash after publish",
     "confirm lost",
     "crash after confirm",
 )
 ACK_FAULTS = ("crash before ack", "crash after ack")
-QUEUE_FAULTS = ("duplicated", "delayed", "delayed", "set aside")
+QUEUE_FAULTS = ("duplicated", "delayed", "delayed", "set aside", "forgotten", "forgotten")
+"""What is forgotten was confirmed, and is gone: a disk that lied, a queue that was deleted, a dead letter dropped."""
 GATEWAY_FAULTS = (
     "request lost",
     "answer lost",
@@ -50,6 +49,7 @@ TIMED_FAULTS = (
     "regrouped",
     "pruned",
     "gateway silent",
+    "broker wiped",
 )
 
 
@@ -99,6 +99,8 @@ class Fault:
 @dataclass(frozen=True, slots=True)
 class Scenario:
     seed: int
+    replicas: int
+    """Processes of each service with a database. What two heal between them, one may keep wrong for ever."""
     stock: tuple[int, ...]
     places: tuple[Place, ...]
     cancels: tuple[Cancel, ...]
@@ -115,6 +117,10 @@ class Scenario:
     pause_seconds: float
     afterwards: bool
     """Whether old events are sent again a week later, when inboxes and tombstones have been pruned."""
+
+    def processes_of(self, service: str) -> int:
+        """A customer hears once if the one process that tells them stays alive, which could not be checked with two."""
+        return 1 if service == NOTIFICATION else self.replicas
 
     def settings(self) -> dict[str, Any]:
         """What every worker needs to know."""
@@ -133,10 +139,10 @@ class Scenario:
 
 def make(seed: int) -> Scenario:
     dice = random.Random(f"scenario {seed}")
-    theme = dice.choice(("anything", "anything", "anything", "gateway", "races"))
+    theme = dice.choice(("anything", "anything", "anything", "gateway", "races", "forgetful"))
     products = dice.randint(1, 3)
     window = dice.choice((1, 2, 5, 20)) * SECOND
-    expires_after = dice.choice((30, 30, 120, 900) if theme == "gateway" else (3, 10, 30, 120, 900))
+    expires_after = dice.choice(_DEADLINES.get(theme, (3, 10, 30, 120, 900)))
     orders = dice.choice((1, 2, 2, 3, 3, 4, 5, 6))
     places = tuple(
         Place(
@@ -156,6 +162,7 @@ def make(seed: int) -> Scenario:
     faults_end = window + int(expires_after * dice.choice((0.3, 1.0, 1.5)) * SECOND)
     return Scenario(
         seed=seed,
+        replicas=dice.choice((1, 2, 2, 3)),
         stock=tuple(dice.choice((0, 1, 1, 2, 3, 10, 10, 10)) for _ in range(products)),
         places=places,
         cancels=cancels,
@@ -170,6 +177,9 @@ def make(seed: int) -> Scenario:
         pause_seconds=1.0 if theme == "races" else dice.choice((0.004, 0.05, 1.0)),
         afterwards=dice.random() < 0.15,
     )
+
+
+_DEADLINES = {"gateway": (30, 30, 120, 900), "forgetful": (30, 900, 900, 900)}
 
 
 def _lines(dice: random.Random, products: int) -> tuple[tuple[int, int], ...]:
@@ -191,6 +201,8 @@ def _moment(dice: random.Random, theme: str, expires_after: int) -> int:
 def _faults(dice: random.Random, theme: str, window: int, faults_end: int) -> tuple[Fault, ...]:
     faults = []
     groups: tuple[str, ...] = ("commit", "publish", "ack", "queue", "queue", "gateway", "gateway", "timed", "handler")
+    if theme == "forgetful":
+        groups = ("queue", "queue", "wipe", "wipe", "wipe", "commit", "publish")
     if theme == "gateway":
         groups = ("gateway", "gateway", "gateway", "silence", "timed", "commit")
     for _ in range(dice.choice((0, 1, 2, 3, 4, 6, 8, 12))):
@@ -211,12 +223,10 @@ def _faults(dice: random.Random, theme: str, window: int, faults_end: int) -> tu
             fault = Fault("handler fails", dice.choice(WITH_DATABASE), nth)
         else:
             at = dice.randrange(SECOND // 10, dice.choice((window + SECOND, faults_end)))
-            kind = "gateway silent" if group == "silence" else dice.choice(TIMED_FAULTS)
+            kind = {"silence": "gateway silent", "wipe": "broker wiped"}.get(group) or dice.choice(TIMED_FAULTS)
             service = PAYMENT if kind == "gateway silent" else dice.choice(WITH_DATABASE)
             fault = Fault(kind, service, dice.randrange(2), at, lasts)
         faults.append(fault)
-    if dice.random() < 0.1:  # a dead letter that nobody sends back, which the design heals where it is a decision
-        faults.append(Fault("dropped", dice.choice((INVENTORY, PAYMENT, ORDER)), dice.randint(1, 8)))
     return tuple(faults)
 
 

@@ -11,6 +11,7 @@ from simulation.workers import Workers
 MOST_RUNS = 300
 CALM = {
     "afterwards": False,
+    "replicas": 1,
     "pause_chance": 0.0,
     "network": 2_000,
     "grid": 1_000,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from simulation.fleet import Node
-from simulation.scenario import REPLICAS, SERVICES, WITH_DATABASE, Fault
+from simulation.scenario import SERVICES, WITH_DATABASE, Fault
 from simulation.wire import SECOND
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ class Trouble:
         self._seen: Counter[tuple[str, str]] = Counter()
         self._faults: dict[tuple[str, str], dict[int, Fault]] = defaultdict(dict)
         self.over = True
+        self.last_at = 0
+        """Until when something has been wrong, as far as is known yet."""
 
     def expect(self, group: tuple[str, ...]) -> None:
         """Lays the scenario's faults of that group ready to strike."""
@@ -65,9 +67,11 @@ class Trouble:
             "regrouped": lambda node: driver.delivery.regroup(node.service),
             "gateway silent": lambda node: driver.checkout.fall_silent(fault.lasts),
             "pruned": self._prune,
+            "broker wiped": lambda _: driver.delivery.wipe(),
         }
         if (act := acts.get(fault.kind)) is not None:
-            node = driver.fleet.nodes[fault.service][min(fault.nth, REPLICAS[fault.service] - 1)]
+            nodes = driver.fleet.nodes[fault.service]
+            node = nodes[min(fault.nth, len(nodes) - 1)]
 
             def happen() -> None:
                 self._say(fault)
@@ -75,8 +79,13 @@ class Trouble:
 
             driver.at(fault.at, happen)
 
+    def struck(self, kind: str, lasts: int = 0) -> None:
+        """Counts a fault that has happened."""
+        self._driver.note(kind)
+        self.last_at = max(self.last_at, self._driver.now + lasts)
+
     def _say(self, fault: Fault) -> None:
-        self._driver.note(fault.kind)
+        self.struck(fault.kind, fault.lasts)
         self._driver.tell(f"!! {fault}")
 
     def _prune(self, node: Node) -> None:

@@ -12,7 +12,7 @@ from chassis.topology import EXCHANGE
 from simulation.clients import customer_id, trace_of
 from simulation.fleet import Node
 from simulation.scenario import INVENTORY, ORDER, PAYMENT, SERVICES
-from simulation.wire import Committed, Effect, Publish, Told
+from simulation.wire import SECOND, Committed, Effect, Publish, Told
 
 if TYPE_CHECKING:
     from simulation.driver import Driver
@@ -62,6 +62,10 @@ IMPOSSIBLE_AFTER: dict[tuple[str, str], tuple[str, ...]] = {
     **{(PAYMENT, decision): ("pending", "completed", "") for decision in _DECISIONS},
 }
 """How an order, a hold or a payment can't stand any more once its service has taken in that event."""
+
+REMINDERS_OF_THE_OPEN = ("OrderCreated", "InventoryReserved")
+QUIET_AFTER = 3600 * SECOND
+"""After the last fault. From then on only decisions are repeated, of orders that had nothing to be undone."""
 
 
 class Witness:
@@ -142,6 +146,11 @@ class Witness:
             self._driver.broken("published uncommitted", f"{node.service} published {name}, which was never committed.")
         if number is None or trace_id(event["traceparent"]) != trace_of(number):
             self._driver.broken("trace", f"{name} bears the trace {event['traceparent']}, which is not its order's.")
+        if event.get("repeat"):
+            self._driver.note(f"repeats {event['type']}")
+            since = self._driver.now - self._driver.scenario.faults_end
+            if since > QUIET_AFTER and event["type"] in REMINDERS_OF_THE_OPEN:
+                self._driver.broken("asked again", f"{name} was said again an hour after all had gone well.")
         known = self.events.setdefault(event_id, event)
         if known != event:
             self._driver.broken("one id, two events", f"{name} was published in two versions under the id {event_id}.")
@@ -153,16 +162,6 @@ class Witness:
 
     def ids(self, body: bytes) -> list[str]:
         return [str(document.get("id")) for document in _documents(body)]
-
-    def last_word(self, queue: str, body: bytes) -> bool:
-        """Whether payment has nothing more to report about an order whose decision this is, so that nothing would make
-        order say it again. Whoever drops such a dead letter has to look into the books: the one loss that does not heal
-        by itself."""
-        told = {(event["type"], event["subject"]) for event in map(self.events.get, self.taken[ORDER]) if event}
-        return queue == PAYMENT and any(
-            document.get("type") in _DECISIONS and ("PaymentProcessed", document.get("subject")) in told
-            for document in _documents(body)
-        )
 
     def names(self, body: bytes) -> str:
         return self._in_words(_documents(body))

@@ -22,8 +22,9 @@ from chaos.watch import Watch
 from shop import Shop
 from system import ROOT
 
-QUIET_WITHIN_SECONDS = 180
-"""After the last fault: the deadline (45 s), a lease (30 s), a minute to a hold's reminder, and more."""
+QUIET_WITHIN_SECONDS = 300
+"""After the last fault: the deadline (45 s), a lease (30 s), a minute to a decision's repeat, up to four to that of a
+hold which asked while nobody heard it, and more."""
 
 
 def main() -> int:

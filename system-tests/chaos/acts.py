@@ -48,12 +48,14 @@ class Acts:
         self.faults: list[Fault] = []
         self.stops_too_long = 0
         self.poison: list[Poison] = []
-        """What the broker has confirmed."""
+        """What the broker has confirmed, since its disk was wiped for the last time."""
+        self._wipes = 0
         self._fault_of: dict[str, Callable[[Act], Awaitable[None]]] = {
             plan.KILL: self._kill,
             plan.STOP: self._stop,
             plan.PAUSE: self._pause,
             plan.KILL_SERVER: self._kill_server,
+            plan.WIPE: self._wipe,
             plan.STOP_SERVER: self._stop_server,
             plan.CUT: self._cut,
             plan.REFUSE: self._refuse,
@@ -102,6 +104,18 @@ class Acts:
         await self._stage.pair.kill(act.target)
         await asyncio.sleep(act.seconds)
         await self._stage.pair.start(act.target)
+
+    async def _wipe(self, act: Act) -> None:
+        """The broker comes back with nothing but its settings, as on a new machine. Its vhost, which only tests need,
+        is made for it; queues and bindings are the services' to declare."""
+        await self._stage.pair.kill(act.target)
+        self._stage.pair.wipe_broker()
+        self._wipes += 1
+        self.poison.clear()
+        await asyncio.sleep(act.seconds)
+        await self._stage.pair.start(act.target)
+        async with httpx.AsyncClient(base_url=management_url(), timeout=30) as client:
+            (await client.put(f"/api/vhosts/{self._system.vhost}")).raise_for_status()
 
     async def _stop_server(self, act: Act) -> None:
         await self._stage.pair.stop(act.target)
@@ -153,13 +167,16 @@ class Acts:
     async def _poison(self, act: Act) -> None:
         for poison in poisons(act.target, act.number):
             while True:
+                wipes = self._wipes
                 try:
                     async with asyncio.timeout(10), bus(self._system.rabbitmq_url) as channel:
                         await send(channel, poison)
-                    break
                 except (OSError, aio_pika.exceptions.AMQPError, RuntimeError):
                     await asyncio.sleep(_AGAIN_SECONDS)
-            self.poison.append(poison)
+                    continue
+                if wipes == self._wipes:
+                    self.poison.append(poison)
+                    break
 
     @asynccontextmanager
     async def _database(self) -> AsyncIterator[asyncpg.Connection]:

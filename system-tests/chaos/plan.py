@@ -26,6 +26,9 @@ PAUSE_SECONDS = (1.0, 4.0)
 _REST_SECONDS = {"postgres": 6.0, "rabbitmq": 12.0}
 """What a server is left in peace after an act, so that it is up again when the next one comes."""
 _REST_OTHERWISE_SECONDS = 3.0
+_BETWEEN_WIPES_SECONDS = 150.0
+"""What was lost is said again a minute later, and may wait for somebody who is paused: said again after the next minute
+it would be ten."""
 
 
 def service_of(instance: str) -> str:
@@ -56,6 +59,7 @@ class Kind:
 KILL, STOP, PAUSE = "kill -9", "SIGTERM", "pause"
 KILL_SERVER, STOP_SERVER = "kill -9 of a server", "stop of a server"
 CUT, REFUSE, SILENCE, SLOW = "link cut", "link refused", "link silent", "link slow"
+WIPE = "disk wiped"
 LOCK, END_SESSIONS, CLOSE_CONNECTIONS, POISON = "table locked", "sessions ended", "connections closed", "poison"
 
 KINDS = (
@@ -65,6 +69,7 @@ KINDS = (
     Kind(PAUSE, 1, INSTANCES, LEASE_SECONDS + 2.0, LEASE_SECONDS + 10.0),
     Kind(KILL_SERVER, 1, ("postgres",), 0.0, 4.0),
     Kind(KILL_SERVER, 1, ("rabbitmq",), 0.0, 4.0),
+    Kind(WIPE, 1, ("rabbitmq",), 0.0, 4.0),
     Kind(STOP_SERVER, 1, ("postgres",), 0.0, 8.0),
     Kind(STOP_SERVER, 1, ("rabbitmq",), 0.0, 8.0),
     Kind(CUT, 3, LINKS, 0.0, 0.0),
@@ -111,6 +116,7 @@ def plan(seed: int, seconds: float) -> list[Act]:
     deck: list[Kind] = []
     free_at: dict[str, float] = {}
     acts: list[Act] = []
+    wiped_at = -_BETWEEN_WIPES_SECONDS
     now = chance.uniform(*PAUSE_SECONDS)
     while now < seconds:
         if not deck:
@@ -119,6 +125,9 @@ def plan(seed: int, seconds: float) -> list[Act]:
         kind = deck.pop()
         free = [target for target in kind.targets if free_at.get(target, 0.0) <= now]
         lasts = min(chance.uniform(kind.shortest_seconds, kind.longest_seconds), seconds - now)
+        if kind.name == WIPE:
+            free = free if now > wiped_at + _BETWEEN_WIPES_SECONDS else []
+            wiped_at = now if free else wiped_at
         if free:
             target = chance.choice(free)
             free_at[target] = now + lasts + _REST_SECONDS.get(target, _REST_OTHERWISE_SECONDS)

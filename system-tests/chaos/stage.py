@@ -1,6 +1,7 @@
 """The stage: a pair of servers that may be broken, the instances, and a link of its own between each two."""
 
 import asyncio
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,6 +30,10 @@ class Pair:
 
     async def kill(self, server: str) -> None:
         await self._run("kill", server)
+
+    def wipe_broker(self) -> None:
+        """Removes all that the broker, which must be down, has on disk."""
+        shutil.rmtree(ROOT / ".run" / self.profile / "rabbitmq" / "data")
 
     async def _run(self, command: str, server: str) -> None:
         program = [sys.executable, str(ROOT / "deploy" / "local" / "run.py"), command, server]

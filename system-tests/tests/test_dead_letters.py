@@ -230,8 +230,8 @@ async def test_a_decision_that_inventory_lost_is_said_again_to_the_hold_that_rem
     assert await shop.stock_of(product) == (7, 3)
     assert f"Order {order_id} is {status}, but its hold is held." in await books.audit(system.database_url)
 
-    # A minute past the order's deadline has come.
-    await sql(system, "UPDATE inventory.holds SET due_at = now() WHERE order_id = $1", order_id)
+    # A minute has passed since the hold was made.
+    await sql(system, "UPDATE inventory.holds SET remind_at = now() WHERE order_id = $1", order_id)
 
     assert await settled_books(system.database_url, {product: 10}, within_seconds=20) == []
     assert await shop.stock_of(product) == (10, 0)

@@ -116,10 +116,49 @@ def not_released() -> None:
 
 @mutation("nobody is reminded of holds", INVENTORY)
 def no_reminders() -> None:
-    async def remind(unit: Any) -> bool:
+    async def remind(waiting: Any, unit: Any) -> bool:
         return False
 
-    module("tests.simulated").remind_of_holds = remind
+    module("tests.simulated").remind = remind
+
+
+def _silent(about: str) -> None:
+    """Answers nothing to what it knows, if the hold stands like that."""
+    hold_stock = module("application.hold_stock")
+    answer = hold_stock._answer
+
+    def answer_others(hold: Any, event: Any) -> Any:
+        return hold.status != about and answer(hold, event)
+
+    hold_stock._answer = answer_others
+
+
+@mutation("who asks again about a hold gets no answer", INVENTORY)
+def held_silently() -> None:
+    _silent("held")
+
+
+@mutation("who asks again about a refusal gets no answer", INVENTORY)
+def refused_silently() -> None:
+    _silent("refused")
+
+
+@mutation("a decision that inventory has followed gets no answer", INVENTORY)
+def released_silently() -> None:
+    _silent("released")
+
+
+@mutation("a reservation is made anew for whoever asks again", INVENTORY)
+def held_anew() -> None:
+    hold_stock = module("application.hold_stock")
+    follow = hold_stock._follow
+
+    def follow_again(hold: Any, event: Any, items: Any, now: Any) -> Any:
+        if isinstance(event.data, hold_stock.OrderCreated) and hold.status == "released":
+            hold.status = "new"
+        return follow(hold, event, items, now)
+
+    hold_stock._follow = follow_again
 
 
 @mutation("stock held for an order past its deadline", INVENTORY)

@@ -1,6 +1,7 @@
 """Mistakes in how messages are taken in, sent and acknowledged: the chassis."""
 
 from typing import Any
+from uuid import UUID
 
 from simulation.mutations.registry import module, mutation
 from simulation.scenario import INVENTORY, NOTIFICATION, ORDER, PAYMENT, WITH_DATABASE
@@ -20,6 +21,34 @@ def no_memory() -> None:
         return list(events)
 
     module("infrastructure.unit_of_work").MemoryUnitOfWork.take_in = take_in
+
+
+@mutation("what is said again is news to customers", NOTIFICATION)
+def repeats_told() -> None:
+    events = module("chassis.events")
+    received = events.Received
+
+    def not_a_repeat(*fields: Any) -> Any:
+        return received(*fields[:6])
+
+    events.Received = not_a_repeat
+
+
+@mutation("what is said again has the id that it had", *WITH_DATABASE)
+def same_id() -> None:
+    unit_of_work = module("chassis.unit_of_work")
+    publish = unit_of_work.UnitOfWork.publish
+
+    def publish_as_before(self: Any, event: Any, traceparent: str, *, repeat: bool = False) -> None:
+        publish(self, event, traceparent)
+        last = self._events[-1]
+        event_id = UUID(int=event.order_id.int ^ int.from_bytes(event.name.encode()[-8:]))
+        body = last.body.replace(str(last.id).encode(), str(event_id).encode()).replace(
+            str(self.now.isoformat().removesuffix("+00:00")).encode(), b"2026-01-01T00:00:00"
+        )
+        self._events[-1] = unit_of_work.Outgoing(event_id, last.type, last.routing_key, last.order_id, body)
+
+    unit_of_work.UnitOfWork.publish = publish_as_before
 
 
 @mutation("acknowledged before the commit")

@@ -49,18 +49,38 @@ def early_payment_ignored() -> None:
     settle_orders._settle = settle_all
 
 
-@mutation("a decision said again under a new id", ORDER)
-def new_id() -> None:
-    def announce_again(order: Any, unit: Any) -> None:
-        decision, decided_at = order.decision()
-        unit.publish(decision, order.traceparent, time=decided_at)
-
-    module("application.settle_orders").announce_decision_again = announce_again
-
-
-@mutation("a decision never said again", ORDER)
+@mutation("a decision said again to nobody who shows not to know it", ORDER)
 def never_again() -> None:
     module("application.settle_orders")._contradicts = lambda order, fact: False
+
+
+@mutation("an open order never asks again", ORDER)
+def never_asks() -> None:
+    module("domain.order").Order._remind_before_deadline = lambda self, now: None
+
+
+@mutation("an order asks again, but only once", ORDER)
+def asks_once() -> None:
+    order = module("domain.order").Order
+    remind = order.remind
+
+    def remind_once(self: Any, now: Any) -> Any:
+        kind = remind(self, now)
+        self.remind_at = None
+        return kind
+
+    order.remind = remind_once
+
+
+@mutation("a decision that undoes is never repeated", ORDER)
+def never_repeated() -> None:
+    module("domain.order").Order._repeat_later = lambda self, now: None
+
+
+@mutation("a decision is repeated until the stock is free, whatever was charged", ORDER)
+def refund_not_awaited() -> None:
+    order = module("domain.order").Order
+    order._is_undone_everywhere = lambda self: any(entry.event == "InventoryReleased" for entry in self.timeline)
 
 
 @mutation("orders decided without their row's lock", ORDER)

@@ -190,6 +190,28 @@ def announced_and_refunded() -> None:
     payment.Payment._charged = charged_and_told
 
 
+def _silent(about: str) -> None:
+    """Answers nothing to what it knows, if the payment stands like that."""
+    take_payments = module("application.take_payments")
+    answer = take_payments._answer
+    take_payments._answer = lambda payment, message: payment.status != about and answer(payment, message)
+
+
+@mutation("who asks again about a payment gets no answer", PAYMENT)
+def completed_silently() -> None:
+    _silent("completed")
+
+
+@mutation("who asks again about a payment that failed gets no answer", PAYMENT)
+def failed_silently() -> None:
+    _silent("failed")
+
+
+@mutation("a decision that payment has followed gets no answer", PAYMENT)
+def refunded_silently() -> None:
+    _silent("refunded")
+
+
 @mutation("a charge that fails tried again for ever", PAYMENT)
 def never_gives_up() -> None:
     not_charged = _payment()._not_charged

@@ -66,8 +66,8 @@ async def test_a_cancel_that_inventory_never_heard_of_is_said_again_until_the_st
     await eventually(lambda: _all(shop, [order], "confirmed"))
     await system.stop("inventory-service")
     await shop.cancel(order["id"])
-    for service in ("inventory-service", "payment-service"):
-        await eventually(lambda service=service: _brings(channel, service, "OrderCancelled"))
+    await eventually(lambda: _brings(channel, "inventory-service", "OrderCancelled"))
+    await eventually(lambda: _brings(channel, "payment-service", "OrderCancelled"))
     system.start("inventory-service", "payment-service")
     await system.healthy()
     assert await shop.stock_of(product) == (7, 3)

@@ -1,8 +1,6 @@
 """The inventory service: `uvicorn main:app --port 8002`. The composition root: adapters are built only here."""
 
-from chassis.batching import Batcher, in_batches
-from chassis.periodic import Periodic
-from chassis.reminders import REMIND_EVERY_SECONDS, remind
+from chassis.batching import Batcher
 from chassis.service import Service
 from chassis.settings import load
 
@@ -26,7 +24,7 @@ app = service.app(
     units=units,
     consume=hold_stock,
     routers=[inventory_api.router(Batcher("set_stock", units, set_stock).submit, service.reading(PostgresItems))],
-    jobs=[Periodic("reminders", REMIND_EVERY_SECONDS, in_batches(units, lambda unit: remind(unit.holds, unit)))],
+    jobs=[service.reminders(units, lambda unit: unit.holds)],
     prune=[prune_tombstones],
     errors={errors.ItemNotFound: 404},
 )

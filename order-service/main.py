@@ -5,7 +5,6 @@ from datetime import timedelta
 from chassis import idempotency
 from chassis.batching import Batcher, in_batches
 from chassis.periodic import Periodic
-from chassis.reminders import REMIND_EVERY_SECONDS, remind
 from chassis.service import Service
 from chassis.settings import load
 
@@ -43,7 +42,7 @@ app = service.app(
     ],
     jobs=[
         Periodic("order deadlines", DEADLINE_EVERY_SECONDS, in_batches(units, expire_orders)),
-        Periodic("reminders", REMIND_EVERY_SECONDS, in_batches(units, lambda unit: remind(unit.orders, unit))),
+        service.reminders(units, lambda unit: unit.orders),
     ],
     prune=[idempotency.prune],
     errors={

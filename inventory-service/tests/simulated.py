@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from chassis.batching import Batcher, in_batches
+from chassis.batching import Batcher
 from chassis.database import Database
 from chassis.events import Encoder
 from chassis.outbox import Outbox
-from chassis.reminders import remind
+from chassis.reminders import reminding
 from chassis.unit_of_work import UnitOfWork
 
 from application.hold_stock import hold_stock
@@ -115,7 +115,7 @@ class Composed:
         self._set_stock = Batcher("set_stock", self.units, set_stock).submit
         self.consume = hold_stock
         self.requests = {"set_stock": self.set_stock}
-        self.jobs = {"reminders": in_batches(self.units, lambda unit: remind(unit.holds, unit))}
+        self.jobs = {"reminders": reminding(outbox, self.units, lambda unit: unit.holds)}
         self.workers: Sequence[Any] = ()
         self.prune = [postgres.prune_tombstones]
 

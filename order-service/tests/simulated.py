@@ -15,7 +15,7 @@ from chassis.database import Database
 from chassis.events import Encoder
 from chassis.idempotency import Claim
 from chassis.outbox import Outbox
-from chassis.reminders import remind
+from chassis.reminders import reminding
 from chassis.unit_of_work import UnitOfWork
 
 from application.cancel_orders import cancel_orders
@@ -152,7 +152,7 @@ class Composed:
         self.requests = {"place": self.place, "cancel": self.cancel}
         self.jobs = {
             "order deadlines": in_batches(self.units, expire_orders),
-            "reminders": in_batches(self.units, lambda unit: remind(unit.orders, unit)),
+            "reminders": reminding(outbox, self.units, lambda unit: unit.orders),
         }
         self.workers: Sequence[Any] = ()
         self.prune = [idempotency.prune]

@@ -130,9 +130,14 @@ class Outbox:
         self._oldest_age = 0.0
         self._measured_at = time.monotonic()
 
+    @property
+    def can_send(self) -> bool:
+        """Whether what is committed now leaves at once, as far as anybody can tell."""
+        return self._broker.connected
+
     def send(self, events: Sequence[Outgoing]) -> None:
         """Publishes committed events in the background; what fails, or is too much for memory, is left to the sweep."""
-        if not self._broker.connected or len(self._sending) + len(events) > MAX_EVENTS_IN_MEMORY:
+        if not self.can_send or len(self._sending) + len(events) > MAX_EVENTS_IN_MEMORY:
             return
         for message in coalesce(events):
             self._sending.update(event.id for event in message)

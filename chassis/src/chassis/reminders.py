@@ -5,11 +5,14 @@ Each aggregate keeps when it has to speak next (`remind_at`) and what it then sa
 first, and not more than MAX_REMINDERS_A_SECOND, however many processes the service has.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from chassis.unit_of_work import Announcing, Unit, announce
+from chassis.batching import in_batches
+from chassis.outbox import Outbox
+from chassis.unit_of_work import Announcing, Unit, UnitOfWork, announce
 
 REMIND_EVERY_SECONDS = 1.0
 MAX_REMINDERS_A_SECOND = 200
@@ -25,6 +28,7 @@ class Waiting(Announcing, Protocol):
 
 
 A = TypeVar("A", bound=Waiting)
+U = TypeVar("U", bound=UnitOfWork)
 
 
 class Reminded(Protocol[A]):
@@ -47,3 +51,17 @@ async def remind(waiting: Reminded[A], unit: Unit) -> bool:
         for aggregate in due:
             announce(aggregate, unit)
     return False
+
+
+def reminding(
+    outbox: Outbox, units: Callable[[], AbstractAsyncContextManager[U]], waiting: Callable[[U], Reminded[A]]
+) -> Callable[[], Awaitable[None]]:
+    """A turn of the job that reminds. While the broker is away nothing is said again: it would only pile up behind what
+    was said first, which still waits in the outbox."""
+    turn = in_batches(units, lambda unit: remind(waiting(unit), unit))
+
+    async def act() -> None:
+        if outbox.can_send:
+            await turn()
+
+    return act

@@ -13,6 +13,7 @@ from chassis.database import Database
 from chassis.events import Decoder, Encoder, Received, Wire
 from chassis.outbox import SWEEP_EVERY_SECONDS, Outbox
 from chassis.periodic import Periodic
+from chassis.reminders import REMIND_EVERY_SECONDS, Reminded, Waiting, reminding
 from chassis.settings import DatabaseSettings
 from chassis.topology import Queue
 from chassis.unit_of_work import UnitOfWork
@@ -21,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 PRUNE_EVERY_SECONDS = 600.0
 
+A = TypeVar("A", bound=Waiting)
 R = TypeVar("R")
 U = TypeVar("U", bound=Receiving)
 W = TypeVar("W", bound=UnitOfWork)
@@ -62,6 +64,12 @@ class Service:
                 yield repository(connection)
 
         return read
+
+    def reminders(
+        self, units: Callable[[], AbstractAsyncContextManager[W]], waiting: Callable[[W], Reminded[A]]
+    ) -> Periodic:
+        """The job that lets the aggregates of that repository ask again."""
+        return Periodic("reminders", REMIND_EVERY_SECONDS, reminding(self.outbox, units, waiting))
 
     def app(
         self,

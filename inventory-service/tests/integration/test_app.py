@@ -10,6 +10,8 @@ import httpx
 import pytest
 from chassis.testing import eventually
 from fastapi import FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from application.messages import OrderCreated
 from tests.amqp import Wire, cloud_event
@@ -96,6 +98,23 @@ async def test_an_order_is_held_then_sold(client: httpx.AsyncClient, wire: Wire,
         return await quantities(client, product_id) == (7, 0)
 
     await eventually(sold)
+
+
+async def test_a_hold_that_nobody_decides_about_is_said_again_by_the_service_itself(
+    client: httpx.AsyncClient, wire: Wire, product_id: UUID, database_url: str
+) -> None:
+    order = order_created((product_id, 3))
+    await wire.send("order.created", created(order))
+    await eventually(lambda: wire.types(order.order_id) == ["InventoryReserved"])
+    engine = create_async_engine(database_url, connect_args={"server_settings": {"search_path": "inventory"}})
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE holds SET remind_at = now() WHERE order_id = :id"), {"id": order.order_id}
+        )
+    await engine.dispose()
+    await eventually(lambda: wire.types(order.order_id) == ["InventoryReserved", "InventoryReserved"])
+    first, again = wire.of_order(order.order_id)
+    assert (first.get("repeat"), again["repeat"], again["data"]) == (None, True, first["data"])
 
 
 async def test_an_order_that_fails_gives_its_pieces_back(

@@ -130,6 +130,25 @@ async def test_a_lost_decision_is_said_again_as_another_event_that_says_so(
     assert again == first | {"id": again["id"], "time": again["time"], "repeat": True}
 
 
+async def test_an_order_that_nobody_answers_is_said_again_by_the_service_itself(
+    service: httpx.AsyncClient, others: World, database: Database
+) -> None:
+    order = await place(service)
+
+    async def said_again(event: str) -> None:
+        async with database.autocommit() as connection:
+            await connection.execute(
+                text("UPDATE orders SET remind_at = now() WHERE id = :id AND remind_at > now()"), {"id": order["id"]}
+            )
+        await eventually(lambda: others.names(order["id"]).count(event) == 2)
+        first, again = [said for said in others.events(order["id"]) if said["type"] == event]
+        assert (first.get("repeat"), again["repeat"], again["data"]) == (None, True, first["data"])
+
+    await said_again("OrderCreated")
+    await service.delete(f"/orders/{order['id']}")
+    await said_again("OrderCancelled")
+
+
 async def test_an_event_delivered_twice_takes_effect_once(
     service: httpx.AsyncClient, others: World, database: Database
 ) -> None:

@@ -119,7 +119,7 @@ def no_reminders() -> None:
     async def remind(waiting: Any, unit: Any) -> bool:
         return False
 
-    module("tests.simulated").remind = remind
+    module("chassis.reminders").remind = remind
 
 
 def _silent(about: str) -> None:

@@ -3,8 +3,8 @@
     python load.py --orders 5000 --clients 64 --cancel 0.1
 
 The system is the one that ORDER_SERVICE_URL and its like name (or ORDER_SERVICE_PORT; by default localhost, 8001 to
-8004), its database the one of DATABASE_URL. Ends with status 1 if an order is not final in time, if one had to ask again, or
-if the books disagree.
+8004), its database the one of DATABASE_URL. Ends with status 1 if an order is not final in time, if one had to ask
+again, or if the books disagree.
 """
 
 import argparse

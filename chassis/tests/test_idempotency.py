@@ -1,46 +1,94 @@
 """Idempotency keys: one owner each, whoever asks at the same time."""
 
 import asyncio
+import random
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from chassis.database import Database
 from chassis.idempotency import Claim, checked_key, claim, prune
 from chassis.ids import uuid7
 from chassis.problems import Problem
+from chassis.testing import eventually
 from sqlalchemy import text
 
 
-async def _claim(database: Database, *claims: Claim) -> dict[str, Claim]:
+async def _claim(database: Database, *claims: Claim) -> dict[UUID, Claim]:
     async with database.engine.begin() as connection:
         owners = await claim(connection, claims)
         await asyncio.sleep(0.01)
         return owners
 
 
+def _a_claim(key: str = "k", fingerprint: bytes = b"", caller: str = "somebody") -> Claim:
+    return Claim(caller, key, fingerprint, uuid7())
+
+
 async def test_the_first_claim_owns_the_key_within_and_across_transactions(database: Database) -> None:
-    first, second, other = Claim("k", b"1", uuid7()), Claim("k", b"2", uuid7()), Claim("o", b"3", uuid7())
-    assert await _claim(database, first, second, other) == {"k": first, "o": other}
-    assert await _claim(database, second) == {"k": first}
+    first, second, other = _a_claim("k", b"1"), _a_claim("k", b"2"), _a_claim("o", b"3")
+    assert await _claim(database, first, second, other) == {
+        first.resource_id: first,
+        second.resource_id: first,
+        other.resource_id: other,
+    }
+    assert await _claim(database, second) == {second.resource_id: first}
     assert await _claim(database) == {}
 
 
-async def test_concurrent_claims_of_the_same_keys_agree_on_their_owners(database: Database) -> None:
-    keys = [f"key-{number}" for number in range(20)]
+async def test_another_caller_s_same_key_is_another_key(database: Database) -> None:
+    ours, theirs, third = (_a_claim(caller=caller) for caller in ("ours", "theirs", "https://issuer subject"))
+    assert await _claim(database, ours, theirs) == {claim.resource_id: claim for claim in (ours, theirs)}
+    again, stranger = _a_claim(caller="theirs"), _a_claim(key="ours", caller="k")
+    assert await _claim(database, again, third, stranger) == {
+        again.resource_id: theirs,
+        third.resource_id: third,
+        stranger.resource_id: stranger,
+    }
 
-    async def everything(order: int) -> dict[str, Claim]:
-        return await _claim(database, *(Claim(key, b"", uuid7()) for key in keys[order:] + keys[:order]))
+
+async def test_concurrent_claims_of_the_same_keys_agree_on_their_owners(database: Database) -> None:
+    names = [(f"key-{number}", f"caller-{caller}") for number in range(10) for caller in range(2)]
+
+    async def everything(order: int) -> set[Claim]:
+        claims = [_a_claim(key, caller=caller) for key, caller in names]
+        owners = await _claim(database, *random.Random(order).sample(claims, len(claims)))
+        assert [owners[claim.resource_id].key for claim in claims] == [claim.key for claim in claims]
+        return set(owners.values())
 
     results = await asyncio.gather(*(everything(order) for order in range(8)))
     assert all(result == results[0] for result in results)
 
 
+@pytest.mark.parametrize("part", ["caller", "key"])
+async def test_claims_of_the_same_keys_in_any_order_never_wait_in_a_circle(database: Database, part: str) -> None:
+    """Whoever comes upwards and whoever comes downwards would meet in the middle, which a third one holds at first."""
+    keys = [replace(_a_claim(), **{part: name}) for name in ("low", "middle", "top")]  # type: ignore[arg-type]
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    async def both_wait() -> bool:
+        async with database.autocommit() as connection:
+            return bool((await connection.execute(waiting)).scalar_one() == 2)
+
+    async with database.engine.begin() as third:
+        await claim(third, keys[1:2])
+        ways = [[_a_claim(one.key, caller=one.caller) for one in way] for way in (keys, keys[::-1])]
+        both = asyncio.gather(*(_claim(database, *way) for way in ways))
+        await eventually(both_wait)
+    upwards, downwards = await both
+    assert set(upwards.values()) == set(downwards.values())
+
+
 async def test_a_key_is_free_again_after_a_day(database: Database) -> None:
-    first, second, third = (Claim("k", b"", uuid7()) for _ in range(3))
+    first, second, third, fourth = (_a_claim(fingerprint=bytes([number])) for number in range(4))
     await _claim(database, first)
     await _age(database, 23)
-    assert await _claim(database, second) == {"k": first}
+    assert await _claim(database, second) == {second.resource_id: first}
     await _age(database, 25)
-    assert await _claim(database, third) == {"k": third}
+    assert await _claim(database, third) == {third.resource_id: third}
+    assert await _claim(database, fourth) == {fourth.resource_id: third}
     await _age(database, 25)
     async with database.autocommit() as connection:
         await prune(connection)

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from hashlib import sha256
 from typing import Protocol
 from uuid import UUID
 
@@ -55,7 +54,6 @@ def router(
             items=items,
             traceparent=request.state.traceparent,
             idempotency_key=key,
-            fingerprint=sha256(repr((body.customer_id, items)).encode()).digest() if key else b"",
         )
         placed = await place(command)
         headers = {"Location": f"/orders/{placed.order.id}"}

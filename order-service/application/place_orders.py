@@ -9,6 +9,7 @@ from chassis.idempotency import Claim
 from chassis.ids import uuid7
 
 from application.announce import announce
+from application.fingerprint import fingerprint, is_of
 from application.ports import OrderUnit
 from domain.errors import IdempotencyKeyReused, OrderError
 from domain.events import Line
@@ -21,8 +22,7 @@ class PlaceOrder:
     items: tuple[Line, ...]
     traceparent: str
     idempotency_key: str | None = None
-    fingerprint: bytes = b""
-    """A digest of what was asked for, by which a second request under the same key is known to be the same."""
+    """It belongs to the customer: another customer's same key is another key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,20 @@ class PlaceOrders:
         drafts = [(command, self._draft(command, unit)) for command in commands]
         owners = await unit.claim(
             [
-                Claim(command.idempotency_key, command.fingerprint, draft.id)
+                Claim(
+                    str(command.customer_id),
+                    command.idempotency_key,
+                    fingerprint(command.customer_id, command.items),
+                    draft.id,
+                )
                 for command, draft in drafts
                 if isinstance(draft, Order) and command.idempotency_key is not None
             ]
         )
         accepted = [
             draft
-            for command, draft in drafts
-            if isinstance(draft, Order)
-            and (command.idempotency_key is None or owners[command.idempotency_key].resource_id == draft.id)
+            for _, draft in drafts
+            if isinstance(draft, Order) and (draft.id not in owners or owners[draft.id].resource_id == draft.id)
         ]
         await unit.orders.add(accepted)
         for order in accepted:
@@ -77,13 +81,13 @@ class PlaceOrders:
 
 
 def _result(
-    command: PlaceOrder, draft: Order | OrderError, owners: Mapping[str, Claim], known: Mapping[UUID, Order]
+    command: PlaceOrder, draft: Order | OrderError, owners: Mapping[UUID, Claim], known: Mapping[UUID, Order]
 ) -> Placed | Exception:
     if isinstance(draft, OrderError):
         return draft
-    owner = owners.get(command.idempotency_key or "")
+    owner = owners.get(draft.id)
     if owner is None or owner.resource_id == draft.id:
         return Placed(draft)
-    if owner.fingerprint != command.fingerprint:
+    if not is_of(owner.fingerprint, command.customer_id, command.items):
         return IdempotencyKeyReused("This Idempotency-Key came with another order before.")
     return Placed(known[owner.resource_id].as_placed(), replayed=True)

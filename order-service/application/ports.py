@@ -34,5 +34,5 @@ class OrderUnit(Unit, Protocol):
     def count(self, order: Order) -> None:
         """Counts the order under the status that it has reached, once the unit is committed."""
 
-    async def claim(self, claims: Sequence[Claim]) -> Mapping[str, Claim]:
-        """Who owns each idempotency key: the claim itself, or an earlier one."""
+    async def claim(self, claims: Sequence[Claim]) -> Mapping[UUID, Claim]:
+        """By each claim's resource_id, who owns its idempotency key: the claim itself, or an earlier one."""

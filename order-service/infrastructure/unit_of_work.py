@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Self
+from uuid import UUID
 
 from chassis import idempotency
 from chassis.idempotency import Claim
@@ -26,5 +27,5 @@ class OrdersUnitOfWork(UnitOfWork):
     def count(self, order: Order) -> None:
         self.after_commit(_REACHED[order.status].inc)
 
-    async def claim(self, claims: Sequence[Claim]) -> Mapping[str, Claim]:
+    async def claim(self, claims: Sequence[Claim]) -> Mapping[UUID, Claim]:
         return await idempotency.claim(self.connection, claims)

@@ -52,7 +52,7 @@ def _copy(order: Order) -> Order:
 class MemoryOrderUnit(MemoryUnit):
     """One unit, which a test goes on using as if each use case had a new one."""
 
-    claims: dict[str, Claim] = field(default_factory=dict)
+    claims: dict[tuple[str, str], Claim] = field(default_factory=dict)
     orders: MemoryOrders = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +61,5 @@ class MemoryOrderUnit(MemoryUnit):
     def count(self, order: Order) -> None:
         pass
 
-    async def claim(self, claims: Sequence[Claim]) -> Mapping[str, Claim]:
-        for claim in claims:
-            self.claims.setdefault(claim.key, claim)
-        return {claim.key: self.claims[claim.key] for claim in claims}
+    async def claim(self, claims: Sequence[Claim]) -> Mapping[UUID, Claim]:
+        return {claim.resource_id: self.claims.setdefault((claim.caller, claim.key), claim) for claim in claims}

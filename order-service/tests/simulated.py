@@ -138,7 +138,7 @@ class SimulatedUnitOfWork(UnitOfWork):
     def count(self, order: Order) -> None:
         pass
 
-    async def claim(self, claims: Sequence[Claim]) -> Mapping[str, Claim]:
+    async def claim(self, claims: Sequence[Claim]) -> Mapping[UUID, Claim]:
         return await idempotency.claim(self.connection, claims)
 
 
@@ -162,7 +162,7 @@ class Composed:
 
     async def place(self, customer: str, lines: Sequence[tuple[str, int, str]], traceparent: str, key: str) -> str:
         items = tuple(Line(UUID(product), quantity, Decimal(price)) for product, quantity, price in lines)
-        placed: Placed = await self._place(PlaceOrder(UUID(customer), items, traceparent, key or None, key.encode()))
+        placed: Placed = await self._place(PlaceOrder(UUID(customer), items, traceparent, key or None))
         return str(placed.order.id)
 
     async def cancel(self, order_id: str) -> str:

@@ -69,8 +69,9 @@ class OutboxRow(NamedTuple):
 
 
 class KeyRow(NamedTuple):
+    caller: str
     key: str
-    fingerprint: bytes
+    request_fingerprint: bytes
     resource_id: UUID
     created_at: int
 
@@ -150,7 +151,7 @@ class Server:
         self.tables: Store
         self.inbox: dict[tuple[str, UUID], int] = {}
         self.outbox: dict[UUID, OutboxRow] = {}
-        self.keys: dict[str, KeyRow] = {}
+        self.keys: dict[tuple[str, str], KeyRow] = {}
         self.sweeper: Connection | None = None
         self._locks: list[Lock] = []
         self._key_locks: dict[object, Lock] = {}
@@ -193,7 +194,7 @@ class Connection:
         """Events that a use case was given in this transaction."""
         self.inbox: dict[tuple[str, UUID], int] = {}
         self.outbox: dict[UUID, OutboxRow] = {}
-        self.keys: dict[str, KeyRow] = {}
+        self.keys: dict[tuple[str, str], KeyRow] = {}
         self._locks: list[Lock] = []
         self._ended = False
         self._sessions = sessions
@@ -328,16 +329,18 @@ class Connection:
         return Result()
 
     async def _claim(self, parameters: Mapping[str, Sequence[Any]]) -> Result:
-        rows = zip(parameters["keys"], parameters["fingerprints"], parameters["resources"], strict=True)
-        for key, fingerprint, resource in sorted(rows):
+        columns = ("callers", "keys", "fingerprints", "resources")
+        for row in sorted(zip(*(parameters[column] for column in columns), strict=True)):
+            key = row[:2]
             await self._lock_key(key)
             known = self.server.keys.get(key)
             if known is None or known.created_at < self.now_at - int(parameters["hours"]) * 3600 * SECOND:  # type: ignore[call-overload]
-                self.keys.setdefault(key, KeyRow(key, fingerprint, resource, self.now_at))
+                self.keys.setdefault(key, KeyRow._make((*row, self.now_at)))
         return Result()
 
     async def _owners(self, parameters: Mapping[str, Any]) -> Result:
-        return Result(self.keys.get(key) or self.server.keys[key] for key in parameters["keys"])
+        keys = zip(parameters["callers"], parameters["keys"], strict=True)
+        return Result((self.keys.get(key) or self.server.keys[key])[:4] for key in keys)
 
     async def _prune_keys(self, parameters: Mapping[str, Any]) -> Result:
         before = self.server.loop.now - parameters["hours"] * 3600 * SECOND

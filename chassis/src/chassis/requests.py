@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from chassis.openapi import reference
 from chassis.problems import Problem, validation_problem
@@ -24,6 +24,9 @@ JsonNumber = Annotated[Decimal, PlainSerializer(float, return_type=float), WithJ
 
 # A number that a double may round: pydantic reads every number with a point as one.
 _LONG_NUMBER = re.compile(rb"[:,\[]\s*-?[0-9][0-9.eE+-]{15,}")
+# What PostgreSQL can't store as text, and how a JSON document may have it: unescaped, neither of them is JSON.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+_NO_TEXT_ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
 def _as_integer(value: object) -> object:
@@ -35,7 +38,37 @@ INTEGRAL = BeforeValidator(_as_integer)
 
 
 class RequestModel(BaseModel):
+    """A body: unknown fields are refused, and so is any string, wherever it stands, that could not be stored."""
+
     model_config = ConfigDict(extra="forbid")
+
+    @classmethod
+    def from_body(cls, body: bytes) -> Self:
+        """Raises pydantic's ValidationError, and a 422 problem for a NUL or a lone surrogate in a string."""
+        if _NO_TEXT_ESCAPED.search(body):
+            _refuse_unstorable_text(body)
+        content = cls.model_validate_json(body)
+        if _LONG_NUMBER.search(body):
+            content = cls.model_validate(json.loads(body, parse_float=Decimal))
+        return content
+
+
+def _refuse_unstorable_text(body: bytes) -> None:
+    try:
+        places: list[tuple[tuple[str | int, ...], Any]] = [((), json.loads(body.decode()))]
+    except (ValueError, RecursionError):
+        return  # not JSON, or too deep: the model says so
+    errors = []
+    for path, value in places:  # which grows meanwhile
+        if isinstance(value, str) and _NO_TEXT.search(value):
+            shown = (str(part).encode(errors="backslashreplace").decode() for part in path)
+            errors.append({"loc": tuple(shown), "msg": "a string may have no NUL character and no lone surrogate"})
+        elif isinstance(value, list):
+            places += [((*path, index), element) for index, element in enumerate(value)]
+        elif isinstance(value, dict):
+            places += [((*path, name), part) for name, inner in value.items() for part in (name, inner)]
+    if errors:
+        raise validation_problem(errors)
 
 
 class BareRoute(APIRoute):
@@ -55,7 +88,7 @@ def json_body(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference(model)}}}}
 
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M", bound=RequestModel)
 
 
 async def read_json(request: Request, model: type[M]) -> M:
@@ -84,10 +117,7 @@ async def read_json(request: Request, model: type[M]) -> M:
     except ClientDisconnect:
         raise Problem(400, "bad-request", detail="The body ended before it was complete.") from None
     try:
-        content = model.model_validate_json(bytes(body))
-        if _LONG_NUMBER.search(body):
-            content = model.model_validate(json.loads(body, parse_float=Decimal))
-        return content
+        return model.from_body(bytes(body))
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
         if errors[0]["type"] == "json_invalid":

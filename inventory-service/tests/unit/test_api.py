@@ -9,6 +9,7 @@ import httpx
 import pytest
 from chassis.app import create_app
 from chassis.database import Unavailable
+from chassis.testing.text import places_that_refuse_unstorable_text
 from fastapi import FastAPI
 
 from api import inventory as inventory_api
@@ -101,7 +102,7 @@ async def test_the_bounds_of_stock_are_taken(client: httpx.AsyncClient, quantity
         (b"[1]", 422, "validation-error", "body"),
         (b"", 400, "malformed-json", None),
         (b'{"quantity_available": 1', 400, "malformed-json", None),
-        (b'{"quantity_available": "\\ud800"}', 400, "malformed-json", None),
+        (b'{"quantity_available": "\\ud800"}', 422, "validation-error", "quantity_available"),
         (b"[" * 60_000, 400, "malformed-json", None),
         (b'{"quantity_available": "%s"}' % (b"9" * 70_000), 413, "content-too-large", None),
     ],
@@ -228,3 +229,12 @@ async def test_the_openapi_document_explains_every_schema_that_it_names(client: 
 async def test_the_documentation_is_served(client: httpx.AsyncClient) -> None:
     assert (await client.get("/docs")).status_code == 200
     assert "http_request_duration_seconds" in (await client.get("/metrics")).text
+
+
+async def test_no_text_is_taken_that_can_t_be_stored(client: httpx.AsyncClient) -> None:
+    assert {
+        "put /inventory/{product_id} *",
+        "put /inventory/{product_id} product_id",
+        "get /inventory/{product_id} product_id",
+        "get /inventory cursor",
+    } <= await places_that_refuse_unstorable_text(client)

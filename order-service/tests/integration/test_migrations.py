@@ -56,6 +56,38 @@ def test_the_history_goes_up_and_down_and_up_again(empty_database: str) -> None:
     assert NOTHING_TO_DO in migrate(SERVICE, empty_database, "check")
 
 
+def test_keys_belong_to_their_customers_after_0003_and_to_the_first_of_them_before(empty_database: str) -> None:
+    order = """
+        INSERT INTO orders (id, customer_id, items, total_amount, currency, status, timeline, expires_at, due_at,
+                            created_at, updated_at, traceparent)
+        SELECT '%s', '%s', '[]', 1, 'USD', 'pending', '[]', now(), now(), now(), now(), ''
+    """
+    first, second, gone = (str(uuid4()) for _ in range(3))
+    ann, bob = (str(uuid4()) for _ in range(2))
+
+    def keys(columns: str) -> list[Any]:
+        return query(empty_database, f"SELECT array[{columns}, resource_id::text] FROM idempotency_keys ORDER BY 1")
+
+    migrate(SERVICE, empty_database, "upgrade", "0002")
+    query(empty_database, order % (first, ann))
+    query(empty_database, order % (second, bob))
+    old = "INSERT INTO idempotency_keys (key, fingerprint, resource_id) VALUES"
+    query(empty_database, f"{old} ('a', '1', '{first}'), ('b', '2', '{second}'), ('c', '3', '{gone}')")
+
+    migrate(SERVICE, empty_database, "upgrade", "head")
+    fingerprint = "convert_from(request_fingerprint, 'UTF8')"
+    assert keys(f"caller, key, {fingerprint}") == sorted([[ann, "a", "1", first], [bob, "b", "2", second]])
+
+    new = "INSERT INTO idempotency_keys (caller, key, request_fingerprint, resource_id, created_at) VALUES"
+    query(empty_database, f"{new} ('{bob}', 'a', '4', '{second}', now() + interval '1 s')")
+    query(empty_database, f"{new} ('{ann}', 'b', '5', '{first}', now() - interval '1 h')")
+    migrate(SERVICE, empty_database, "downgrade", "0002")
+    assert keys("key, convert_from(fingerprint, 'UTF8')") == [["a", "1", first], ["b", "5", first]]
+
+    migrate(SERVICE, empty_database, "upgrade", "head")
+    assert keys("caller, key") == [[ann, "a", first], [ann, "b", first]]
+
+
 def test_the_tables_of_other_services_are_none_of_its_business(empty_database: str) -> None:
     query(empty_database, "CREATE SCHEMA inventory")
     query(empty_database, "CREATE TABLE inventory.alembic_version (version_num text)")

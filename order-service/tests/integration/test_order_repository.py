@@ -1,7 +1,7 @@
 """One suite over the repository in PostgreSQL and its fake, so that what the unit tests prove holds for both."""
 
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
 from uuid import uuid4
@@ -153,14 +153,20 @@ async def test_a_customer_s_orders_come_newest_first_from_below_the_cursor(unit:
 
 
 async def test_a_key_belongs_to_the_first_claim(unit: Unit) -> None:
-    first = Claim(f"cart {uuid4()}", b"\x00\xff", uuid7())
-    second = Claim(first.key, b"another", uuid7())
-    other = Claim(f"cart {uuid4()}", b"", uuid7())
+    first = Claim("a caller", f"cart {uuid4()}", b"\x00\xff", uuid7())
+    second = replace(first, fingerprint=b"another", resource_id=uuid7())
+    other = replace(first, key=f"cart {uuid4()}", resource_id=uuid7())
+    another_caller_s = replace(first, caller="another", resource_id=uuid7())
 
-    assert await unit.claim([first]) == {first.key: first}
-    assert await unit.claim([second, other]) == {first.key: first, other.key: other}
+    assert await unit.claim([first]) == {first.resource_id: first}
+    assert await unit.claim([second, other, another_caller_s]) == {
+        second.resource_id: first,
+        other.resource_id: other,
+        another_caller_s.resource_id: another_caller_s,
+    }
 
 
 async def test_of_two_claims_in_one_call_the_first_wins(unit: Unit) -> None:
-    first = Claim(f"cart {uuid4()}", b"one", uuid7())
-    assert await unit.claim([first, Claim(first.key, b"two", uuid7())]) == {first.key: first}
+    first = Claim("a caller", f"cart {uuid4()}", b"one", uuid7())
+    second = replace(first, fingerprint=b"two", resource_id=uuid7())
+    assert await unit.claim([first, second]) == {first.resource_id: first, second.resource_id: first}

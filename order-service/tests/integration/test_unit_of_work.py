@@ -1,11 +1,9 @@
 """One transaction: the order, its events in the outbox, what was read and which key was used."""
 
-from datetime import timedelta
 from uuid import UUID
 
 import orjson
 import pytest
-from chassis import idempotency
 from chassis.database import Database
 from chassis.idempotency import Claim
 from chassis.ids import uuid7
@@ -75,7 +73,7 @@ async def test_leaving_the_unit_without_a_commit_undoes_all(units: Units, databa
     try:
         async with units() as unit:
             order = await place(unit)
-            await unit.claim([Claim(key, b"", order.id)])
+            await unit.claim([Claim("a caller", key, b"", order.id)])
             await unit.take_in("order-service", [event])
             if fails:
                 raise Broken
@@ -85,8 +83,8 @@ async def test_leaving_the_unit_without_a_commit_undoes_all(units: Units, databa
     assert await status_of(units, order.id) is None
     assert await outbox(database, order.id) == []
     async with units() as unit:
-        later = Claim(key, b"", uuid7())
-        assert await unit.claim([later]) == {key: later}
+        later = Claim("a caller", key, b"", uuid7())
+        assert await unit.claim([later]) == {later.resource_id: later}
         assert await unit.take_in("order-service", [event]) == [event]
 
 
@@ -125,24 +123,3 @@ async def test_a_decision_said_again_is_another_event_that_says_so(units: Units,
     (first_id, first), (again_id, again) = decisions
     assert first_id != again_id
     assert again == first | {"id": str(again_id), "time": again["time"], "repeat": True}
-
-
-async def test_a_key_is_free_again_after_24_hours(units: Units, database: Database) -> None:
-    first, second, third = (Claim("the same key", bytes([number]), uuid7()) for number in range(3))
-    age = text("UPDATE idempotency_keys SET created_at = now() - CAST(:age AS interval) WHERE key = :key")
-
-    async def claimed(claim: Claim, hours: float) -> Claim:
-        async with units() as unit:
-            await unit.connection.execute(age, {"age": timedelta(hours=hours), "key": claim.key})
-            owners = await unit.claim([claim])
-            await unit.commit()
-        return owners[claim.key]
-
-    assert await claimed(first, 0) == first
-    assert await claimed(second, 23.9) == first
-    assert await claimed(third, 24.1) == third
-    async with database.autocommit() as connection:
-        await connection.execute(age, {"age": timedelta(hours=25), "key": first.key})
-        await idempotency.prune(connection)
-        left = await connection.execute(text("SELECT 1 FROM idempotency_keys WHERE key = :key"), {"key": first.key})
-        assert left.first() is None

@@ -93,15 +93,16 @@ async def test_a_request_under_the_same_key_gets_the_first_answer_again(
 async def test_the_same_body_written_otherwise_is_the_same_request(client: httpx.AsyncClient) -> None:
     body, key = order_body(), {"Idempotency-Key": "cart-42", "content-type": "application/json; charset=utf-8"}
     first = await client.post("/orders", json=body, headers={"Idempotency-Key": "cart-42"})
-    reordered = {"items": body["items"], "customer_id": body["customer_id"].upper()}
+    item = {"price": "19.99", "quantity": 2.0, "product_id": PRODUCT.upper()}
+    reordered = {"items": [item], "customer_id": body["customer_id"].upper()}
     again = await client.post("/orders", content=orjson.dumps(reordered, option=orjson.OPT_INDENT_2), headers=key)
     assert (again.headers["Idempotent-Replayed"], again.json()["id"]) == ("true", first.json()["id"])
 
 
 async def test_the_same_key_with_another_body_is_refused(client: httpx.AsyncClient) -> None:
-    key = {"Idempotency-Key": "cart-42"}
-    await client.post("/orders", json=order_body(), headers=key)
-    answer = await client.post("/orders", json=order_body(), headers=key | TRACED)
+    customer, key = str(uuid4()), {"Idempotency-Key": "cart-42"}
+    await client.post("/orders", json=order_body(customer_id=customer), headers=key)
+    answer = await client.post("/orders", json=order_body(customer_id=customer, quantity=3), headers=key | TRACED)
     assert_problem(answer, 422, "idempotency-key-reused")
 
 

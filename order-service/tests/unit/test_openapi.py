@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import orjson
 import pytest
+from chassis.testing.text import places_that_refuse_unstorable_text
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships none
 
@@ -66,3 +68,15 @@ def test_every_schema_is_one_and_its_example_fits_it(document: dict[str, Any]) -
             errors = [error.message for error in Draft202012Validator(whole).iter_errors(schema["example"])]
             assert errors == [], name
     assert examples >= 3  # what is asked, what is answered, and the problem
+
+
+async def test_no_text_is_taken_that_can_t_be_stored(client: httpx.AsyncClient) -> None:
+    assert {
+        "post /orders Idempotency-Key",
+        "post /orders customer_id",
+        "post /orders items.0.product_id",
+        "post /orders items.0.price",
+        "post /orders *",
+        "get /orders/{order_id} order_id",
+        "get /orders/customer/{customer_id} cursor",
+    } <= await places_that_refuse_unstorable_text(client)

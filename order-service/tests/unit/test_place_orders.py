@@ -1,28 +1,31 @@
 """Placing orders: what is taken, what is refused, and what a second request under one key gets."""
 
-from dataclasses import replace
 from datetime import timedelta
-from uuid import uuid4
+from decimal import Decimal
+from uuid import UUID, uuid4
 
 import pytest
 
 from application.cancel_orders import cancel_orders
 from application.place_orders import Placed, PlaceOrder, PlaceOrders
 from domain.errors import IdempotencyKeyReused, InvalidOrder
-from domain.events import OrderCreated
+from domain.events import Line, OrderCreated
 from domain.order import Status
-from tests.builders import NOON, TRACEPARENT, line
+from tests.builders import NOON, TRACEPARENT
 from tests.fakes import MemoryOrderUnit
 
 place_orders = PlaceOrders(currency="EUR", expires_after=timedelta(minutes=15))
 
 
-def command(key: str | None = None, *, fingerprint: bytes = b"a body", price: str = "19.99") -> PlaceOrder:
-    return PlaceOrder(uuid4(), (line(price),), TRACEPARENT, key, fingerprint)
+CUSTOMER, PRODUCT = uuid4(), uuid4()
+
+
+def command(key: str | None = None, *, price: str = "19.99", customer: UUID = CUSTOMER) -> PlaceOrder:
+    return PlaceOrder(customer, (Line(PRODUCT, 2, Decimal(price)),), TRACEPARENT, key)
 
 
 def too_dear(key: str | None = None) -> PlaceOrder:
-    return replace(command(key), items=(line("9999999999.99", 2),))
+    return command(key, price="9999999999.99")
 
 
 async def placed(unit: MemoryOrderUnit, *commands: PlaceOrder) -> list[Placed]:
@@ -48,7 +51,7 @@ async def test_an_accepted_order_is_kept_and_told(unit: MemoryOrderUnit) -> None
 
 
 async def test_each_order_of_a_batch_is_answered_in_its_place(unit: MemoryOrderUnit) -> None:
-    commands = [command(), too_dear(), command()]
+    commands = [command(customer=uuid4()), too_dear(), command(customer=uuid4())]
     first, refused, last = await place_orders(commands, unit)
 
     assert isinstance(first, Placed)
@@ -80,7 +83,7 @@ async def test_the_same_key_and_body_make_one_order(unit: MemoryOrderUnit, toget
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one after the other"])
 async def test_the_same_key_with_another_body_is_refused(unit: MemoryOrderUnit, together: bool) -> None:
-    first, second = command("key"), command("key", fingerprint=b"another body")
+    first, second = command("key"), command("key", price="20.00")
     if together:
         results = await place_orders([first, second], unit)
     else:
@@ -109,15 +112,26 @@ async def test_a_refused_order_claims_no_key(unit: MemoryOrderUnit) -> None:
     assert isinstance(refused, InvalidOrder)
     assert unit.claims == {}
 
-    [result] = await placed(unit, command("key", fingerprint=b"a smaller order"))
+    [result] = await placed(unit, command("key"))
     assert not result.replayed
 
 
 async def test_a_refused_order_leaves_its_key_to_the_next_of_the_batch(unit: MemoryOrderUnit) -> None:
-    refused, accepted = await place_orders([too_dear("key"), command("key", fingerprint=b"a smaller order")], unit)
+    refused, accepted = await place_orders([too_dear("key"), command("key")], unit)
     assert isinstance(refused, InvalidOrder)
     assert isinstance(accepted, Placed)
     assert not accepted.replayed
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one after the other"])
+async def test_the_same_key_of_another_customer_is_another_key(unit: MemoryOrderUnit, together: bool) -> None:
+    ours, theirs = command("key"), command("key", customer=uuid4())
+    batches = [[ours, theirs, ours]] if together else [[ours], [theirs], [ours]]
+    results = [result for batch in batches for result in await placed(unit, *batch)]
+
+    assert [result.replayed for result in results] == [False, False, True]
+    assert [result.order.customer_id for result in results] == [ours.customer_id, theirs.customer_id, ours.customer_id]
+    assert len(unit.events) == 2
 
 
 async def test_keys_are_apart(unit: MemoryOrderUnit) -> None:

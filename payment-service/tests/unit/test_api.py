@@ -9,6 +9,7 @@ import httpx
 import pytest
 from chassis.app import create_app
 from chassis.database import Unavailable
+from chassis.testing.text import places_that_refuse_unstorable_text
 from fastapi import FastAPI
 
 from api import payments as payments_api
@@ -171,3 +172,10 @@ async def test_the_openapi_document_explains_every_schema_that_it_names(client: 
     assert named <= schemas.keys()
     assert {"PaymentResponse", "ProblemDetails"} <= {name for name, schema in schemas.items() if "example" in schema}
     assert schemas["PaymentResponse"]["properties"]["amount"]["type"] == "number"
+
+
+async def test_no_text_is_taken_that_can_t_be_stored(client: httpx.AsyncClient) -> None:
+    assert {
+        "get /payments/{payment_id} payment_id",
+        "get /payments/order/{order_id} order_id",
+    } <= await places_that_refuse_unstorable_text(client)

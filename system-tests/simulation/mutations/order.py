@@ -105,7 +105,7 @@ def no_lock() -> None:
 @mutation("idempotency keys ignored", ORDER)
 def no_keys() -> None:
     async def claim(self: Any, claims: Any) -> Any:
-        return {claim.key: claim for claim in claims}
+        return {claim.resource_id: claim for claim in claims}
 
     module("tests.simulated").SimulatedUnitOfWork.claim = claim
 

@@ -1,12 +1,12 @@
 """When an order says again what nobody has answered (docs/decisions/0018).
 
-Revision: 0003, after 0002. The default is for orders that the version before places, beside this one, during an update.
+Revision: 0004, after 0003. The default is for orders that the version before places, beside this one, during an update.
 """
 
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

@@ -59,6 +59,33 @@ def test_the_migrations_make_what_the_code_expects_and_look_at_no_other_schema(
     assert "No new upgrade operations detected" in alembic("check")
 
 
+def test_stock_that_is_held_when_the_service_is_updated_asks_again_and_tombstones_keep_their_time(
+    fresh_database: str, alembic: Callable[..., str]
+) -> None:
+    hold = """
+        INSERT INTO holds (order_id, customer_id, status, expires_at, due_at, traceparent)
+        SELECT gen_random_uuid(), gen_random_uuid(), '%s', now() + interval '15 minutes', %s, ''
+    """
+    due = "now() + interval '1 hour'"
+    alembic("upgrade", "0002")
+    for status, due_at in (("held", due), ("sold", "NULL"), ("void", due)):
+        query(fresh_database, hold % (status, due_at))
+
+    soon = "remind_at BETWEEN now() + interval '1 second' AND now() + interval '60 seconds'"
+    alembic("upgrade", "head")
+    assert query(fresh_database, f"SELECT status, due_at IS NULL, {soon} FROM holds ORDER BY status") == [
+        ("held", True, True),
+        ("sold", True, None),
+        ("void", False, None),
+    ]
+    alembic("downgrade", "0002")
+    assert query(fresh_database, "SELECT status, due_at IS NULL, reminders FROM holds ORDER BY status") == [
+        ("held", False, 0),
+        ("sold", True, 0),
+        ("void", False, 0),
+    ]
+
+
 def test_several_may_migrate_at_the_same_time(fresh_database: str, alembic: Callable[..., str]) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda _: alembic("upgrade", "head"), range(3)))

@@ -88,6 +88,29 @@ def test_keys_belong_to_their_customers_after_0003_and_to_the_first_of_them_befo
     assert keys("caller, key") == [[ann, "a", first], [ann, "b", first]]
 
 
+def test_orders_that_are_open_when_the_service_is_updated_ask_again_and_so_do_those_that_the_old_version_places(
+    empty_database: str,
+) -> None:
+    order = """
+        INSERT INTO orders (id, customer_id, items, total_amount, currency, status, timeline, expires_at, due_at,
+                            created_at, updated_at, traceparent)
+        SELECT gen_random_uuid(), gen_random_uuid(), '[]', 1, 'USD', '%s', '[]', now(), %s, now(), now(), ''
+    """
+    migrate(SERVICE, empty_database, "upgrade", "0003")
+    query(empty_database, order % ("pending", "now()"))
+    query(empty_database, order % ("completed", "NULL"))
+
+    migrate(SERVICE, empty_database, "upgrade", "head")
+    query(empty_database, order % ("confirmed", "now()"))
+
+    soon = "remind_at BETWEEN now() + interval '1 second' AND now() + interval '30 seconds'"
+    assert query(empty_database, f"SELECT array[status, ({soon})::text] FROM orders ORDER BY status") == [
+        ["completed", None],
+        ["confirmed", "true"],
+        ["pending", "true"],
+    ]
+
+
 def test_the_tables_of_other_services_are_none_of_its_business(empty_database: str) -> None:
     query(empty_database, "CREATE SCHEMA inventory")
     query(empty_database, "CREATE TABLE inventory.alembic_version (version_num text)")

@@ -191,14 +191,20 @@ class Broker:
         """Returns never; raises as soon as anything of the connections is not as _open left it."""
         loop = asyncio.get_running_loop()
         assert_at = loop.time() + ASSERT_EVERY_SECONDS
-        causes: list[object] = []
+        closed = loop.create_future()
+
+        def note(_: object, cause: object) -> None:
+            if not closed.done():
+                closed.set_result(cause)
+
         for connection in connections:
-            connection.close_callbacks.add(lambda _, cause: causes.append(cause))
-        closed = [asyncio.ensure_future(connection.closed()) for connection in connections]
+            connection.close_callbacks.add(note)  # its own closed() tells only of a close() from this side
         while True:
-            await asyncio.wait(closed, timeout=WATCH_EVERY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if any(connection.is_closed for connection in connections) or not self.connected:
-                raise Unavailable(f"the connection was closed: {causes[0] if causes else 'without a word'}")
+            await asyncio.wait([closed], timeout=WATCH_EVERY_SECONDS)
+            if closed.done() or not self.connected:
+                raise Unavailable(
+                    f"the connection was closed: {closed.result() if closed.done() else 'without a word'}"
+                )
             async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
                 if loop.time() > assert_at:
                     await assert_topology(self._administration, self._queue)

@@ -18,6 +18,7 @@ from chassis import broker as broker_module
 from chassis import health, periodic
 from chassis import service as service_module
 from chassis.app import create_app
+from chassis.broker import Broker
 from chassis.events import SINGLE, Received, Wire
 from chassis.periodic import Periodic
 from chassis.service import Service
@@ -403,6 +404,24 @@ async def test_a_consumer_whose_loop_ended_is_mended_by_the_watch_of_its_connect
         await world.send(event)
         await eventually(lambda: event["subject"] in world.noted)
         await world.shows()
+
+
+class Panic(BaseException):
+    """As extensions written in Rust raise."""
+
+
+async def test_nothing_that_is_raised_ends_the_loop_that_keeps_the_connections(broker: Broker) -> None:
+    raised: list[Panic] = []
+
+    def panic_once() -> None:
+        if not raised:
+            raised.append(Panic())
+            raise raised[0]
+
+    broker.on_connected = panic_once
+    await broker.start()
+    await eventually(lambda: raised and broker.connected)
+    assert await broker.problem() is None
 
 
 async def test_a_consumer_that_stays_away_though_the_broker_is_there_asks_for_a_restart(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
+import httpx
 from chassis.database import Database
 from chassis.events import Decoder, Encoder, Received, Wire
 from chassis.idempotency import idempotency_table
@@ -73,3 +74,12 @@ def happened(order_id: UUID | None = None, event_id: UUID | None = None, **chang
         "data": {"order_id": order},
         **changes,
     }
+
+
+def red_checks(answer: httpx.Response) -> dict[str, str]:
+    """What fails, and why; the status must agree."""
+    checks = answer.json()["checks"]
+    red = {name: check["detail"] for name, check in checks.items() if check["status"] != "ok"}
+    assert answer.status_code == (503 if red else 200)
+    assert answer.json()["status"] == ("failing" if red else "ok")
+    return red

@@ -9,6 +9,7 @@ from typing import Protocol
 import structlog
 from chassis import health, openapi, problems
 from chassis.database import Unavailable
+from chassis.periodic import Periodic
 from chassis.telemetry import REQUEST_SECONDS, new_traceparent, trace_id, valid_traceparent
 from fastapi import APIRouter, FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -46,7 +47,12 @@ def create_app(
     errors: Mapping[type[Exception], int] | None = None,
 ) -> FastAPI:
     """The service's application. `parts` are started in their order and stopped in the reverse order; none of them
-    waits for its server, so a service starts whatever is there, and says in /health what it still lacks."""
+    waits for its server, so a service starts whatever is there, and says in /health what it still lacks. The jobs among
+    them are watched by a check of their own."""
+    jobs = [part for part in parts if isinstance(part, Periodic)]
+    if jobs:
+        checks = {**checks, "jobs": health.all_of([job.problem for job in jobs])}
+    lost = {"jobs": health.all_of([job.lost for job in jobs])}
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -71,7 +77,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     problems.install(app, errors or {})
-    for router in (*routers, health.router(service, version, checks, ready)):
+    for router in (*routers, health.router(service, version, checks, ready, lost)):
         app.router.routes += router.routes  # a router that is included looks for the route of each request twice
 
     @app.get("/metrics", include_in_schema=False)

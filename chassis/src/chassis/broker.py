@@ -19,6 +19,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
 from aio_pika.exceptions import PublishError
 from chassis.database import Unavailable, reason_of
 from chassis.ids import uuid7
+from chassis.periodic import survived
 from chassis.telemetry import BROKER_CONNECTED, DEAD_LETTERS
 from chassis.topology import EXCHANGE, Queue, assert_topology
 
@@ -73,6 +74,7 @@ class Broker:
         self._publishing: AbstractChannel | None = None
         self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._supervisor: asyncio.Task[None] | None = None
+        self._failures = 0
         self.on_connected: Callable[[], None] = lambda: None
 
     def serve(self, consumer: Attached) -> None:
@@ -130,27 +132,30 @@ class Broker:
             await asyncio.gather(self._supervisor, return_exceptions=True)
 
     async def _supervise(self) -> None:
-        failures = 0
         while True:
-            try:
-                # Two connections: one that publishes is blocked by the broker while it is short of memory or disk, and
-                # what is consumed must go on being acknowledged then.
-                with _abandoned_is_unavailable():
-                    async with self._connection() as consuming, self._connection() as publishing:
-                        try:
-                            await self._open(consuming, publishing)
-                            failures = 0
-                            await self._watch(consuming, publishing)
-                        finally:
-                            self._publishing = None
-                            BROKER_CONNECTED.set(0)
-                            if self._consumer is not None:
-                                await self._consumer.detach()
-            except Exception as error:
-                if failures == 0:
-                    log.warning("broker away, trying again until it is back", reason=reason_of(error))
-                failures += 1
-            await asyncio.sleep(random.uniform(0.2, min(0.5 * 2 ** min(failures, 4), 5.0)))
+            with survived("keeping the connections to the broker"):
+                await self._connect_and_watch()
+            await asyncio.sleep(random.uniform(0.2, min(0.5 * 2 ** min(self._failures, 4), 5.0)))
+
+    async def _connect_and_watch(self) -> None:
+        try:
+            # Two connections: one that publishes is blocked by the broker while it is short of memory or disk, and
+            # what is consumed must go on being acknowledged then.
+            with _abandoned_is_unavailable():
+                async with self._connection() as consuming, self._connection() as publishing:
+                    try:
+                        await self._open(consuming, publishing)
+                        self._failures = 0
+                        await self._watch(consuming, publishing)
+                    finally:
+                        self._publishing = None
+                        BROKER_CONNECTED.set(0)
+                        if self._consumer is not None:
+                            await self._consumer.detach()
+        except Exception as error:
+            if self._failures == 0:
+                log.warning("broker away, trying again until it is back", reason=reason_of(error))
+            self._failures += 1
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AbstractConnection]:
@@ -186,14 +191,20 @@ class Broker:
         """Returns never; raises as soon as anything of the connections is not as _open left it."""
         loop = asyncio.get_running_loop()
         assert_at = loop.time() + ASSERT_EVERY_SECONDS
-        causes: list[object] = []
+        closed = loop.create_future()
+
+        def note(_: object, cause: object) -> None:
+            if not closed.done():
+                closed.set_result(cause)
+
         for connection in connections:
-            connection.close_callbacks.add(lambda _, cause: causes.append(cause))
-        closed = [asyncio.ensure_future(connection.closed()) for connection in connections]
+            connection.close_callbacks.add(note)  # its own closed() tells only of a close() from this side
         while True:
-            await asyncio.wait(closed, timeout=WATCH_EVERY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            if any(connection.is_closed for connection in connections) or not self.connected:
-                raise Unavailable(f"the connection was closed: {causes[0] if causes else 'without a word'}")
+            await asyncio.wait([closed], timeout=WATCH_EVERY_SECONDS)
+            if closed.done() or not self.connected:
+                raise Unavailable(
+                    f"the connection was closed: {closed.result() if closed.done() else 'without a word'}"
+                )
             async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
                 if loop.time() > assert_at:
                     await assert_topology(self._administration, self._queue)

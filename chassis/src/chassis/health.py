@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
@@ -28,17 +28,38 @@ class Health(BaseModel):
     checks: dict[str, Status]
 
 
-def router(service: str, version: str, checks: Mapping[str, Check], ready: tuple[str, ...]) -> APIRouter:
-    """The three health endpoints. `ready` names the checks without which this instance can't serve requests."""
+def all_of(checks: Sequence[Check]) -> Check:
+    """One check that says what any of these has to say."""
+
+    async def check() -> str | None:
+        return "; ".join([problem for each in checks if (problem := await each())]) or None
+
+    return check
+
+
+def router(
+    service: str,
+    version: str,
+    checks: Mapping[str, Check],
+    ready: Iterable[str],
+    lost: Mapping[str, Check] | None = None,
+) -> APIRouter:
+    """The three health endpoints. `ready` names the checks without which this instance can't serve requests; `lost`
+    has, by the names of checks, those that only a restart turns green again."""
     routes = APIRouter(tags=["health"])
     consumer_lost_at: float | None = None
 
-    async def answer(names: tuple[str, ...]) -> Response:
+    async def ask(asked: Mapping[str, Check]) -> dict[str, str | None]:
         nonlocal consumer_lost_at
-        results = dict(zip(names, await asyncio.gather(*(checks[name]() for name in names)), strict=True))
+        results = dict(zip(asked, await asyncio.gather(*(check() for check in asked.values())), strict=True))
         if "consumer" in results:
-            lost = results["consumer"] is not None and results.get("broker") is None
-            consumer_lost_at = (consumer_lost_at or time.monotonic()) if lost else None
+            away = results["consumer"] is not None and results.get("broker") is None
+            consumer_lost_at = (consumer_lost_at or time.monotonic()) if away else None
+        if "jobs" in results and results.get("database"):
+            results["jobs"] = None  # none can run meanwhile: the one check says it
+        return results
+
+    def answer(results: Mapping[str, str | None]) -> Response:
         failing = any(results.values())
         health = Health(
             status="failing" if failing else "ok",
@@ -58,20 +79,21 @@ def router(service: str, version: str, checks: Mapping[str, Check], ready: tuple
     @routes.get("/health", response_model=Health, responses=unwell)
     async def health() -> Response:
         """Everything this instance works with."""
-        return await answer(tuple(checks))
+        return answer(await ask(checks))
 
     @routes.get("/health/ready", response_model=Health, responses=unwell)
     async def readiness() -> Response:
         """Whether this instance can serve requests."""
-        return await answer(ready)
+        return answer(await ask({name: checks[name] for name in ready}))
 
     @routes.get("/health/live", response_model=Health, responses=unwell)
     async def liveness() -> Response:
         """Red only for what a restart cures."""
+        results = await ask(lost or {})
         if {"consumer", "broker"} <= set(checks):
-            await answer(("consumer", "broker"))
+            consumer = await ask({name: checks[name] for name in ("consumer", "broker")})
             if consumer_lost_at is not None and time.monotonic() - consumer_lost_at > RESTART_AFTER_SECONDS:
-                return await answer(("consumer",))
-        return await answer(())
+                results["consumer"] = consumer["consumer"]
+        return answer({name: problem for name, problem in results.items() if problem})
 
     return routes

@@ -128,7 +128,6 @@ class Outbox:
         self._confirmed: list[UUID] = []
         self._deleter: asyncio.Task[None] | None = None
         self._oldest_age = 0.0
-        self._measured_at = time.monotonic()
 
     @property
     def can_send(self) -> bool:
@@ -199,7 +198,6 @@ class Outbox:
             OUTBOX_BACKLOG.set(backlog)
             OUTBOX_AGE_SECONDS.set(age)
             self._oldest_age = float(age)
-            self._measured_at = time.monotonic()
             if age < LEFT_BEHIND_AFTER_SECONDS or not self._broker.connected:
                 return
             try:
@@ -227,11 +225,9 @@ class Outbox:
                 return
 
     async def problem(self) -> str | None:
-        """None, or why the outbox is stuck, as of the last sweep."""
+        """None, or why the outbox is stuck, as of the last sweep (which is a job, and watched as such)."""
         if self._oldest_age > STUCK_AFTER_SECONDS:
             return f"an event has waited {self._oldest_age:.0f} s to be published"
-        if (unmeasured := time.monotonic() - self._measured_at) > STUCK_AFTER_SECONDS:
-            return f"not looked at for {unmeasured:.0f} s"
         return None
 
     async def start(self) -> None:

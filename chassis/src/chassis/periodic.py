@@ -2,12 +2,37 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import structlog
 from chassis.database import Unavailable, is_conflict, is_outage, reason_of
 
+TURN_MAY_TAKE_SECONDS = 120.0
+"""A turn that takes longer is taken for one that hangs: it is cancelled, and the next one tries again."""
+RETRY_WITHIN_SECONDS = 60.0
+"""However rarely a job runs, a turn that failed is not left for longer."""
+LATE_AFTER_INTERVALS = 3
+LATE_AFTER_SECONDS = 20.0
+"""At the least: a job that runs every second may well need a few of them for one turn."""
+
 log = structlog.get_logger()
+
+
+@contextmanager
+def survived(name: str) -> Iterator[None]:
+    """For a round of a loop that must go on: what is raised in it ends the round and is logged, also the CancelledError
+    of a future that a library cancelled. Only what ends the process, or this very task, gets through."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        with suppress(Exception):  # a line that can't be written is no reason either
+            log.exception(f"{name} failed")
 
 
 class Periodic:
@@ -15,15 +40,19 @@ class Periodic:
     is logged, and the next turn tries again."""
 
     def __init__(self, name: str, every_seconds: float, act: Callable[[], Awaitable[object]]) -> None:
-        self._name = name
-        self._every_seconds = every_seconds
+        self.name = name
+        self.every_seconds = every_seconds
         self._act = act
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._stopping = False
+        self._failing = False
+        self._began_at: float | None = None
+        self._well_at = 0.0
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name=self._name)
+        self._well_at = _now()
+        self._task = asyncio.create_task(self._run(), name=self.name)
 
     def wake(self) -> None:
         """Begins the next turn now, or right after the one under way."""
@@ -36,23 +65,51 @@ class Periodic:
         if self._task is not None:
             await asyncio.wait([self._task], timeout=10)
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait([self._task], timeout=5)
+
+    async def problem(self) -> str | None:
+        """None, or that no turn has ended well for several intervals: it hangs, fails each time, or none is begun."""
+        if self._task is None:
+            return f"{self.name}: not started"
+        ago = _now() - self._well_at
+        late = ago > max(LATE_AFTER_SECONDS, LATE_AFTER_INTERVALS * self.every_seconds)
+        return f"{self.name}: no turn has ended well for {ago:.0f} s" if late else None
+
+    async def lost(self) -> str | None:
+        """None, or why no turn will ever begin in this process: only a restart cures that."""
+        if self._task is not None and self._task.done():
+            return f"{self.name}: its loop has ended"
+        if self._began_at is not None and _now() - self._began_at > 2 * TURN_MAY_TAKE_SECONDS:
+            return f"{self.name}: a turn does not end, though it was cancelled"
+        return None
 
     async def _run(self) -> None:
-        failing = False
         while not self._stopping:
             self._woken.clear()
-            try:
-                await self._act()
-                failing = False
-            except Exception as error:
-                if not (is_outage(error) or is_conflict(error)):
-                    log.exception(f"{self._name} failed")
-                elif not (failing or isinstance(error, Unavailable)):  # that was told where it was noticed
-                    log.warning(f"{self._name}: not now", reason=reason_of(error))
-                failing = True
-            try:
-                async with asyncio.timeout(self._every_seconds * random.uniform(1.0, 1.1)):
+            with survived(self.name):
+                await self._turn()
+            with survived(self.name), suppress(TimeoutError):
+                every_seconds = min(self.every_seconds, RETRY_WITHIN_SECONDS) if self._failing else self.every_seconds
+                async with asyncio.timeout(every_seconds * random.uniform(1.0, 1.1)):
                     await self._woken.wait()
-            except TimeoutError:
-                pass
+
+    async def _turn(self) -> None:
+        self._began_at = _now()
+        told, self._failing = self._failing, True
+        try:
+            async with asyncio.timeout(TURN_MAY_TAKE_SECONDS) as limit:
+                await self._act()
+            self._failing, self._well_at = False, _now()
+        except Unavailable:
+            self._well_at = _now()  # what is away was told where it was noticed, and has a check of its own
+        except Exception as error:
+            if limit.expired() or not (is_outage(error) or is_conflict(error)):
+                raise
+            if not told:
+                log.warning(f"{self.name}: not now", reason=reason_of(error))
+        finally:
+            self._began_at = None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -79,7 +79,7 @@ class Service:
         consume: Callable[[Sequence[Received], U], Awaitable[None]],
         routers: Sequence[APIRouter],
         workers: Sequence[Part] = (),
-        jobs: Sequence[Part] = (),
+        jobs: Sequence[Periodic] = (),
         prune: Sequence[Prune] = (),
         errors: Mapping[type[Exception], int],
     ) -> FastAPI:

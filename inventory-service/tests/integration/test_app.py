@@ -1,5 +1,6 @@
 """The whole service, as uvicorn runs it, between a real PostgreSQL and a real RabbitMQ."""
 
+import asyncio
 import importlib
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -199,8 +200,11 @@ async def test_what_was_published_leaves_the_outbox(
 async def test_the_service_tells_how_it_is(client: httpx.AsyncClient) -> None:
     health = (await client.get("/health")).json()
     assert (health["status"], health["service"]) == ("ok", SERVICE)
-    assert health["checks"].keys() == {"database", "broker", "consumer", "outbox"}
+    assert health["checks"].keys() == {"database", "broker", "consumer", "outbox", "jobs"}
     assert [(await client.get(f"/health/{kind}")).status_code for kind in ("live", "ready")] == [200, 200]
+    running = {task.get_name() for task in asyncio.all_tasks()}
+    prunings = {"pruning by chassis.inbox", "pruning by infrastructure.holds"}
+    assert {"reminders", "outbox sweep", *prunings} <= running
     assert "events_consumed_total" in (await client.get("/metrics")).text
 
 

@@ -1,4 +1,7 @@
+import asyncio
+import gc
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -34,8 +37,8 @@ def main(rabbitmq_url: str) -> ModuleType:
     return load_main(rabbitmq_url)
 
 
-@pytest.fixture(scope="module")
-async def service(main: ModuleType) -> AsyncIterator[httpx.AsyncClient]:
+@asynccontextmanager
+async def running(main: ModuleType, *, healthy: bool = True) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole service, which is started as uvicorn starts it."""
     async with (
         main.app.router.lifespan_context(main.app),
@@ -45,7 +48,18 @@ async def service(main: ModuleType) -> AsyncIterator[httpx.AsyncClient]:
         async def is_healthy() -> bool:
             return (await client.get("/health")).status_code == 200
 
-        await eventually(is_healthy)
+        if healthy:
+            await eventually(is_healthy)
+        yield client
+    if not healthy:
+        # A connection that was never made is closed by aio-pika when it is collected, and only a running loop can.
+        gc.collect()
+        await asyncio.sleep(0)
+
+
+@pytest.fixture(scope="module")
+async def service(main: ModuleType) -> AsyncIterator[httpx.AsyncClient]:
+    async with running(main) as client:
         yield client
 
 
@@ -63,6 +77,9 @@ class World:
         """The events in one message."""
         body, content_type = join([orjson.dumps(event) for event in events])
         await self.send(routing_key, body, content_type)
+
+    async def delete_queue(self) -> None:
+        await self._channel.queue_delete(SERVICE)
 
     async def dead_letters(self, number: int) -> list[AbstractIncomingMessage]:
         """So many dead letters, once they are there, taken out of their queue."""

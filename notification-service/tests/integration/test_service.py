@@ -1,5 +1,6 @@
 """The whole service on a real broker: events come in, notifications go out."""
 
+from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,7 +13,7 @@ from chassis.testing import eventually
 
 from infrastructure.messages import CONSUMED
 from tests.examples import an_event
-from tests.integration.conftest import World
+from tests.integration.conftest import World, load_main, running
 
 
 async def told(service: httpx.AsyncClient, customer: str) -> list[str]:
@@ -131,6 +132,19 @@ async def test_what_a_person_sends_is_listed_with_what_events_say(service: httpx
     assert await told(service, customer) == ["Payment refunded", "Sorry"]
 
 
+@pytest.fixture
+async def lonely(rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
+    """The service in a state that the test brings about, and that nobody mends by looking."""
+    monkeypatch.setattr("chassis.broker.WATCH_EVERY_SECONDS", 3600.0)
+    async with running(load_main(rabbitmq_url)) as client:
+        yield client
+
+
+async def red(service: httpx.AsyncClient, path: str = "/health") -> set[str]:
+    checks = (await service.get(path)).json()["checks"]
+    return {name for name, check in checks.items() if check["status"] == "failing"}
+
+
 async def test_health_names_what_the_service_works_with(service: httpx.AsyncClient) -> None:
     health = (await service.get("/health")).json()
 
@@ -138,3 +152,29 @@ async def test_health_names_what_the_service_works_with(service: httpx.AsyncClie
     assert (await service.get("/health/ready")).status_code == 200
     assert (await service.get("/health/live")).status_code == 200
     assert 'events_consumed_total{type="OrderCompleted"}' in (await service.get("/metrics")).text
+
+
+async def test_a_broker_away_shows_and_keeps_no_request_waiting() -> None:
+    main = load_main("amqp://admin:admin@localhost:1/")
+    async with running(main, healthy=False) as cut_off:
+        assert await red(cut_off) == {"broker", "consumer"}
+        assert (await cut_off.get("/health/ready")).status_code == 200
+        assert (await cut_off.get("/health/live")).status_code == 200
+        note = {"customer_id": str(uuid4()), "subject": "Sorry", "message": "It was our fault."}
+        assert (await cut_off.post("/notifications", json=note)).status_code == 201
+
+
+async def test_a_consumer_that_the_broker_cancelled_shows_and_asks_for_a_restart_if_it_stays_away(
+    lonely: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await red(lonely) == set()
+    await world.delete_queue()
+
+    async def shown() -> bool:
+        return await red(lonely) == {"consumer"}
+
+    await eventually(shown)
+    assert await red(lonely, "/health/ready") == set()
+    assert await red(lonely, "/health/live") == set()
+    monkeypatch.setattr("chassis.health.RESTART_AFTER_SECONDS", 0)
+    assert await red(lonely, "/health/live") == {"consumer"}

@@ -51,6 +51,7 @@ async def test_orders_are_taken_while_the_broker_is_away_and_told_when_it_is_bac
             "broker": "failing",
             "consumer": "failing",
             "outbox": "ok",
+            "jobs": "ok",
         }
 
     async with database.autocommit() as connection:  # as if it had waited for long
@@ -109,6 +110,12 @@ def test_a_wrong_setting_ends_the_start_with_a_sentence(
     with pytest.raises(SystemExit):
         load_main(**{name: value})
     assert f"{name}: " in capsys.readouterr().err
+
+
+async def test_its_jobs_run(service: httpx.AsyncClient) -> None:
+    running = {task.get_name() for task in asyncio.all_tasks()}
+    prunings = {"pruning by chassis.inbox", "pruning by chassis.idempotency"}
+    assert {"order deadlines", "outbox sweep", *prunings} <= running
 
 
 async def test_metrics_tell_of_orders_events_and_batches(service: httpx.AsyncClient) -> None:

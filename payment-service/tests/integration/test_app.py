@@ -1,7 +1,8 @@
 """The whole service, as uvicorn runs it, between a real PostgreSQL and a real RabbitMQ."""
 
+import asyncio
 import importlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID, uuid4
@@ -186,6 +187,27 @@ async def test_an_attempt_that_a_killed_process_left_is_made_again_by_the_one_th
     assert (payment["id"], payment["status"], payment["attempts"]) == (str(payment_id), "completed", 2)
 
 
+@pytest.fixture
+def seldom_due(client: httpx.AsyncClient) -> Iterator[None]:
+    """The job that looks for what is due does so hourly, unless it is woken."""
+    due = importlib.import_module("main").due
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(due, "every_seconds", 3600.0)
+        due.wake()  # the wait under way is a short one
+        yield
+    due.wake()
+
+
+@pytest.mark.usefixtures("seldom_due")
+async def test_what_found_no_room_is_charged_as_soon_as_there_is_some(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("application.charge_due.MAX_ATTEMPTS_IN_FLIGHT", 2)
+    orders = [reserved() for _ in range(9)]
+    await wire.send("inventory.reserved", *map(held, orders))
+    await eventually(lambda: all(wire.types(order.order_id) == ["PaymentProcessed"] for order in orders))
+
+
 async def test_what_was_published_leaves_the_outbox(wire: Wire, database_url: str) -> None:
     await everything_before_is_done(wire)
     async with PostgresStore(database_url) as store:
@@ -199,8 +221,11 @@ async def test_what_was_published_leaves_the_outbox(wire: Wire, database_url: st
 async def test_the_service_tells_how_it_is(client: httpx.AsyncClient) -> None:
     health = (await client.get("/health")).json()
     assert (health["status"], health["service"]) == ("ok", SERVICE)
-    assert health["checks"].keys() == {"database", "broker", "consumer", "outbox"}
+    assert health["checks"].keys() == {"database", "broker", "consumer", "outbox", "jobs"}
     assert [(await client.get(f"/health/{kind}")).status_code for kind in ("live", "ready")] == [200, 200]
+    running = {task.get_name() for task in asyncio.all_tasks()}
+    prunings = {"pruning by chassis.inbox", "pruning by infrastructure.payments"}
+    assert {"due payments", "outbox sweep", *prunings} <= running
     assert "payment_attempts_total" in (await client.get("/metrics")).text
 
 

@@ -35,12 +35,19 @@ async def test_an_event_takes_effect_once_however_often_it_comes(
     running: Running, channel: AbstractChannel, database: Database
 ) -> None:
     first, second = happened(), happened()
-    async with running(take_notes):
+    given: list[UUID] = []
+
+    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+        given.extend(event.id for event in events)
+        await take_notes(events, unit)
+
+    async with running(use_case):
         await send(channel, first)
         await send(channel, first, second, first)
         await send(channel, second)
         await eventually(lambda: equals(noted(database), orders(first, second)))
         await eventually(lambda: drained(channel))
+    assert given == [UUID(str(event["id"])) for event in (first, second)], "the use case sees no event twice"
     assert await outbox_size(database) in (0, 2), "nobody reads note.noted, so its events wait in the outbox"
 
 
@@ -77,7 +84,7 @@ async def test_one_bad_event_harms_no_other_and_is_set_aside_alone(
 
     async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
         if any(event.data.order_id in orders(bad) for event in events):
-            raise Rejected("unknown-order", "never heard of it")
+            raise Rejected("unknown-order", "never heard of it" * 100)
         await take_notes(events, unit)
 
     async with running(use_case):
@@ -91,7 +98,7 @@ async def test_one_bad_event_harms_no_other_and_is_set_aside_alone(
     assert headers["x-service"] == SERVICE
     assert headers["x-routing-key"] == "thing.happened"
     assert headers["x-attempts"] == 1
-    assert headers["x-error"] == "never heard of it"
+    assert headers["x-error"] == ("never heard of it" * 100)[:500]
 
 
 async def test_a_batch_that_loses_to_another_transaction_is_run_again_as_a_whole(

@@ -18,9 +18,8 @@ from chassis.telemetry import EVENTS_PUBLISHED, MESSAGES_PUBLISHED, OUTBOX_AGE_S
 from chassis.testing import eventually
 from chassis.topology import EXCHANGE
 from chassis.unit_of_work import UnitOfWork
-from sqlalchemy import text
 from tests.note_service import TRACE, Noted, outbox_size
-from tests.watch import SlowBroker, committed, grow_old, is_empty, left_behind, seen, value_of
+from tests.watch import SlowBroker, committed, grow_old, is_empty, left_behind, seen, value_of, waiting_for_a_lock
 
 
 async def test_a_committed_event_leaves_before_its_unit_goes_on(
@@ -175,7 +174,7 @@ async def test_what_is_confirmed_while_rows_are_deleted_or_after_it_is_deleted_t
         await transaction.start()
         await observer.execute("SELECT 1 FROM outbox WHERE id = $1 FOR UPDATE", first)
         slow.confirms.set()
-        await eventually(lambda: _waiting_for_a_lock(database))
+        await eventually(lambda: waiting_for_a_lock(database))
     async with committed(slow_units, 1):
         await transaction.rollback()
         await eventually(lambda: is_empty(database))
@@ -193,8 +192,8 @@ async def test_rows_that_could_not_be_deleted_are_sent_once_more_and_then_delete
     async with committed(slow_units, 1) as (event_id,), observer.transaction():
         await observer.execute("SELECT 1 FROM outbox WHERE id = $1 FOR UPDATE", event_id)
         slow.confirms.set()
-        await eventually(lambda: _waiting_for_a_lock(database))
-        await observer.execute("SELECT pg_cancel_backend($1)", *await _waiting_for_a_lock(database))
+        await eventually(lambda: waiting_for_a_lock(database))
+        await observer.execute("SELECT pg_cancel_backend($1)", *await waiting_for_a_lock(database))
         await slow_outbox.stop()
     await grow_old(database)
     await slow_outbox.sweep()
@@ -239,11 +238,3 @@ async def test_an_outbox_that_is_not_looked_at_any_more_shows(
     assert await slow_outbox.problem() == "not looked at for 21 s"
     await slow_outbox.sweep()
     assert await slow_outbox.problem() is None
-
-
-async def _waiting_for_a_lock(database: Database) -> list[int]:
-    async with database.autocommit() as connection:
-        waiting = text(
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        return list((await connection.execute(waiting)).scalars())

@@ -124,6 +124,14 @@ async def grow_old(database: Database) -> None:
         await connection.execute(_AGE)
 
 
+async def waiting_for_a_lock(database: Database) -> list[int]:
+    async with database.autocommit() as connection:
+        waiting = text(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return list((await connection.execute(waiting)).scalars())
+
+
 async def is_empty(database: Database) -> bool:
     return await outbox_size(database) == 0
 

@@ -19,7 +19,6 @@ from chassis.telemetry import (
     EVENTS_RETRIED,
 )
 from chassis.testing import eventually
-from chassis.topology import DEAD_LETTER_EXCHANGE
 from chassis.unit_of_work import UnitOfWork
 from tests.consuming import Running, dead_letters, equals, orders, send
 from tests.note_service import SERVICE, happened, noted, take_notes
@@ -112,10 +111,12 @@ async def test_of_a_message_with_more_events_than_a_transaction_takes_each_takes
     assert await ready(channel) == 0
 
 
-async def test_a_stop_while_the_database_is_away_leaves_what_is_in_hand_in_the_queue(
-    running: Running, channel: AbstractChannel
+async def test_a_stop_while_the_database_is_away_leaves_what_is_in_hand_in_the_queue_and_consumes_no_more(
+    running: Running, channel: AbstractChannel, broker: Broker
 ) -> None:
     tried = 0
+    connected: list[bool] = []
+    broker.on_connected = lambda: connected.append(True)
 
     async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
         nonlocal tried
@@ -127,6 +128,7 @@ async def test_a_stop_while_the_database_is_away_leaves_what_is_in_hand_in_the_q
         await eventually(lambda: tried > 1)
         async with asyncio.timeout(10):
             await consumer.stop()
+    assert connected == [True], "nobody takes the consumer that was stopped for one that was lost"
     await eventually(lambda: equals(ready(channel), 1))
     await dead_letters(channel, 0)
 
@@ -164,26 +166,25 @@ async def test_however_much_was_delivered_before_it_is_taken_one_at_a_time_for_a
         await eventually(lambda: equals(noted(database), orders(*events)))
 
 
-async def test_a_consumer_that_consumes_no_more_shows(
-    running: Running, channel: AbstractChannel, monkeypatch: pytest.MonkeyPatch
+async def test_a_consumer_that_consumes_no_more_shows_before_it_is_mended(
+    running: Running, channel: AbstractChannel, broker: Broker
 ) -> None:
     """Whether the broker has cancelled it, or its loop has ended while its channel lives."""
 
     async def refuse(events: Sequence[Received], unit: UnitOfWork) -> None:
         raise Rejected("unknown-order", "never heard of it")
 
-    async def shows(consumer: object) -> bool:
-        return await consumer.problem() == f"not consuming {SERVICE}"  # type: ignore[attr-defined, no-any-return]
+    async def shows(problem: str | None) -> bool:
+        return await consumer.problem() == problem and broker.connected
 
     async with running(refuse) as consumer:
-        assert await consumer.problem() is None
         await channel.queue_delete(SERVICE)
-        await eventually(partial(shows, consumer))
-        await eventually(lambda: equals(consumer.problem(), None))
-        await channel.exchange_delete(DEAD_LETTER_EXCHANGE)
+        await eventually(partial(shows, f"not consuming {SERVICE}"))
+        await eventually(partial(shows, None))
+        await channel.queue_delete(f"{SERVICE}.dlq")
         await send(channel, happened())
-        await eventually(partial(shows, consumer))
-        await eventually(lambda: equals(consumer.problem(), None))
+        await eventually(partial(shows, f"not consuming {SERVICE}"))
+        await eventually(partial(shows, None))
 
 
 async def test_the_metrics_tell_what_was_taken_in_and_what_was_not(

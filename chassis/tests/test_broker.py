@@ -22,6 +22,8 @@ from tests.watch import value_of
 class CountingConsumer:
     """Notes what the connection asks of a consumer."""
 
+    stopping = False
+
     def __init__(self) -> None:
         self.channels: list[AbstractChannel] = []
         self.present = True

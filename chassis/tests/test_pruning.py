@@ -23,8 +23,8 @@ async def test_what_is_old_goes_ten_thousand_rows_a_transaction(
     database: Database, observer: asyncpg.Connection
 ) -> None:
     await observer.execute(
-        f"INSERT INTO inbox SELECT 'a', gen_random_uuid(), {OLD} FROM generate_series(1, 20001)"
-        " UNION ALL SELECT 'a', gen_random_uuid(), now() FROM generate_series(1, 5)"
+        "INSERT INTO inbox SELECT 'a', gen_random_uuid(), now() FROM generate_series(1, 5)"
+        f" UNION ALL SELECT 'a', gen_random_uuid(), {OLD} FROM generate_series(1, 20001)"
     )
     batches = []
 

@@ -112,7 +112,7 @@ class Consumer(Generic[U]):
         self._tag = ""
         self._loop: asyncio.Task[None] | None = None
         self._in_hand = asyncio.Lock()
-        self._stopping = False
+        self.stopping = False
         broker.serve(self)
 
     async def attach(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
@@ -123,7 +123,7 @@ class Consumer(Generic[U]):
         self._tag = await queue.consume(self._arrived.put)
 
     async def attached(self) -> bool:
-        if self._stopping:
+        if self.stopping:
             return True
         if self._channel is None or self._channel.is_closed or self._loop is None or self._loop.done():
             return False
@@ -146,7 +146,7 @@ class Consumer(Generic[U]):
 
     async def stop(self) -> None:
         """Takes no more messages and finishes the batch in hand; what waits behind it goes back to the queue."""
-        self._stopping = True
+        self.stopping = True
         try:
             async with asyncio.timeout(15):
                 if self._queue is not None and self._channel is not None and not self._channel.is_closed:
@@ -161,7 +161,7 @@ class Consumer(Generic[U]):
         arrived = self._arrived
         careful = CAREFUL_MESSAGES
         try:
-            while not self._stopping:
+            while not self.stopping:
                 first = await arrived.get()
                 async with self._in_hand:
                     messages, deliveries = [first], self._deliveries(first)
@@ -210,7 +210,7 @@ class Consumer(Generic[U]):
                 return []
             except Exception as error:
                 if is_outage(error):
-                    if self._stopping:
+                    if self.stopping:
                         raise
                     if pauses == 0:
                         log.warning("consuming paused, trying again until it can be done", reason=reason_of(error))

@@ -12,7 +12,7 @@ from chassis.settings import DatabaseSettings
 from chassis.unit_of_work import UnitOfWork
 from tests.note_service import ENCODER, QUEUE, SERVICE, metadata
 
-pytest_plugins = ["chassis.testing"]
+pytest_plugins = ["chassis.testing", "tests.watch", "tests.consuming"]
 
 
 @pytest.fixture

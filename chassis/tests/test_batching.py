@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from chassis.batching import Batcher
-from chassis.database import Unavailable
+import pytest
+from chassis.batching import MAX_CONFLICTS, Batcher, in_batches
+from chassis.database import Conflict, Unavailable
 
 
 class Unit:
     """Notes its commits; the use case's list is what it was run with."""
 
     commits = 0
+    started = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -24,6 +26,7 @@ class Unit:
 
     async def start(self) -> None:
         await asyncio.sleep(0)
+        self.started = True
 
     async def commit(self) -> None:
         type(self).commits += 1
@@ -95,3 +98,60 @@ async def test_a_caller_that_went_away_disturbs_nobody() -> None:
     gone.cancel()
     gate.set()
     assert await stays == 2
+
+
+async def test_a_result_is_known_once_it_is_committed_in_a_unit_that_has_begun() -> None:
+    before = Unit.commits
+
+    async def look(commands: Sequence[int], unit: Unit) -> list[int | Exception]:
+        assert unit.started
+        return [Unit.commits] * len(commands)
+
+    assert await Batcher("look", Unit, look).submit(0) == before
+    assert Unit.commits == before + 1
+
+
+@pytest.mark.parametrize("conflicts", [1, MAX_CONFLICTS - 1, MAX_CONFLICTS])
+async def test_a_batch_that_loses_to_another_transaction_is_run_again_but_not_for_ever(conflicts: int) -> None:
+    runs: list[int] = []
+
+    async def lose(commands: Sequence[int], unit: Unit) -> list[int | Exception]:
+        runs.append(len(commands))
+        if len(runs) <= conflicts:
+            raise Conflict("lost")
+        return list(commands)
+
+    batcher = Batcher("lose", Unit, lose)
+    results = await asyncio.gather(*(batcher.submit(number) for number in range(3)), return_exceptions=True)
+    if conflicts < MAX_CONFLICTS:
+        assert results == [0, 1, 2]
+        assert runs == [3] * (conflicts + 1)
+    else:
+        assert [type(result) for result in results] == [Unavailable] * 3
+        assert runs == [3] * MAX_CONFLICTS
+
+
+async def test_a_use_case_that_forgets_a_command_fails_before_it_is_committed() -> None:
+    before = Unit.commits
+
+    async def forget(commands: Sequence[int], unit: Unit) -> list[int | Exception]:
+        return []
+
+    with pytest.raises(ValueError, match="0 results for 1 commands"):
+        await Batcher("forget", Unit, forget).submit(0)
+    assert Unit.commits == before
+
+
+async def test_what_is_due_is_done_batch_by_batch_each_in_a_transaction_until_nothing_is_left() -> None:
+    before, left = Unit.commits, [True, True, False]
+    units: list[Unit] = []
+
+    async def work(unit: Unit) -> bool:
+        assert unit.started
+        units.append(unit)
+        assert Unit.commits == before + len(units) - 1, "the batch before is committed"
+        return left.pop(0)
+
+    await in_batches(Unit, work)()
+    assert len(set(units)) == 3
+    assert Unit.commits == before + 3

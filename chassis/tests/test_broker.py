@@ -12,26 +12,33 @@ from chassis import broker as broker_module
 from chassis.broker import Broker, Unroutable
 from chassis.database import Unavailable
 from chassis.events import SINGLE
+from chassis.telemetry import BROKER_CONNECTED, DEAD_LETTERS
 from chassis.testing import eventually
 from chassis.topology import EXCHANGE
 from tests.note_service import QUEUE, SERVICE
+from tests.watch import value_of
 
 
 class CountingConsumer:
     """Notes what the connection asks of a consumer."""
 
+    stopping = False
+
     def __init__(self) -> None:
         self.channels: list[AbstractChannel] = []
         self.present = True
         self.cancelled_once = False
+        self.consumes = True
+        self.detached = 0
 
     async def attach(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
         self.present = True
         self.channels.append(channel)
-        await queue.consume(_acknowledge)
+        if self.consumes:
+            await queue.consume(_acknowledge)
 
     async def detach(self) -> None:
-        pass
+        self.detached += 1
 
     async def attached(self) -> bool:
         if self.cancelled_once:
@@ -70,6 +77,34 @@ async def test_publishing_while_the_broker_is_away_fails_at_once(broker: Broker)
     assert await broker.problem() is not None
 
 
+class Silent:
+    """A channel on which nothing is ever confirmed."""
+
+    is_closed = False
+
+    async def get_exchange(self, name: str, *, ensure: bool) -> "Silent":
+        return self
+
+    async def publish(self, message: Message, routing_key: str, *, mandatory: bool) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_message_without_an_answer_was_not_published(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_module, "ANSWER_TIMEOUT_SECONDS", 0.05)
+    broker._publishing = cast(AbstractChannel, Silent())
+    with pytest.raises(Unavailable):
+        await broker.publish("thing.happened", b"{}", SINGLE)
+
+
+async def test_who_publishes_can_be_cancelled(broker: Broker) -> None:
+    broker._publishing = cast(AbstractChannel, Silent())
+    publishing = asyncio.create_task(broker.publish("thing.happened", b"{}", SINGLE))
+    await asyncio.sleep(0)
+    publishing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await publishing
+
+
 class GivenUp:
     """A channel whose connection is given up, over a dead link, while a message waits to be confirmed: aiormq cancels
     the future then."""
@@ -101,6 +136,39 @@ async def test_a_connection_that_the_broker_closes_is_made_anew(
     assert await broker.problem() is None
 
 
+async def test_a_publishing_channel_that_is_closed_is_made_anew_with_the_consumers_and_whoever_waits_for_it_is_told(
+    broker: Broker, consumer: CountingConsumer
+) -> None:
+    told = []
+    broker.on_connected = lambda: told.append(broker.connected)
+    assert value_of(BROKER_CONNECTED) == 1
+    with pytest.raises(Unavailable):
+        await broker.publish("thing.happened", b"{}", SINGLE, exchange="nowhere")
+    await eventually(lambda: value_of(BROKER_CONNECTED) == 0)
+    await eventually(lambda: told)
+    assert (told, len(consumer.channels), consumer.detached) == ([True], 2, 1)
+    await broker.publish("thing.happened", b"{}", SINGLE)
+
+
+async def test_a_consumer_that_the_broker_does_not_know_gets_a_new_connection(
+    broker: Broker, channel: AbstractChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_module, "WATCH_EVERY_SECONDS", 0.1)
+    mistaken = CountingConsumer()
+    mistaken.consumes = False
+    broker.serve(mistaken)
+    await broker.start()
+    await eventually(lambda: len(mistaken.channels) == 2)
+
+
+async def test_the_dead_letters_are_counted(
+    broker: Broker, consumer: CountingConsumer, channel: AbstractChannel
+) -> None:
+    await eventually(lambda: value_of(DEAD_LETTERS) == 0)
+    await channel.default_exchange.publish(Message(b"{}"), f"{SERVICE}.dlq")
+    await eventually(lambda: value_of(DEAD_LETTERS) == 1)
+
+
 async def test_a_deleted_queue_is_declared_and_consumed_again(
     broker: Broker, consumer: CountingConsumer, channel: AbstractChannel
 ) -> None:
@@ -124,8 +192,9 @@ async def test_a_deleted_binding_is_asserted_again(
             return False
         return True
 
-    await eventually(routable)
-    await queue.unbind(EXCHANGE, "thing.happened")
+    for _ in range(3):
+        await eventually(routable)
+        await queue.unbind(EXCHANGE, "thing.happened")
     await eventually(routable)
 
 

@@ -1,8 +1,7 @@
 """The batching consumer, on a real broker and a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -10,22 +9,19 @@ from uuid import UUID
 import orjson
 import pytest
 from aio_pika import Message
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel
 from chassis import consumer as consumer_module
 from chassis.broker import Broker
 from chassis.bulk import insert_absent
-from chassis.consumer import Consumer, Rejected
+from chassis.consumer import Rejected
 from chassis.database import Conflict, Database, Unavailable
 from chassis.events import BATCH, SINGLE, Received
-from chassis.outbox import Outbox
 from chassis.testing import eventually
 from chassis.topology import EXCHANGE
 from chassis.unit_of_work import UnitOfWork
 from sqlalchemy import text
-from tests.note_service import DECODER, SERVICE, happened, noted, notes, outbox_size, take_notes
-
-UseCase = Callable[[Sequence[Received], UnitOfWork], Awaitable[None]]
-Running = Callable[[UseCase], Any]
+from tests.consuming import Running, dead_letters, drained, equals, orders, send
+from tests.note_service import SERVICE, happened, noted, notes, outbox_size, take_notes
 
 ADD_NOTES = text(
     """
@@ -35,63 +31,23 @@ ADD_NOTES = text(
 )
 
 
-@pytest.fixture
-def running(broker: Broker, units: Callable[[], UnitOfWork], outbox: Outbox, channel: AbstractChannel) -> Running:
-    @asynccontextmanager
-    async def run(use_case: UseCase = take_notes) -> AsyncIterator[Consumer[UnitOfWork]]:
-        consumer = Consumer(broker, service=SERVICE, decoder=DECODER, units=units, use_case=use_case)
-        await broker.start()
-        await eventually(lambda: broker.connected)
-        yield consumer
-        await consumer.stop()
-        await outbox.stop()
-        await broker.stop()
-
-    return run
-
-
-async def send(channel: AbstractChannel, *events: object, content_type: str | None = None, body: bytes = b"") -> None:
-    exchange = await channel.get_exchange(EXCHANGE)
-    default = (SINGLE, orjson.dumps(events[0])) if len(events) == 1 else (BATCH, orjson.dumps(events))
-    message = Message(body or default[1], content_type=content_type or default[0])
-    await exchange.publish(message, "thing.happened")
-
-
-async def dead_letters(channel: AbstractChannel, number: int) -> list[AbstractIncomingMessage]:
-    queue = await channel.get_queue(f"{SERVICE}.dlq")
-    found: list[AbstractIncomingMessage] = []
-
-    async def all_there() -> bool:
-        message = await queue.get(no_ack=True, fail=False)
-        if message is not None:
-            found.append(message)
-        return len(found) == number
-
-    await eventually(all_there)
-    assert await queue.get(no_ack=True, fail=False) is None
-    return found
-
-
-async def drained(channel: AbstractChannel) -> bool:
-    """Whether the queue is empty and nothing in it waits for an acknowledgement: its deletion would say so."""
-    queue = await channel.declare_queue(SERVICE, passive=True)
-    return queue.declaration_result.message_count == 0
-
-
-def orders(*events: dict[str, object]) -> set[UUID]:
-    return {UUID(str(event["subject"])) for event in events}
-
-
 async def test_an_event_takes_effect_once_however_often_it_comes(
     running: Running, channel: AbstractChannel, database: Database
 ) -> None:
     first, second = happened(), happened()
-    async with running(take_notes):
+    given: list[UUID] = []
+
+    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+        given.extend(event.id for event in events)
+        await take_notes(events, unit)
+
+    async with running(use_case):
         await send(channel, first)
         await send(channel, first, second, first)
         await send(channel, second)
-        await eventually(lambda: _is(noted(database), orders(first, second)))
+        await eventually(lambda: equals(noted(database), orders(first, second)))
         await eventually(lambda: drained(channel))
+    assert given == [UUID(str(event["id"])) for event in (first, second)], "the use case sees no event twice"
     assert await outbox_size(database) in (0, 2), "nobody reads note.noted, so its events wait in the outbox"
 
 
@@ -115,7 +71,7 @@ async def test_what_has_arrived_is_one_transaction(
             await send(channel, event)
         await send(channel, *events[31:])
         gate.set()
-        await eventually(lambda: _is(noted(database), orders(*events)))
+        await eventually(lambda: equals(noted(database), orders(*events)))
     assert sizes[0] == 1
     assert max(sizes) > 30
     assert len(sizes) < 10
@@ -128,13 +84,13 @@ async def test_one_bad_event_harms_no_other_and_is_set_aside_alone(
 
     async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
         if any(event.data.order_id in orders(bad) for event in events):
-            raise Rejected("unknown-order", "never heard of it")
+            raise Rejected("unknown-order", "never heard of it" * 100)
         await take_notes(events, unit)
 
     async with running(use_case):
         await send(channel, *good[:2], bad, unreadable, *good[2:])
         letters = await dead_letters(channel, 2)
-        await eventually(lambda: _is(noted(database), orders(*good)))
+        await eventually(lambda: equals(noted(database), orders(*good)))
     by_reason = {letter.headers["x-reason"]: letter for letter in letters}
     assert orjson.loads(by_reason["unknown-order"].body) == bad
     assert orjson.loads(by_reason["invalid-data"].body) == unreadable
@@ -142,7 +98,7 @@ async def test_one_bad_event_harms_no_other_and_is_set_aside_alone(
     assert headers["x-service"] == SERVICE
     assert headers["x-routing-key"] == "thing.happened"
     assert headers["x-attempts"] == 1
-    assert headers["x-error"] == "never heard of it"
+    assert headers["x-error"] == ("never heard of it" * 100)[:500]
 
 
 async def test_a_batch_that_loses_to_another_transaction_is_run_again_as_a_whole(
@@ -163,7 +119,7 @@ async def test_a_batch_that_loses_to_another_transaction_is_run_again_as_a_whole
 
     async with running(use_case):
         await send(channel, *events)
-        await eventually(lambda: _is(noted(database), orders(*events)))
+        await eventually(lambda: equals(noted(database), orders(*events)))
         await eventually(lambda: drained(channel))
     assert runs == [3, 3]
 
@@ -183,7 +139,7 @@ async def test_an_event_that_meets_a_conflict_each_time_is_set_aside_and_holds_u
     async with running(use_case):
         await send(channel, bad, good)
         (letter,) = await dead_letters(channel, 1)
-        await eventually(lambda: _is(noted(database), orders(good)))
+        await eventually(lambda: equals(noted(database), orders(good)))
     assert orjson.loads(letter.body) == bad
     assert letter.headers["x-reason"] == "handler-error"
 
@@ -205,7 +161,7 @@ async def test_a_handlers_error_is_retried_and_then_dead_lettered(
         await send(channel, hopeless)
         await send(channel, recovers)
         (letter,) = await dead_letters(channel, 1)
-        await eventually(lambda: _is(noted(database), orders(recovers)))
+        await eventually(lambda: equals(noted(database), orders(recovers)))
     assert letter.headers["x-reason"] == "handler-error"
     assert letter.headers["x-attempts"] == 3
     assert letter.headers["x-routing-key"] == "thing.happened"
@@ -242,7 +198,7 @@ async def test_an_event_that_cannot_be_written_by_itself_is_set_aside_with_its_w
     async with running(use_case):
         await send(channel, content_type=BATCH, body=body)
         (letter,) = await dead_letters(channel, 1)
-        await eventually(lambda: _is(noted(database), orders(good)))
+        await eventually(lambda: equals(noted(database), orders(good)))
     assert (letter.body, letter.content_type) == (body, BATCH)
 
 
@@ -277,7 +233,7 @@ async def test_what_was_delivered_before_is_taken_one_at_a_time(
             gates[taken - 1].set()
         await eventually(partial(stands, 4, 0))
         gates[3].set()
-        await eventually(lambda: _is(noted(database), orders(*events)))
+        await eventually(lambda: equals(noted(database), orders(*events)))
 
 
 async def test_an_outage_pauses_the_consumer_and_costs_no_attempt(
@@ -295,7 +251,7 @@ async def test_an_outage_pauses_the_consumer_and_costs_no_attempt(
     events = [happened(), happened()]
     async with running(use_case):
         await send(channel, *events)
-        await eventually(lambda: _is(noted(database), orders(*events)))
+        await eventually(lambda: equals(noted(database), orders(*events)))
     assert failures == 5
     await dead_letters(channel, 0)
 
@@ -320,7 +276,7 @@ async def test_a_batch_in_hand_is_finished_at_shutdown_and_the_rest_goes_back(
         await stopping
     assert await noted(database) == orders(first)
     async with running(take_notes):
-        await eventually(lambda: _is(noted(database), orders(first, second)))
+        await eventually(lambda: equals(noted(database), orders(first, second)))
 
 
 async def test_events_of_an_interrupted_batch_come_again(
@@ -342,8 +298,4 @@ async def test_events_of_an_interrupted_batch_come_again(
         await send(channel, event)
         await began.wait()
         await consumer.detach()  # as a lost connection does
-        await eventually(lambda: _is(noted(database), orders(event)), seconds=30)
-
-
-async def _is(value: Awaitable[Any], expected: object) -> bool:
-    return bool(await value == expected)
+        await eventually(lambda: equals(noted(database), orders(event)), seconds=30)

@@ -1,10 +1,10 @@
 """The transactional outbox, on a real broker and a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 
+import asyncpg  # type: ignore[import-untyped]  # it ships none
 import orjson
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
@@ -14,48 +14,12 @@ from chassis.database import Database
 from chassis.events import Received
 from chassis.ids import uuid7
 from chassis.outbox import Outbox
+from chassis.telemetry import EVENTS_PUBLISHED, MESSAGES_PUBLISHED, OUTBOX_AGE_SECONDS, OUTBOX_BACKLOG
 from chassis.testing import eventually
 from chassis.topology import EXCHANGE
 from chassis.unit_of_work import UnitOfWork
-from sqlalchemy import text
-from tests.note_service import ENCODER, TRACE, Noted, outbox_size
-
-
-@pytest.fixture
-async def watch(broker: Broker, channel: AbstractChannel) -> AsyncIterator[AbstractQueue]:
-    """A queue that the service's events are routed to, with the broker connected."""
-    await broker.start()
-    await eventually(lambda: broker.connected)
-    queue = await channel.declare_queue("watch", durable=True)
-    await queue.bind(EXCHANGE, "note.noted")
-    yield queue
-    await channel.queue_delete("watch")
-
-
-async def seen(queue: AbstractQueue, number: int) -> list[str]:
-    """The ids of the next events in the queue, in their order."""
-    ids: list[str] = []
-
-    async def enough() -> bool:
-        while (message := await queue.get(no_ack=True, fail=False)) is not None:
-            assert message.delivery_mode == 2, "messages survive a restart of the broker"
-            document = orjson.loads(message.body)
-            ids.extend(event["id"] for event in (document if isinstance(document, list) else [document]))
-        return len(ids) >= number
-
-    await eventually(enough)
-    return ids
-
-
-@asynccontextmanager
-async def committed(units: Callable[[], UnitOfWork], number: int) -> AsyncIterator[list[str]]:
-    async with units() as unit:
-        await unit.start()
-        for _ in range(number):
-            unit.publish(Noted(uuid7()), TRACE)
-        ids = [str(event.id) for event in unit._events]
-        await unit.commit()
-    yield ids
+from tests.note_service import TRACE, Noted, outbox_size
+from tests.watch import SlowBroker, committed, grow_old, is_empty, left_behind, seen, value_of, waiting_for_a_lock
 
 
 async def test_a_committed_event_leaves_before_its_unit_goes_on(
@@ -83,7 +47,7 @@ async def test_committed_events_are_published_coalesced_and_their_rows_deleted(
 ) -> None:
     async with committed(units, 250) as ids:
         assert await seen(watch, 250) == ids
-    await eventually(lambda: _empty(database))
+    await eventually(lambda: is_empty(database))
 
 
 async def test_what_is_rolled_back_is_never_published(
@@ -94,22 +58,22 @@ async def test_what_is_rolled_back_is_never_published(
         unit.publish(Noted(uuid7()), TRACE)
     async with committed(units, 1) as ids:
         assert await seen(watch, 1) == ids
-    await eventually(lambda: _empty(database))
+    await eventually(lambda: is_empty(database))
 
 
 async def test_what_a_crash_leaves_behind_is_published_by_the_sweep(
     database: Database, outbox: Outbox, watch: AbstractQueue
 ) -> None:
-    ids = await _left_behind(database, 3)
+    ids = await left_behind(database, 3)
     await outbox.sweep()
     assert sorted(await seen(watch, 3)) == sorted(ids)
-    await eventually(lambda: _empty(database))
+    await eventually(lambda: is_empty(database))
 
 
 async def test_a_fresh_row_is_left_to_the_process_that_committed_it(
     database: Database, outbox: Outbox, watch: AbstractQueue
 ) -> None:
-    await _left_behind(database, 1, age_seconds=0)
+    await left_behind(database, 1, age_seconds=0)
     await outbox.sweep()
     assert await outbox_size(database) == 1
 
@@ -117,7 +81,7 @@ async def test_a_fresh_row_is_left_to_the_process_that_committed_it(
 async def test_two_sweepers_publish_nothing_twice(
     database: Database, broker: Broker, outbox: Outbox, watch: AbstractQueue
 ) -> None:
-    ids = await _left_behind(database, 200)
+    ids = await left_behind(database, 200)
     replica = Outbox(database, broker)
     await asyncio.gather(outbox.sweep(), replica.sweep())
     assert sorted(await seen(watch, 200)) == sorted(ids)
@@ -130,8 +94,8 @@ async def test_an_event_that_no_queue_takes_stays_and_shows_and_holds_up_no_othe
     database: Database, outbox: Outbox, watch: AbstractQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_module, "STUCK_AFTER_SECONDS", 5)
-    await _left_behind(database, 2, routing_key="nobody.reads")
-    (id_of_third,) = await _left_behind(database, 1)
+    await left_behind(database, 2, routing_key="nobody.reads")
+    (id_of_third,) = await left_behind(database, 1)
     await outbox.sweep()
     assert await seen(watch, 1) == [id_of_third]
     await outbox.stop()
@@ -156,7 +120,7 @@ async def test_events_committed_while_the_broker_is_away_go_when_it_is_back(
         await queue.bind(EXCHANGE, "note.noted")
         await outbox.sweep()
         assert sorted(await seen(queue, 2)) == sorted(ids)
-    await eventually(lambda: _empty(database))
+    await eventually(lambda: is_empty(database))
 
 
 async def test_more_than_memory_may_hold_is_left_to_the_sweep(
@@ -219,26 +183,67 @@ async def test_the_inbox_lets_an_event_through_once_even_to_two_transactions_at_
     assert sorted(await asyncio.gather(*(take() for _ in range(5)))) == [False] * 4 + [True]
 
 
-async def _left_behind(
-    database: Database, number: int, *, age_seconds: int = 10, routing_key: str = "note.noted"
-) -> list[str]:
-    """Rows as a process leaves them that dies between its commit and its publishing."""
-    ids = []
-    for _ in range(number):
-        order_id, event_id = uuid7(), uuid7()
-        async with database.autocommit() as connection:
-            now = (await connection.execute(text("SELECT now()"))).scalar_one()
-            body = ENCODER.encode(Noted(order_id), event_id=event_id, time=now, traceparent=TRACE).body.decode()
-            await connection.execute(
-                text(
-                    "INSERT INTO outbox (id, type, routing_key, order_id, body, created_at) "
-                    "VALUES (:id, 'Noted', :key, :order, :body, now() - make_interval(secs => :age))"
-                ),
-                {"id": event_id, "key": routing_key, "order": str(order_id), "body": body, "age": age_seconds},
-            )
-        ids.append(str(event_id))
-    return ids
+async def test_what_is_confirmed_while_rows_are_deleted_or_after_it_is_deleted_too(
+    slow_units: Callable[[], UnitOfWork],
+    slow: SlowBroker,
+    database: Database,
+    observer: asyncpg.Connection,
+) -> None:
+    async with committed(slow_units, 1) as (first,):
+        transaction = observer.transaction()
+        await transaction.start()
+        await observer.execute("SELECT 1 FROM outbox WHERE id = $1 FOR UPDATE", first)
+        slow.confirms.set()
+        await eventually(lambda: waiting_for_a_lock(database))
+    async with committed(slow_units, 1):
+        await transaction.rollback()
+        await eventually(lambda: is_empty(database))
+    async with committed(slow_units, 1):
+        await eventually(lambda: is_empty(database))
 
 
-async def _empty(database: Database) -> bool:
-    return await outbox_size(database) == 0
+async def test_rows_that_could_not_be_deleted_are_sent_once_more_and_then_deleted(
+    slow_units: Callable[[], UnitOfWork],
+    slow: SlowBroker,
+    slow_outbox: Outbox,
+    database: Database,
+    observer: asyncpg.Connection,
+) -> None:
+    async with committed(slow_units, 1) as (event_id,), observer.transaction():
+        await observer.execute("SELECT 1 FROM outbox WHERE id = $1 FOR UPDATE", event_id)
+        slow.confirms.set()
+        await eventually(lambda: waiting_for_a_lock(database))
+        await observer.execute("SELECT pg_cancel_backend($1)", *await waiting_for_a_lock(database))
+        await slow_outbox.stop()
+    await grow_old(database)
+    await slow_outbox.sweep()
+    assert await is_empty(database)
+    assert slow.events() == {"note.noted": 2}
+
+
+async def test_what_is_on_its_way_at_shutdown_is_confirmed_and_deleted_first(
+    slow_units: Callable[[], UnitOfWork], slow: SlowBroker, slow_outbox: Outbox, database: Database
+) -> None:
+    async with committed(slow_units, 3):
+        stopping = asyncio.create_task(slow_outbox.stop())
+        slow.confirms.set()
+        await stopping
+        assert await is_empty(database)
+
+
+async def test_the_metrics_tell_what_was_confirmed_and_what_waits_and_for_how_long(
+    slow_units: Callable[[], UnitOfWork], slow: SlowBroker, slow_outbox: Outbox, database: Database
+) -> None:
+    confirmed = [EVENTS_PUBLISHED.labels("Noted"), MESSAGES_PUBLISHED]
+    before = [value_of(metric) for metric in confirmed]
+    async with committed(slow_units, 3):
+        await left_behind(database, 1, age_seconds=3)
+        await slow_outbox.sweep()
+        assert value_of(OUTBOX_BACKLOG) == 4
+        assert value_of(OUTBOX_AGE_SECONDS) >= 3
+        assert [value_of(metric) for metric in confirmed] == before
+        slow.confirms.set()
+        await slow_outbox.stop()
+    assert [value_of(metric) for metric in confirmed] == [before[0] + 3, before[1] + 1]
+    await slow_outbox.sweep()
+    assert value_of(OUTBOX_BACKLOG) == 1

@@ -4,20 +4,19 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import aio_pika
 import httpx
 import orjson
-import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from chassis.events import BATCH, SINGLE, join
 from chassis.ids import uuid7
 from chassis.testing import eventually
+from chassis.testing import running as testing
 from chassis.testing.contracts import Contracts
 from chassis.topology import EXCHANGE
 
@@ -31,15 +30,7 @@ NOWHERE = "localhost:1"
 
 def load_main(**environment: str) -> ModuleType:
     """main.py, run anew: it reads the environment when it is imported, and twice the same is two replicas."""
-    spec = spec_from_file_location(f"main_{uuid4().hex}", ROOT / "order-service" / "main.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        spec.loader.exec_module(module)
-    return module
+    return testing.load_main(ROOT / "order-service", **environment)
 
 
 @asynccontextmanager

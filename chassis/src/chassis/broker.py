@@ -56,6 +56,9 @@ def _abandoned_is_unavailable() -> Iterator[None]:
 class Attached(Protocol):
     """A consumer, as the connection sees it."""
 
+    stopping: bool
+    """It has left its queue on purpose, and may still have a batch in hand."""
+
     async def attach(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
         """Begins to consume on a channel of its own."""
 
@@ -210,8 +213,10 @@ class Broker:
                     await assert_topology(self._administration, self._queue)
                     assert_at = loop.time() + ASSERT_EVERY_SECONDS
                 own = await self._administration.declare_queue(self._queue.service, passive=True)
-                if self._consumer is not None and not (
-                    await self._consumer.attached() and own.declaration_result.consumer_count
+                if (
+                    self._consumer is not None
+                    and not (await self._consumer.attached() and own.declaration_result.consumer_count)
+                    and not self._consumer.stopping
                 ):
                     raise ConsumerLost(f"no longer a consumer of {self._queue.service}")
                 letters = await self._administration.declare_queue(self._queue.dead_letters, passive=True)

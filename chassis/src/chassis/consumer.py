@@ -112,7 +112,7 @@ class Consumer(Generic[U]):
         self._tag = ""
         self._loop: asyncio.Task[None] | None = None
         self._in_hand = asyncio.Lock()
-        self._stopping = False
+        self.stopping = False
         broker.serve(self)
 
     async def attach(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
@@ -123,7 +123,7 @@ class Consumer(Generic[U]):
         self._tag = await queue.consume(self._arrived.put)
 
     async def attached(self) -> bool:
-        if self._stopping:
+        if self.stopping:
             return True
         if self._channel is None or self._channel.is_closed or self._loop is None or self._loop.done():
             return False
@@ -146,7 +146,7 @@ class Consumer(Generic[U]):
 
     async def stop(self) -> None:
         """Takes no more messages and finishes the batch in hand; what waits behind it goes back to the queue."""
-        self._stopping = True
+        self.stopping = True
         try:
             async with asyncio.timeout(15):
                 if self._queue is not None and self._channel is not None and not self._channel.is_closed:
@@ -161,7 +161,7 @@ class Consumer(Generic[U]):
         arrived = self._arrived
         careful = CAREFUL_MESSAGES
         try:
-            while not self._stopping:
+            while not self.stopping:
                 first = await arrived.get()
                 async with self._in_hand:
                     messages, deliveries = [first], self._deliveries(first)
@@ -188,26 +188,30 @@ class Consumer(Generic[U]):
         return [Delivery(event, message) for event in self._decoder.decode(message.body, message.content_type)]
 
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
-        readable: list[Delivery] = []
+        readable = [delivery for delivery in deliveries if isinstance(delivery.event, Received)]
+        failed: list[tuple[Delivery, Exception]] = []
+        for start in range(0, len(readable), MAX_EVENTS_A_BATCH):
+            failed += await self._settle(readable[start : start + MAX_EVENTS_A_BATCH])
+        # Last, because it may be refused: then all of the messages come again, and the others have taken effect.
         for delivery in deliveries:
             if isinstance(delivery.event, Unreadable):
                 await self._dead_letter(delivery, delivery.event.reason, delivery.event.detail)
-            else:
-                readable.append(delivery)
-        for start in range(0, len(readable), MAX_EVENTS_A_BATCH):
-            await self._settle(readable[start : start + MAX_EVENTS_A_BATCH])
+        for delivery, error in failed:
+            await self._set_aside(delivery, error)
 
-    async def _settle(self, deliveries: Sequence[Delivery]) -> None:
-        """Returns when each event has taken effect or been set aside, however long the database is away."""
+    async def _settle(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Exception]]:
+        """Returns when each event has taken effect, however long the database is away, with those that could not."""
         pauses = conflicts = 0
         while True:
             try:
                 await self._attempt([delivery.event for delivery in deliveries if isinstance(delivery.event, Received)])
                 if pauses:
                     log.info("consuming again", events=len(deliveries))
-                return
+                return []
             except Exception as error:
-                if is_outage(error) and not self._stopping:
+                if is_outage(error):
+                    if self.stopping:
+                        raise
                     if pauses == 0:
                         log.warning("consuming paused, trying again until it can be done", reason=reason_of(error))
                     pauses += 1
@@ -216,12 +220,10 @@ class Consumer(Generic[U]):
                     conflicts += 1
                     await asyncio.sleep(random.uniform(0.0, 0.05))
                 elif len(deliveries) == 1:
-                    await self._set_aside(deliveries[0], error)
-                    return
+                    return [(deliveries[0], error)]
                 else:
                     break
-        for delivery in deliveries:
-            await self._settle([delivery])
+        return [failed for delivery in deliveries for failed in await self._settle([delivery])]
 
     async def _attempt(self, events: Sequence[Received]) -> None:
         began = time.perf_counter()
@@ -252,8 +254,6 @@ class Consumer(Generic[U]):
         if isinstance(error, Rejected):
             await self._dead_letter(delivery, error.reason, str(error))
             return
-        if self._stopping and is_outage(error):
-            raise error
         if delivery.attempts >= len(RETRY_DELAYS_SECONDS):
             await self._dead_letter(delivery, "handler-error", reason_of(error), error)
             return

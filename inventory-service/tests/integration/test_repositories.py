@@ -14,7 +14,6 @@ from chassis.testing import eventually
 from domain.events import Line
 from domain.hold import Demand, Hold, Status
 from domain.item import Item
-from infrastructure.holds import prune_tombstones
 from tests.fakes import FakeStore
 from tests.messages import CUSTOMER, TRACEPARENT
 from tests.postgres import PostgresStore
@@ -268,13 +267,3 @@ async def test_items_are_listed_newest_first_from_any_place_on(store: Store) -> 
         page = await items.listed(before=everything[1].id, limit=2)
         assert [item.product_id for item in page] == product_ids[1:3][::-1]
         assert await items.listed(before=everything[-1].id, limit=2) == []
-
-
-async def test_tombstones_are_forgotten_when_their_time_has_come_and_nothing_else(postgres: PostgresStore) -> None:
-    await make(postgres, FIRST, due_in=timedelta(seconds=-1), status=Status.VOID)
-    await make(postgres, SECOND, due_in=timedelta(days=1), status=Status.VOID)
-    await make(postgres, THIRD, due_in=timedelta(seconds=-1))
-    async with postgres.database.autocommit() as connection:
-        await prune_tombstones(connection)
-    async with postgres.transaction() as unit:
-        assert (await unit.holds.locked([FIRST, SECOND, THIRD])).keys() == {SECOND, THIRD}

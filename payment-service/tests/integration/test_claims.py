@@ -18,7 +18,6 @@ from application.enter_answers import EnterAnswers
 from application.messages import InventoryReserved
 from application.take_payments import TakePayments
 from domain.attempt import Answer, Kind
-from infrastructure.payments import prune_tombstones
 from tests.fakes import FakeGateway
 from tests.messages import reserved, undone
 from tests.postgres import SERVICE, PostgresStore
@@ -178,16 +177,3 @@ async def test_an_order_undone_while_it_is_charged_keeps_no_money(postgres: Post
     assert (await published(postgres))["PaymentRefunded"] == ends["refunded"]
     charges = Counter(attempt.kind for attempt in gateway.asked)
     assert charges[Kind.CHARGE] == charges[Kind.REFUND] == ends["refunded"]
-
-
-async def test_tombstones_are_forgotten_and_nothing_else(postgres: PostgresStore) -> None:
-    worker, kept, forgotten = Worker(postgres, FakeGateway()), reserved(), reserved()
-    await worker.take(undone(kept), undone(forgotten), reserved())
-    await worker.charge_due.stop()
-    await postgres.execute(
-        "UPDATE payments SET due_at = now() - interval '1 second' WHERE order_id = :order_id",
-        order_id=forgotten.order_id,
-    )
-    async with postgres.database.autocommit() as connection:
-        await prune_tombstones(connection)
-    assert await statuses(postgres) == {"void": 1, "completed": 1}

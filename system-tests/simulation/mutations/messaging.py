@@ -121,11 +121,12 @@ def batch_dropped() -> None:
     consumer = module("chassis.consumer").Consumer
     settle = consumer._settle
 
-    async def settle_first(self: Any, deliveries: Any) -> None:
+    async def settle_first(self: Any, deliveries: Any) -> Any:
         try:
             await self._attempt([delivery.event for delivery in deliveries])
         except Exception:
-            await settle(self, deliveries[:1])
+            return await settle(self, deliveries[:1])
+        return []
 
     consumer._settle = settle_first
 

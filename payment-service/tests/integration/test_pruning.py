@@ -1,0 +1,75 @@
+"""What is old and needed no more goes; everything else stays: on the real tables."""
+
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+from chassis import inbox
+from chassis.testing import received
+from chassis.testing.pruning import DAY, HOUR, LONG, Decision, Tables, ago, inbox_and_outbox, prunes_by_itself
+
+from application.charge_due import ChargeDue
+from application.take_payments import TakePayments
+from domain.payment import Status, payment_id
+from infrastructure.payments import prune_tombstones
+from infrastructure.tables import SCHEMA, metadata
+from tests.fakes import FakeGateway
+from tests.messages import reserved, undone
+from tests.postgres import PostgresStore
+from tests.rows import a_payment_row
+
+RECORDS = set(Status) - {Status.NEW, Status.VOID}
+
+
+def decisions() -> Mapping[str, Decision]:
+    return {
+        "payments": Decision(
+            stay=[a_payment_row(status, ago(LONG)) for status in RECORDS], go=[a_payment_row(Status.VOID, ago(LONG))]
+        ),
+        **inbox_and_outbox(),
+    }
+
+
+@pytest.fixture
+async def tables(database_url: str) -> AsyncIterator[Tables]:
+    tables = Tables(database_url, SCHEMA, metadata)
+    await tables.empty()
+    yield tables
+    await tables.empty()
+
+
+async def nobody_answers(_: object) -> None:
+    raise AssertionError("a tombstone asks no gateway")
+
+
+async def prune(postgres: PostgresStore) -> None:
+    for forget in (inbox.prune, prune_tombstones):
+        async with postgres.database.autocommit() as connection:
+            await forget(connection)
+
+
+async def test_what_is_old_and_needed_no_more_goes_and_everything_else_stays(
+    postgres: PostgresStore, tables: Tables
+) -> None:
+    stays = await tables.fill(decisions())
+    await prune(postgres)
+    assert await tables.left() == stays
+
+
+@pytest.mark.parametrize("undone_before_it_came", [True, False])
+async def test_a_tombstone_stays_until_seven_days_past_its_orders_deadline(
+    postgres: PostgresStore, tables: Tables, undone_before_it_came: bool
+) -> None:
+    young, old = [reserved(expires_at=ago(time)) for time in (7 * DAY - HOUR, 7 * DAY + HOUR)]
+    events = [received(undone(order) if undone_before_it_came else order) for order in (young, old)]
+    async with postgres.transaction() as unit:
+        await TakePayments(ChargeDue(FakeGateway(), nobody_answers))(events, unit)
+    young_key, old_key = [(str(payment_id(order.order_id)),) for order in (young, old)]
+    assert (await tables.left())["payments"] == {young_key, old_key}
+    await prune(postgres)
+    assert (await tables.left())["payments"] == {young_key}
+
+
+async def test_the_service_prunes_by_itself_at_once_and_again(
+    pytestconfig: pytest.Config, tables: Tables, database_url: str, rabbitmq_url: str
+) -> None:
+    await prunes_by_itself(pytestconfig.rootpath, tables, decisions(), rabbitmq_url, database_url)

@@ -31,25 +31,26 @@ def command(tree: Path, folder: Path, seconds: float, arguments: Iterable[str], 
 
 
 def calls_of(folder: Path, patterns: Iterable[str], tree: Path, *, hurry: bool) -> tuple[Calls, set[str]]:
-    """What all tests that may be run call, kept from run to run; and the test files that have passed just now. In a
-    hurry, only new and changed test files are looked at again."""
+    """What all tests that may be run call, kept from run to run, and the test files that pass in the folder as it is.
+
+    In a hurry, only new and changed test files are looked at again.
+    """
     kept = STATE / "calls" / f"{folder.name}.json"
     known = json.loads(kept.read_text()) if kept.exists() else {}
     now = {str(path.relative_to(folder)): [digest(path), digest(folder)] for path in sorted(matching(folder, patterns))}
     relevant = 1 if hurry else 2
     stale = [name for name in now if name not in known or known[name]["of"][:relevant] != now[name][:relevant]]
-    passed: set[str] = set()
     if stale:
         print(f"{folder.name}: what {len(stale)} test files call", flush=True)
         written = STATE / "calls.new"
         run = command(tree, folder, 3600, ["-p", "calls", *stale], CALLS=str(written))
-        if subprocess.run(run, stdout=subprocess.DEVNULL).returncode == 0:
-            passed.update(stale)
+        passed = subprocess.run(run, stdout=subprocess.DEVNULL).returncode == 0
         fresh = json.loads(written.read_text())
-        known |= {name: {"of": now[name], "tests": fresh.get(name, {})} for name in stale}
+        known |= {name: {"of": now[name], "passed": passed, "tests": fresh.get(name, {})} for name in stale}
         kept.parent.mkdir(exist_ok=True)
         kept.write_text(json.dumps(known))
-    return {test: Called(*told) for name in now for test, told in known[name]["tests"].items()}, passed
+    calls = {test: Called(*told) for name in now for test, told in known[name]["tests"].items()}
+    return calls, {name for name in now if known[name]["passed"] and known[name]["of"] == now[name]}
 
 
 def tests_of(file: Path, function: str | None, calls: Calls) -> list[str]:

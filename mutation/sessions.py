@@ -1,5 +1,6 @@
 """What is mutated, and what is known of it: one Cosmic Ray session a file, kept under .run/mutate/sessions/."""
 
+import ast
 import hashlib
 import re
 import sqlite3
@@ -32,11 +33,13 @@ class Session:
         self.folder, self.path, self.name = folder, path, str(path.relative_to(ROOT))
         self._database = _database(path, digest(folder))
         self.results: dict[str, Any] = dict(self._database.results)
+        self._noise = noise(path.read_text())
         self.jobs: list[Job] = [job for job in self._database.work_items if self._is_chosen(job.mutations[0], lines)]
 
     def _is_chosen(self, mutation: Any, lines: set[int] | None) -> bool:
-        touched = range(mutation.start_pos[0], mutation.end_pos[0] + 1)
-        return bool(OPERATORS.fullmatch(mutation.operator_name)) and (lines is None or not lines.isdisjoint(touched))
+        if not OPERATORS.fullmatch(mutation.operator_name) or mutation.start_pos[0] in self._noise:
+            return False
+        return lines is None or not lines.isdisjoint(range(mutation.start_pos[0], mutation.end_pos[0] + 1))
 
     def pending(self) -> list[Job]:
         return [job for job in self.jobs if job.job_id not in self.results]
@@ -48,6 +51,14 @@ class Session:
     def forget(self) -> None:
         for file in _files_of(self.path):
             file.unlink()
+
+
+def noise(code: str) -> set[int]:
+    """The lines of what is logged and of how a dataclass is made: no test should see their mutants."""
+    nodes = list(ast.walk(ast.parse(code)))
+    found = [node for node in nodes if isinstance(node, ast.Expr) and ast.unparse(node).startswith("log.")]
+    found += [one for node in nodes for one in getattr(node, "decorator_list", ()) if "dataclass" in ast.unparse(one)]
+    return {line for node in found for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
 
 
 def folders() -> Iterator[tuple[Path, dict[str, list[str]]]]:

@@ -10,6 +10,7 @@ import pytest
 
 import covering
 import mutate
+import sessions
 from covering import Called
 
 DIFF = """--- mutation diff ---
@@ -72,6 +73,12 @@ def test_a_mutant_is_tried_by_the_tests_that_call_its_function_the_quickest_file
     assert covering.tests_of(Path("x.py"), "f", calls) == ["quick.py::b", "quick.py::e", "slow.py::a"]
     assert covering.tests_of(Path("x.py"), None, calls) == ["quick.py::b", "quick.py::e", "slow.py::a", "slow.py::c"]
     assert set(covering.tests_of(Path("events.py"), "Paid", calls)) == set(calls)
+
+
+def test_what_is_logged_and_how_a_dataclass_is_made_are_not_mutated() -> None:
+    code = "@dataclass(frozen=True)\nclass A:\n    def b(self):\n        log.info(\n            'c')\n        d()\n"
+
+    assert sessions.noise(code) == {1, 4, 5}
 
 
 def _session(*diffs: str, killed: bool = False) -> Any:

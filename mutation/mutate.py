@@ -96,6 +96,7 @@ def _try(folder: Path, tests: list[str], mine: Sequence[Session], jobs: int, end
     trees = [_copy()]
     calls, passed = calls_of(folder, tests, trees[0], hurry=hurry)
     pending = [(session, job) for session in mine for job in session.pending()]
+    pending.sort(key=lambda one: str(one[1].job_id))  # random, so a run that is broken off has tried a fair sample
     chosen = {
         job.job_id: tests_of(session.path.relative_to(folder), job.mutations[0].definition_name, calls)
         for session, job in pending

@@ -54,11 +54,13 @@ class Session:
 
 
 def noise(code: str) -> set[int]:
-    """The lines of what is logged and of how a dataclass is made: no test should see their mutants."""
+    """The lines of what is logged, of how a dataclass is made, and of a lone `*` among parameters, which Cosmic Ray takes
+    for a product: no test should see their mutants."""
     nodes = list(ast.walk(ast.parse(code)))
     found = [node for node in nodes if isinstance(node, ast.Expr) and ast.unparse(node).startswith("log.")]
     found += [one for node in nodes for one in getattr(node, "decorator_list", ()) if "dataclass" in ast.unparse(one)]
-    return {line for node in found for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+    stars = {number for number, line in enumerate(code.splitlines(), 1) if re.search(r"(^|[(,])\s*\*,", line)}
+    return stars | {line for node in found for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
 
 
 def folders() -> Iterator[tuple[Path, dict[str, list[str]]]]:

@@ -54,8 +54,8 @@ class Session:
 
 
 def noise(code: str) -> set[int]:
-    """The lines of what is logged, of how a dataclass is made, and of a lone `*` among parameters, which Cosmic Ray takes
-    for a product: no test should see their mutants."""
+    """Lines whose mutants no test should see: what is logged, how a dataclass is made, and a lone `*` among parameters,
+    which Cosmic Ray takes for a product."""
     nodes = list(ast.walk(ast.parse(code)))
     found = [node for node in nodes if isinstance(node, ast.Expr) and ast.unparse(node).startswith("log.")]
     found += [one for node in nodes for one in getattr(node, "decorator_list", ()) if "dataclass" in ast.unparse(one)]

@@ -63,22 +63,29 @@ def test_on_main_changed_lines_are_those_that_are_not_committed(git: Callable[..
 
 def test_a_mutant_is_tried_by_the_tests_that_call_its_function_the_quickest_file_first() -> None:
     calls = {
-        "slow.py::a": Called(2, ["x.py:f"]),
-        "quick.py::b": Called(1, ["x.py:f", "y.py:g"]),
-        "slow.py::c": Called(0.1, ["x.py:g"]),
+        "a_slow.py::a": Called(2, ["x.py:f"]),
+        "z_quick.py::b": Called(1, ["x.py:f", "y.py:g"]),
+        "a_slow.py::c": Called(0.1, ["x.py:g"]),
         "other.py::d": Called(0.1, ["xx.py:f"]),
-        "quick.py::e": Called(0.5, ["x.py:f"]),
+        "z_quick.py::e": Called(0.5, ["x.py:f"]),
     }
 
-    assert covering.tests_of(Path("x.py"), "f", calls) == ["quick.py::b", "quick.py::e", "slow.py::a"]
-    assert covering.tests_of(Path("x.py"), None, calls) == ["quick.py::b", "quick.py::e", "slow.py::a", "slow.py::c"]
+    assert covering.tests_of(Path("x.py"), "f", calls) == ["z_quick.py::b", "z_quick.py::e", "a_slow.py::a"]
+    assert covering.tests_of(Path("x.py"), None, calls) == [
+        "z_quick.py::b",
+        "z_quick.py::e",
+        "a_slow.py::a",
+        "a_slow.py::c",
+    ]
     assert set(covering.tests_of(Path("events.py"), "Paid", calls)) == set(calls)
 
 
 def test_what_no_test_should_see_is_not_mutated() -> None:
-    code = "@dataclass(frozen=True)\nclass A:\n    def b(self):\n        log.info(\n            'c')\n        d(2 * 3)\n\ndef e(f, *, g): ..."
+    made = "@dataclass(frozen=True)\nclass A:\n"
+    logged = "    def b(self):\n        log.info(\n            'c')\n        d(2 * 3)\n"
+    star = "def e(f, *, g): ..."
 
-    assert sessions.noise(code) == {1, 4, 5, 8}
+    assert sessions.noise(made + logged + star) == {1, 4, 5, 7}
 
 
 def _session(*diffs: str, killed: bool = False) -> Any:

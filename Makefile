@@ -8,13 +8,14 @@ PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.versi
 RUN := exec $(PYTHON) deploy/local/run.py
 SERVICE ?=
 ONLY ?=
+CHANGED ?=
 FILE ?=
 ARGS ?=
 export ARGS
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install poetry up down logs reset status demo load books dead-letters backup restore reconcile simulate chaos bench test check test-compose
+.PHONY: help install poetry up down logs reset status demo load books dead-letters backup restore reconcile simulate chaos bench mutate test check test-compose
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +67,9 @@ chaos: ## The real system under load and a seeded plan of kills, stops, cut link
 
 bench: ## Floor, baseline and system side by side, on servers of their own: 6 minutes (ARGS="--help" for the options)
 	@$(RUN) bench
+
+mutate: ## Small mistakes put into the code, and whether a test notices (ONLY=folder or file, CHANGED=1: changed lines only)
+	@$(RUN) mutate --only "$(ONLY)" --changed "$(CHANGED)"
 
 test: ## All tests, on a PostgreSQL and a RabbitMQ of their own (ONLY=order-service, ARGS="-k cancel")
 	@$(RUN) test --only "$(ONLY)"

@@ -14,6 +14,7 @@ import checks
 import docker
 import install
 import layout
+import locks
 import logs
 import poetry_tool
 import profiles
@@ -82,6 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     add("bench", "floor, baseline and system side by side, on servers of their own").add_argument(
         "--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)"
     )
+    mutants = add("mutate", "mutants of the code against its tests, on servers of its own")
+    mutants.add_argument("--only", default="")
+    mutants.add_argument("--changed", default="")
+    mutants.add_argument("--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)")
     tests = add("test", "run all tests on servers of their own")
     tests.add_argument("--only", default="")
     tests.add_argument("--arguments", default=os.environ.get("ARGS", ""), help="pytest's (default: $ARGS)")
@@ -201,6 +206,15 @@ def _bench(options: argparse.Namespace) -> int:
         return suites.attended(command, layout.ROOT, layout.inherited_environment() | addresses)
 
 
+def _mutate(options: argparse.Namespace) -> int:
+    install.install(["mutation", *(name for name in layout.projects() if name not in ("bench", "mutation"))])
+    busy = locks.hold(layout.RUN / "mutate" / "lock", "mutating")
+    with busy, suites.private_servers("mutants") as addresses:
+        command = [str(install.python("mutation")), "mutate.py", "--only", options.only, "--changed", options.changed]
+        environment = layout.inherited_environment() | addresses | {"REQUIRE_SERVERS": "1"}
+        return suites.attended([*command, *shlex.split(options.arguments)], layout.ROOT / "mutation", environment)
+
+
 def _test(options: argparse.Namespace) -> bool:
     return not suites.run(options.only, options.arguments)
 
@@ -246,6 +260,7 @@ _COMMANDS = {
     "reconcile": _reconcile,
     "chaos": _chaos,
     "bench": _bench,
+    "mutate": _mutate,
     "test": _test,
     "check": _check,
     **dict.fromkeys(_TOOLS, _tool),

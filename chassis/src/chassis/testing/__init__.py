@@ -135,10 +135,16 @@ def rabbitmq_url() -> Iterator[str]:
     remove()
 
 
+watched: list[Callable[[], None]] = []
+"""Looked at while anybody waits: each raises when what it watches has ended, so that nobody waits for it any more."""
+
+
 async def eventually(condition: Callable[[], object], *, seconds: float = 15) -> None:
     """Waits until the condition (which may be a coroutine function) holds; fails after `seconds`."""
     async with asyncio.timeout(seconds):
         while True:
+            for look in watched:
+                look()
             result = condition()
             if asyncio.iscoroutine(result):
                 result = await result

@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
-from chassis.testing import eventually, make_database, make_vhost, migrate, watched
+from chassis.testing import broker_urls, eventually, make_database, make_vhost, migrate, watched
 
 from proxy import Proxy
 
@@ -47,6 +47,7 @@ _SETTINGS = {
     "PAYMENT_SUCCESS_RATE": "0.8",
     "PAYMENT_DECLINE_RATE": "0",
     "PAYMENT_TIMEOUT_RATE": "0",
+    "DATABASE_POOL_SIZE": "10",
     "CURRENCY": "USD",
     "LOG_FORMAT": "json",
     "LOG_LEVEL": "INFO",
@@ -322,7 +323,7 @@ async def migrate_all(database_url: str) -> None:
 
 
 def management_url() -> str:
-    return os.environ.get("RABBITMQ_MANAGEMENT_URL", "http://admin:admin@localhost:15672")
+    return broker_urls()[1]
 
 
 async def load_definitions(vhost: str) -> None:

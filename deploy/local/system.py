@@ -107,6 +107,15 @@ def addresses(profile: Profile) -> dict[str, str]:
     return servers.addresses(profile) | {name: f"http://127.0.0.1:{port}" for name, port in urls.items() if port}
 
 
+def servers_run(profile: Profile) -> bool:
+    """Whether both servers are this profile's own processes or containers, and run."""
+    if profile.mode == "docker" and profile.name == SYSTEM:
+        rows = docker.containers()
+        if set(servers.PAIR) <= {row["Service"] for row in rows if row.get("State") == "running"}:
+            return True
+    return bool(profile.mode) and servers.running(profile)
+
+
 def _mode(profile: Profile) -> str:
     wanted = layout.setting("RUN_WITH")
     if wanted not in ("", "native", "docker"):

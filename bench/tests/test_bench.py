@@ -180,7 +180,7 @@ async def test_whoever_takes_no_orders_is_not_asked_for_ever(
     async with await _answer_orders_with(status) as server:
         load = Generator([f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"], 2, Basket([uuid4()], uuid4()))
         with pytest.raises(GaveUp, match=said):
-            await load.closed(4)
+            await asyncio.wait_for(load.closed(4), 60)
         load.close()
 
 
@@ -203,7 +203,7 @@ async def test_a_contestant_that_ends_later_ends_the_round(tmp_path: Path) -> No
     async def wait(floor: contestants.Floor) -> None:
         (pid,) = floor.pids["order-service"]
         os.kill(pid, signal.SIGKILL)
-        await asyncio.Event().wait()
+        await asyncio.wait_for(asyncio.Event().wait(), 60)
 
     with pytest.raises(Ended, match="floor has ended"):
         async with contestants.floor(tmp_path) as floor:

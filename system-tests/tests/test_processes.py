@@ -101,7 +101,10 @@ async def test_a_port_that_somebody_else_takes_between_two_starts_is_told(servic
 
 async def attended_for_ever(*services: Service) -> None:
     async with attended(lambda: services):
-        await asyncio.Event().wait()
+        try:
+            await asyncio.wait_for(asyncio.Event().wait(), 60)
+        except TimeoutError:
+            pytest.fail("nobody told")
 
 
 async def test_a_service_that_dies_at_its_start_is_told_at_once_with_its_log(services: Services) -> None:
@@ -109,7 +112,7 @@ async def test_a_service_that_dies_at_its_start_is_told_at_once_with_its_log(ser
     well.start()
     dying.start()
     with pytest.raises(Ended, match=r"order-service has ended \(status 1\)(.|\n)*a setting is wrong"):
-        await all_healthy([well, dying], within_seconds=600)
+        await all_healthy([well, dying], within_seconds=60)
 
 
 async def test_another_services_answer_is_no_sign_of_health(services: Services) -> None:
@@ -131,7 +134,7 @@ async def test_whatever_is_waited_for_a_service_that_ends_is_told(services: Serv
         with pytest.raises(Ended, match=r"status -9"):
             await attended_for_ever(service)
         with pytest.raises(Ended, match=r"status -9"):
-            await eventually(lambda: False, seconds=600)
+            await eventually(lambda: False, seconds=60)
     finally:
         watched.remove(service.look)
 
@@ -211,7 +214,7 @@ def test_make_up_waits_for_the_services_that_it_means_and_hears_of_their_end(
 ) -> None:
     """`dies late` means: once it was healthy, while others are still waited for."""
     program = """
-import http.server, json, sys, time
+import http.server, json, os, sys, threading, time
 name, port, does = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 print("the last line of", name, flush=True)
 if does == "dies":
@@ -222,11 +225,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps({"service": "somebody" if does == "is another" else name}).encode())
         if does == "dies late":
-            print("has answered", flush=True)
-            server.socket.close()
-            sys.stdout.flush()
-            import os
-            os._exit(3)
+            threading.Timer(0.5, os._exit, [3]).start()
     def log_message(self, *_):
         pass
 if does == "is late":

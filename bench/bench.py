@@ -10,10 +10,11 @@ import os
 import platform
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import uvloop
@@ -25,10 +26,14 @@ import growth
 import meter
 import picture
 import report
+from generator import GaveUp
 from rounds import Figures, Options, Servers, floor_round, saga_round
+from system import Ended
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"
+_RESTART_SECONDS = 180
+R = TypeVar("R")
 NAMES = ("floor", "baseline", "system")
 
 
@@ -119,7 +124,7 @@ async def _servers(profile: str) -> AsyncIterator[Servers]:
         restart = await asyncio.create_subprocess_exec(
             sys.executable, program, "restart", "postgres", "--profile", profile
         )
-        assert await restart.wait() == 0
+        assert await asyncio.wait_for(restart.wait(), _RESTART_SECONDS) == 0
         database = await asyncpg.connect(url)
     try:
         management_url = os.environ["RABBITMQ_MANAGEMENT_URL"]
@@ -133,6 +138,13 @@ async def _grow(options: Options, orders: int, profile: str) -> tuple[list[Figur
     logs.mkdir(parents=True, exist_ok=True)
     async with _servers(profile) as servers:
         return await growth.grow(options, orders, servers, logs)
+
+
+def _run(measuring: Coroutine[None, None, R]) -> R:
+    try:
+        return uvloop.run(measuring)
+    except (Ended, GaveUp) as error:
+        raise SystemExit(str(error)) from None
 
 
 def _write(path: Path, text: str) -> None:
@@ -164,12 +176,12 @@ def main() -> int:
         raise SystemExit("It needs servers of its own: `make bench` starts them.")
     machine = _machine()
     if orders:
-        stages, wrong = uvloop.run(_grow(options, orders, profile))
+        stages, wrong = _run(_grow(options, orders, profile))
         _write(results, json.dumps({"machine": machine, "options": asdict(options), "stages": stages}, indent=2))
         print("".join(f"    {sentence}\n" for sentence in wrong[:5]), end="")
         print(f"\n{results.resolve()}\n{len(wrong)} disagreements in the books")
         return 1 if wrong else 0
-    found, well = uvloop.run(measure(options, rounds, names, profile))
+    found, well = _run(measure(options, rounds, names, profile))
     _write(results, json.dumps({"machine": machine, "options": asdict(options), "rounds": found}, indent=2))
     _write(drawing, picture.draw(found))
     print(f"\n{machine['cores']} cores of {machine['processor']}, Python {machine['python']}; medians (and spread)\n")

@@ -12,11 +12,10 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
-import httpx
-from chassis.testing import eventually, make_database, make_vhost
+from chassis.testing import make_database, make_vhost
 
 import books
-from system import HEALTHY_WITHIN_SECONDS, ROOT, SERVICES, Service, fresh_system
+from system import ROOT, SERVICES, Service, all_healthy, attended, fresh_system
 
 Services = Mapping[str, Sequence[Service]]
 """By name, with all replicas."""
@@ -144,6 +143,7 @@ async def system(logs: Path, replicas: int, success_rate: float) -> AsyncIterato
         fresh_system(
             logs, PAYMENT_SUCCESS_RATE=str(success_rate), PAYMENT_RETRY_DELAYS_SECONDS=_RETRY_DELAYS_SECONDS
         ) as first,
+        attended(first.services.values),
         _replicated(first.services, replicas) as services,
     ):
         yield System(services, first.database_url, first.rabbitmq_url)
@@ -152,6 +152,7 @@ async def system(logs: Path, replicas: int, success_rate: float) -> AsyncIterato
 def _app(folder: str, app: str, logs: Path, **settings: str) -> Service:
     service = Service(f"bench/{folder}", logs / f"{app.partition(':')[0]}.log", os.environ | settings)
     service.app = app
+    service.known_as = folder if app == "main:app" else app.partition(":")[0]
     return service
 
 
@@ -162,7 +163,7 @@ async def _replicated(first: Mapping[str, Service], replicas: int) -> AsyncItera
     for name, service in first.items():
         for number in range(2, replicas + 1):
             copy = Service(service.name, service.log.with_name(f"{name}-{number}.log"), service.environment)
-            copy.app = service.app
+            copy.app, copy.known_as = service.app, service.known_as
             others[name].append(copy)
     async with _started([copy for copies in others.values() for copy in copies]):
         yield {name: [service, *others[name]] for name, service in first.items()}
@@ -170,25 +171,12 @@ async def _replicated(first: Mapping[str, Service], replicas: int) -> AsyncItera
 
 @asynccontextmanager
 async def _started(services: Sequence[Service]) -> AsyncIterator[None]:
-    """Running and healthy, and killed afterwards."""
-
-    async def all_well() -> bool:
-        for service in services:
-            assert service.running, f"{service.name} ended; its log ends:\n{service.tail()}"
-        return all([await _is_well(service) for service in services])
-
+    """Running and healthy, and killed afterwards. Whoever ends meanwhile ends the round."""
     try:
         for service in services:
             service.start()
-        await eventually(all_well, seconds=HEALTHY_WITHIN_SECONDS)
-        yield
+        await all_healthy(services)
+        async with attended(lambda: services):
+            yield
     finally:
         await asyncio.gather(*(service.end(signal.SIGKILL) for service in services))
-
-
-async def _is_well(service: Service) -> bool:
-    try:
-        async with httpx.AsyncClient(timeout=15) as client:
-            return (await client.get(f"{service.url}/health")).status_code == 200
-    except httpx.TransportError:
-        return False

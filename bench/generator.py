@@ -13,6 +13,12 @@ from uuid import UUID
 from lean_http import Connection
 
 RETRY_AFTER_SECONDS = 0.1
+PATIENCE_SECONDS = 60.0
+"""If no order is accepted in that time, whatever the answers are or if there are none, the run gives up."""
+
+
+class GaveUp(Exception):
+    pass
 
 
 @dataclass
@@ -77,11 +83,23 @@ class Generator:
         self.close()  # those that idled since the last phase may have been closed at the other end
         placed = Placed(first=time.time())
         shared = iter(starts)
-        async with asyncio.TaskGroup() as clients:
-            for connection in self._connections[:number_of_clients]:
-                clients.create_task(self._customer(connection, shared, placed))
+        try:
+            async with asyncio.TaskGroup() as group:
+                patience = group.create_task(self._be_patient(placed))
+                connections = self._connections[:number_of_clients]
+                await asyncio.wait([group.create_task(self._customer(each, shared, placed)) for each in connections])
+                patience.cancel()
+        except ExceptionGroup as group_of_errors:
+            raise group_of_errors.exceptions[0] from None
         placed.last = time.time()
         return placed
+
+    async def _be_patient(self, placed: Placed) -> None:
+        seen = -1
+        while len(placed.began) > seen:
+            seen = len(placed.began)
+            await asyncio.sleep(PATIENCE_SECONDS)
+        raise GaveUp(f"No order was accepted in {PATIENCE_SECONDS:.0f} s; refused, by status: {dict(placed.refused)}")
 
     async def _customer(self, connection: Connection, starts: Iterator[float | None], placed: Placed) -> None:
         for start in starts:
@@ -93,6 +111,8 @@ class Generator:
                 status, body = await connection.request("POST", "/orders", order)
                 if status == 201:
                     break
+                if 400 <= status < 500 and status != 429:
+                    raise GaveUp(f"POST /orders was answered {status}: {body[:500]!r}")
                 placed.refused[status] += 1
                 await asyncio.sleep(RETRY_AFTER_SECONDS)
             placed.latencies_seconds.append(time.time() - began)

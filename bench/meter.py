@@ -14,6 +14,7 @@ _PROC = Path("/proc")
 _MS_A_TICK = 1000 / os.sysconf("SC_CLK_TCK")
 _QUIET_SHARE = 0.15
 _QUIET_SECONDS = 0.3
+_QUIET_WITHIN_SECONDS = 300
 BROKER_TELLS_AFTER_SECONDS = 5.5
 """RabbitMQ gathers its channels' counts every 5 s."""
 
@@ -61,12 +62,13 @@ async def quiet(pids: Iterable[int]) -> None:
     """Returns once these processes have next to nothing to do any more, whatever it was."""
     roots = list(pids)
     before = cpu_ms(roots)
-    while True:
+    for _ in range(round(_QUIET_WITHIN_SECONDS / _QUIET_SECONDS)):
         await asyncio.sleep(_QUIET_SECONDS)
         after = cpu_ms(roots)
         if after - before < _QUIET_SHARE * _QUIET_SECONDS * 1000:
             return
         before = after
+    raise SystemExit(f"Something is still busy {_QUIET_WITHIN_SECONDS} s after the last order was final.")
 
 
 async def server_pids(database: asyncpg.Connection, management_url: str) -> dict[str, list[int]]:

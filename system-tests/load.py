@@ -27,6 +27,8 @@ from shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER, addres
 
 DIFFICULT_CUSTOMERS = (DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER)
 RETRY_AFTER_SECONDS = 0.1
+PATIENCE_SECONDS = 180.0
+"""Customers give up when nobody's order was accepted for so long."""
 
 
 @dataclass
@@ -59,9 +61,20 @@ class Load:
         """Returns when so many orders have been accepted and every cancellation has been answered. Who gets no answer,
         or a 503, tries again: with a new order, or the same cancellation."""
         self._left = orders
-        async with asyncio.TaskGroup() as customers:
-            for _ in range(self.clients):
-                customers.create_task(self._customer(customers))
+        try:
+            async with asyncio.TaskGroup() as group:
+                patience = group.create_task(self._be_patient())
+                await asyncio.wait([group.create_task(self._customer(group)) for _ in range(self.clients)])
+                patience.cancel()
+        except ExceptionGroup as group_of_errors:
+            raise group_of_errors.exceptions[0] from None
+
+    async def _be_patient(self) -> None:
+        seen = -1
+        while len(self.accepted) > seen:
+            seen = len(self.accepted)
+            await asyncio.sleep(PATIENCE_SECONDS)
+        raise TimeoutError(f"no order was accepted in {PATIENCE_SECONDS:.0f} s; refused: {dict(self.refused)}")
 
     async def _customer(self, group: asyncio.TaskGroup) -> None:
         connection = Connection(self.order_url)
@@ -86,11 +99,13 @@ class Load:
     async def _change_mind(self, order_id: str) -> None:
         await asyncio.sleep(self.chance.uniform(0, self.patience_seconds))
         connection = Connection(self.order_url)
-        status = 0
+        status, gives_up = 0, time.monotonic() + PATIENCE_SECONDS
         while status not in (200, 409):
             status, _ = await self._ask(connection, "DELETE", f"/orders/{order_id}")
             if status not in (200, 409, 0, 503):
                 raise AssertionError(f"DELETE /orders/{order_id}: {status}")
+            if time.monotonic() > gives_up:
+                raise TimeoutError(f"DELETE /orders/{order_id} has no answer after {PATIENCE_SECONDS:.0f} s")
             if status in (0, 503):
                 await asyncio.sleep(RETRY_AFTER_SECONDS)
         (self.cancelled if status == 200 else self.kept).add(order_id)

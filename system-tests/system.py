@@ -15,14 +15,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
-from chassis.testing import eventually, make_database, make_vhost, migrate
+from chassis.testing import broker_urls, eventually, make_database, make_vhost, migrate, watched
 
 from proxy import Proxy
 
@@ -36,6 +36,9 @@ SERVICES = (*ROLES, "notification-service")
 HEALTHY_WITHIN_SECONDS = 45
 STOPPED_WITHIN_SECONDS = 40
 _OPEN_REQUESTS_SECONDS = 10
+_LOOK_EVERY_SECONDS = 0.1
+_DRAWS = 10_000
+_drawn: set[int] = set()
 
 # Settings that the developer's own environment must not bring in.
 _SETTINGS = {
@@ -44,10 +47,15 @@ _SETTINGS = {
     "PAYMENT_SUCCESS_RATE": "0.8",
     "PAYMENT_DECLINE_RATE": "0",
     "PAYMENT_TIMEOUT_RATE": "0",
+    "DATABASE_POOL_SIZE": "10",
     "CURRENCY": "USD",
     "LOG_FORMAT": "json",
     "LOG_LEVEL": "INFO",
 }
+
+
+class Ended(AssertionError):
+    """A service that should run does not."""
 
 
 class Service:
@@ -56,12 +64,25 @@ class Service:
     def __init__(self, name: str, log: Path, environment: Mapping[str, str]) -> None:
         self.name = name
         self.log = log
-        self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.port = free_port()
         self.environment = dict(environment)
         self.app = "main:app"
         """What uvicorn runs; it may be found by a PYTHONPATH in the environment."""
+        self.known_as = name
+        """What its /health calls it."""
+        self.mortal = False
+        """Whether it may end by itself."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._port_is_known = False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def started(self) -> bool:
+        """And not ended by us since."""
+        return self._process is not None
 
     @property
     def running(self) -> bool:
@@ -73,8 +94,11 @@ class Service:
         return self._process.pid
 
     def start(self, **settings: str) -> None:
-        """Starts it without waiting; `settings` are kept for later starts too."""
+        """Starts it without waiting; `settings` are kept for later starts too. So is the port, from the first on."""
         assert not self.running, f"{self.name} runs already"
+        if not self._port_is_known and not _is_free(self.port):
+            self.port = free_port()
+        self._port_is_known = True
         self.environment |= settings
         own = ROOT / self.name / ".venv" / "bin" / "uvicorn"
         program = [str(own)] if own.exists() else [sys.executable, "-m", "uvicorn"]
@@ -100,8 +124,27 @@ class Service:
             return await asyncio.to_thread(process.wait, STOPPED_WITHIN_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            await asyncio.to_thread(process.wait)
+            await asyncio.to_thread(process.wait, STOPPED_WITHIN_SECONDS)
             raise TimeoutError(f"{self.name} did not end by {number.name}; its log ends:\n{self.tail()}") from None
+
+    def look(self) -> None:
+        """Raises Ended if it has ended by itself."""
+        if self.started and not self.mortal:
+            self.must_run()
+
+    def must_run(self) -> None:
+        if not self.running:
+            status = self._process and self._process.returncode
+            raise Ended(f"{self.name} has ended (status {status}); its log ends:\n{self.tail()}")
+
+    async def health(self, path: str = "/health") -> tuple[int, dict[str, Any]]:
+        """The answer of a health endpoint; status 0 if there is none."""
+        try:
+            async with httpx.AsyncClient(timeout=15) as client:
+                answer = await client.get(f"{self.url}{path}")
+                return answer.status_code, answer.json()
+        except httpx.TransportError:
+            return 0, {}
 
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged, over all its starts; what is no JSON (a crash's traceback) is the `event` of its line."""
@@ -172,28 +215,70 @@ class System:
         await self.healthy(*names)
 
     async def health(self, name: str, path: str = "/health") -> tuple[int, dict[str, Any]]:
-        """The answer of a health endpoint; status 0 if there is none."""
-        try:
-            async with httpx.AsyncClient(timeout=15) as client:
-                answer = await client.get(f"{self.services[name].url}{path}")
-                return answer.status_code, answer.json()
-        except httpx.TransportError:
-            return 0, {}
+        return await self.services[name].health(path)
 
     async def healthy(self, *names: str, within_seconds: float = HEALTHY_WITHIN_SECONDS) -> None:
         """Returns once these services (all, if none is named) answer /health with 200."""
-        wanted = names or SERVICES
+        await all_healthy([self.services[name] for name in names or SERVICES], within_seconds=within_seconds)
 
-        async def all_well() -> bool:
-            for name in wanted:
-                assert self.services[name].running, f"{name} ended; its log ends:\n{self.services[name].tail()}"
-            return all([(await self.health(name))[0] == 200 for name in wanted])
+    def look(self) -> None:
+        """Raises Ended if one of the services has ended by itself."""
+        for service in self.services.values():
+            service.look()
 
-        try:
-            await eventually(all_well, seconds=within_seconds)
-        except TimeoutError:
-            states = {name: await self.health(name) for name in wanted}
-            raise AssertionError(f"not healthy after {within_seconds} s: {states}") from None
+
+async def all_healthy(services: Sequence[Service], *, within_seconds: float = HEALTHY_WITHIN_SECONDS) -> None:
+    """Returns once these, and not others on their ports, answer /health with 200. Raises Ended at once if one ends."""
+
+    async def all_well() -> bool:
+        for service in services:
+            service.must_run()
+        answers = [await service.health() for service in services]
+        told = [(service.known_as, 200) for service in services]
+        return [(body.get("service"), status) for status, body in answers] == told
+
+    try:
+        await eventually(all_well, seconds=within_seconds)
+    except TimeoutError:
+        states = {service.name: await service.health() for service in services}
+        raise AssertionError(f"not healthy after {within_seconds} s: {states}") from None
+
+
+@asynccontextmanager
+async def attended(services: Callable[[], Iterable[Service]]) -> AsyncIterator[None]:
+    """What is done meanwhile ends with Ended as soon as one of the services ends by itself, whatever it waits for."""
+    body = asyncio.current_task()
+    assert body is not None
+    ended: Ended | None = None
+
+    def look() -> None:
+        for service in services():
+            service.look()
+
+    async def watch() -> None:
+        nonlocal ended
+        while ended is None:
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            try:
+                look()
+            except Ended as error:
+                ended = error
+                body.cancel()
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if ended is None:
+            raise
+        body.uncancel()
+        raise ended from None
+    except Exception:
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)  # a connection ends before its process does
+        look()
+        raise
+    finally:
+        watching.cancel()
 
 
 @asynccontextmanager
@@ -217,12 +302,14 @@ async def fresh_system(
                     broker=broker,
                     settings=settings,
                 )
+                watched.append(system.look)
                 try:
                     if started:
                         system.start()
                         await system.healthy()
                     yield system
                 finally:
+                    watched.remove(system.look)
                     await system.kill()
         finally:
             await asyncio.to_thread(delete_vhost)
@@ -236,7 +323,7 @@ async def migrate_all(database_url: str) -> None:
 
 
 def management_url() -> str:
-    return os.environ.get("RABBITMQ_MANAGEMENT_URL", "http://admin:admin@localhost:15672")
+    return broker_urls()[1]
 
 
 async def load_definitions(vhost: str) -> None:
@@ -266,14 +353,21 @@ def through(url: str, proxy: Proxy | None) -> str:
     return urlunsplit(parts._replace(netloc=login))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port below those that the system gives to outgoing connections, one of which could take it between two starts
-    of a service."""
-    while True:
+    of a service; never the same twice in this process."""
+    for _ in range(_DRAWS):
         port = random.randint(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if port not in _drawn and _is_free(port):
+            _drawn.add(port)
             return port
+    raise AssertionError(f"no free port in {_DRAWS} draws")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -121,4 +121,4 @@ async def get_item(product_id: UUID, session: SessionOfRequest) -> StockOut:
 
 @app.get("/health")
 async def health() -> dict[str, str]:
-    return {"status": "ok"}
+    return {"status": "ok", "service": "inventory"}

@@ -38,4 +38,4 @@ async def get_notifications(customer_id: UUID | None = None) -> list[dict[str, s
 
 @app.get("/health")
 async def health() -> dict[str, str]:
-    return {"status": "ok"}
+    return {"status": "ok", "service": "notifications"}

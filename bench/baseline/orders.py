@@ -123,4 +123,4 @@ async def cancel_order(order_id: UUID, session: SessionOfRequest) -> OrderOut:
 
 @app.get("/health")
 async def health() -> dict[str, str]:
-    return {"status": "ok"}
+    return {"status": "ok", "service": "orders"}

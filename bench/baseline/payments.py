@@ -87,4 +87,4 @@ async def get_payment(order_id: UUID, session: SessionOfRequest) -> PaymentOut:
 
 @app.get("/health")
 async def health() -> dict[str, str]:
-    return {"status": "ok"}
+    return {"status": "ok", "service": "payments"}

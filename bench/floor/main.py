@@ -38,4 +38,4 @@ async def place_order(request: Request) -> Response:
 
 @app.get("/health")
 async def health() -> dict[str, str]:
-    return {"status": "ok"}
+    return {"status": "ok", "service": "floor"}

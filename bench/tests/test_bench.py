@@ -4,8 +4,10 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,10 +15,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+import contestants
+import generator
 import meter
 import picture
 import report
-from generator import Basket, Generator
+from generator import Basket, GaveUp, Generator
+from system import Ended
 
 ROOT = Path(__file__).resolve().parents[2]
 COSTS = ("order-service", "inventory-service", "payment-service", "notification-service", "PostgreSQL", "RabbitMQ")
@@ -143,3 +148,71 @@ def test_a_single_contestant_has_table_and_picture_too() -> None:
 
     assert re.search(r"^\| completed, orders/s +\|  1,000 \|$", report.table(rounds), re.MULTILINE)
     assert ElementTree.fromstring(picture.draw(rounds)) is not None
+
+
+async def _answer_orders_with(status: int) -> asyncio.Server:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            await reader.readexactly(int(re.findall(rb"Content-Length: (\d+)", head)[0]))
+            if status:
+                writer.write(b"HTTP/1.1 %d What\r\nContent-Length: 4\r\n\r\nwhat" % status)
+
+    async def answer_until_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer), suppress(asyncio.IncompleteReadError, ConnectionError):
+            await answer(reader, writer)
+
+    return await asyncio.start_server(answer_until_the_end, "127.0.0.1", 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "patience", "said"),
+    [
+        (404, 600, "answered 404: b'what'"),
+        (503, 0.3, r"in 0 s; .*503: \d"),
+        (0, 0.3, r"in 0 s; refused, by status: {}"),
+    ],
+)
+async def test_whoever_takes_no_orders_is_not_asked_for_ever(
+    monkeypatch: pytest.MonkeyPatch, status: int, patience: float, said: str
+) -> None:
+    """As the wrong service at the right port, a busy one without end, and one that doesn't answer at all."""
+    monkeypatch.setattr(generator, "PATIENCE_SECONDS", patience)
+    async with await _answer_orders_with(status) as server:
+        load = Generator([f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"], 2, Basket([uuid4()], uuid4()))
+        with pytest.raises(GaveUp, match=said):
+            await asyncio.wait_for(load.closed(4), 60)
+        load.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [('raise SystemExit("it lacks a setting")', "floor has ended (.|\n)*it lacks a setting"), ("", "Attribute.*app")],
+)
+async def test_a_contestant_that_ends_at_its_start_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, said: str
+) -> None:
+    (tmp_path / "broken.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    app = contestants._app("floor", "broken:app", tmp_path)
+    with pytest.raises(Ended, match=said):
+        async with contestants._started([app]):
+            pass
+
+
+async def test_a_contestant_that_ends_later_ends_the_round(tmp_path: Path) -> None:
+    async def wait(floor: contestants.Floor) -> None:
+        (pid,) = floor.pids["order-service"]
+        os.kill(pid, signal.SIGKILL)
+        await asyncio.wait_for(asyncio.Event().wait(), 60)
+
+    with pytest.raises(Ended, match="floor has ended"):
+        async with contestants.floor(tmp_path) as floor:
+            await wait(floor)
+
+
+async def test_nobody_waits_for_ever_until_all_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter, "_QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(meter, "_QUIET_WITHIN_SECONDS", 0.2)
+    monkeypatch.setattr(meter, "_QUIET_SHARE", -1)
+    with pytest.raises(SystemExit, match="still busy"):
+        await meter.quiet([os.getpid()])

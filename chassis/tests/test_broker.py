@@ -1,7 +1,6 @@
 """The connection to the broker: it is made anew after whatever happens to it, and never pretends."""
 
 import asyncio
-import os
 from typing import cast
 
 import httpx
@@ -13,7 +12,7 @@ from chassis.broker import Broker, Unroutable
 from chassis.database import Unavailable
 from chassis.events import SINGLE
 from chassis.telemetry import BROKER_CONNECTED, DEAD_LETTERS
-from chassis.testing import eventually
+from chassis.testing import broker_urls, eventually
 from chassis.topology import EXCHANGE
 from tests.note_service import QUEUE, SERVICE
 from tests.watch import value_of
@@ -233,7 +232,7 @@ async def test_a_broker_that_is_not_there_yet_is_waited_for() -> None:
 async def _close_connections(rabbitmq_url: str) -> None:
     """Closes all connections of the vhost from the broker's side, as an operator can."""
     vhost = rabbitmq_url.rsplit("/", 1)[1]
-    management = os.environ.get("RABBITMQ_MANAGEMENT_URL", "http://admin:admin@localhost:15672")
+    _, management = broker_urls()
     closed = 0
 
     async with httpx.AsyncClient(base_url=management) as client:

@@ -9,8 +9,9 @@ import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from chassis import broker as broker_module
+from chassis import dead_letters
 from chassis.broker import Broker
-from chassis.dead_letters import Ambiguous, act
+from chassis.dead_letters import Beginning, act
 from chassis.events import SINGLE
 from chassis.telemetry import DEAD_LETTERS
 from chassis.testing import eventually
@@ -99,18 +100,73 @@ async def _counts(channel: AbstractChannel, *, dead: int, own: int) -> bool:
     return (await in_queue(channel, f"{SERVICE}.dlq"), await in_queue(channel, SERVICE)) == (dead, own)
 
 
-async def test_an_id_that_several_letters_begin_with_is_refused(
+@pytest.mark.parametrize("command", ["redrive", "drop"])
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_how_an_id_begins_is_enough_to_look_and_not_to_act(
+    letters: None,
+    channel: AbstractChannel,
+    rabbitmq_url: str,
+    command: str,
+    dry_run: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Ids of the same minute begin alike: whoever means one letter must not drop its neighbour, though the one meant is
+    hidden, since somebody else is looking at it."""
+    exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE)
+    for message_id in ("019-a", "019-b"):
+        await exchange.publish(Message(b"{}", message_id=message_id), SERVICE)
+    own = await channel.get_queue(f"{SERVICE}.dlq")
+    held = [await own.get() for _ in range(4)]
+    assert held[-1].message_id == "019-a"
+
+    with pytest.raises(Beginning, match=r"these begin: 019-b$"):
+        await act(rabbitmq_url, command, [SERVICE], wanted="019", dry_run=dry_run)
+    for message in held:
+        await message.nack()
+    await eventually(lambda: _counts(channel, dead=5, own=0))
+    with pytest.raises(Beginning, match=r"these begin: 019-a, 019-b$"):
+        await act(rabbitmq_url, command, [SERVICE], wanted="019", dry_run=dry_run)
+    assert capsys.readouterr().out == ""
+    for look in ("list", "show"):
+        assert await act(rabbitmq_url, look, [SERVICE], wanted="019", dry_run=False) == 2
+    assert await act(rabbitmq_url, command, [SERVICE], wanted="018", dry_run=dry_run) == 0
+    await eventually(lambda: _counts(channel, dead=5, own=0))
+
+
+async def test_a_whole_id_is_its_letters_though_others_begin_with_it(
     letters: None, channel: AbstractChannel, rabbitmq_url: str
 ) -> None:
-    """Ids of the same minute begin alike: whoever means one letter must not drop its neighbours."""
-    first, *_ = await all_of(channel, f"{SERVICE}.dlq")
     exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE)
-    for ending in ("a", "b"):
-        await exchange.publish(Message(b"{}", message_id=f"{first.message_id}{ending}"), SERVICE)
-    for command in ("redrive", "drop"):
-        with pytest.raises(Ambiguous, match="2 letters"):
-            await act(rabbitmq_url, command, [SERVICE], wanted=first.message_id, dry_run=False)
-    await eventually(lambda: _counts(channel, dead=2, own=0))
+    for message_id in ("019", "019-a", "019"):
+        await exchange.publish(Message(b"{}", message_id=message_id), SERVICE)
+    assert await act(rabbitmq_url, "drop", [SERVICE], wanted="019", dry_run=False) == 2
+    assert "019-a" in [message.message_id for message in await all_of(channel, f"{SERVICE}.dlq")]
+
+
+@pytest.mark.parametrize("command", ["list", "redrive"])
+async def test_whoever_looks_next_sees_all_of_them(
+    letters: None, channel: AbstractChannel, rabbitmq_url: str, command: str
+) -> None:
+    """At once: the letters are there again before the look is over."""
+    for _ in range(40):
+        assert await act(rabbitmq_url, command, [SERVICE], wanted=None, dry_run=True) == 3
+
+
+async def test_a_look_ends_though_somebody_else_has_taken_the_letters(
+    letters: None, channel: AbstractChannel, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever consumes them gets them as they are given back."""
+    monkeypatch.setattr(dead_letters, "_LOOKS", 5)
+    taken: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+
+    found = dead_letters._letters(channel, [SERVICE])
+    for _ in range(3):
+        await anext(found)
+    async with await aio_pika.connect(rabbitmq_url) as somebody:
+        queue = await (await somebody.channel()).get_queue(f"{SERVICE}.dlq")
+        await queue.consume(taken.put)
+        assert [letter async for letter in found] == []
+        await eventually(lambda: taken.qsize() == 3)
 
 
 async def test_what_the_broker_set_aside_says_when_and_why_and_keeps_its_routing_key(

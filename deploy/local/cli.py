@@ -64,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     add("down", "stop them", profile=True)
     add("reset", "stop them and forget all data", profile=True)
     add("status", "what runs", profile=True)
-    add("env", "the addresses as variables", profile=True).add_argument("--json", action="store_true")
+    env = add("env", "the addresses as variables", profile=True)
+    env.add_argument("--json", action="store_true")
+    env.add_argument("--running", action="store_true", help="only if both servers run; status 1 if not")
     add("logs", "follow the services' logs", profile=True).add_argument("--only", default="")
     pair = add("servers", "PostgreSQL and RabbitMQ alone", profile=True)
     pair.add_argument("action", choices=("up", "down"))
@@ -164,8 +166,11 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _env(options: argparse.Namespace) -> None:
-    addresses = system.addresses(profiles.load(options.profile))
-    if getattr(options, "json", False):
+    profile = profiles.load(options.profile)
+    if options.running and not system.servers_run(profile):
+        raise Problem(f"The servers of '{profile.name}' don't run: `make up` starts the system.")
+    addresses = system.addresses(profile)
+    if options.json:
         say(json.dumps(addresses))
         return
     for name, value in addresses.items():

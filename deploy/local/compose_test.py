@@ -104,7 +104,7 @@ def _check_started() -> None:
     """What `up --wait` promises, and that the definitions were loaded: some of them no service makes."""
     for name in layout.SERVICES:
         status, body = health.ask(_PORTS[name])
-        if status != 200:
+        if not health.is_well(name, status, body):
             raise Problem(f"compose says that {name} is healthy, but /health answers {status}.", body)
     wanted = json.loads(layout.DEFINITIONS.read_text())
     for kind in ("exchanges", "queues"):

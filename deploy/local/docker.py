@@ -43,7 +43,10 @@ def containers(project: str = "") -> list[dict[str, str]]:
         return []
     named = ["-p", project] if project else []
     command = [*program, *named, "ps", "--all", "--format", "json"]
-    text = subprocess.run(command, cwd=layout.ROOT, capture_output=True, text=True).stdout.strip()
+    try:
+        text = subprocess.run(command, cwd=layout.ROOT, capture_output=True, text=True, timeout=60).stdout.strip()
+    except subprocess.TimeoutExpired:
+        raise Problem("Docker's engine does not answer: is it well?") from None
     # One array in older versions, an object a line in newer ones.
     rows = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines() if line]
     return [row for row in rows if isinstance(row, dict)]

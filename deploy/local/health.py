@@ -1,6 +1,7 @@
 """Asking the services how they are."""
 
 import http.client
+import json
 import urllib.error
 import urllib.request
 
@@ -15,3 +16,11 @@ def ask(port: int, path: str = "/health") -> tuple[int, str]:
         return error.code, error.read().decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
         return 0, str(error)
+
+
+def is_well(name: str, status: int, body: str) -> bool:
+    """Whether this service, and not another one on its port, has answered that all is well."""
+    try:
+        return status == 200 and json.loads(body)["service"] == name
+    except (ValueError, LookupError, TypeError):
+        return False

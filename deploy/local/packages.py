@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import layout
-from console import Problem, say, shown, tail
+from console import Problem, report, say, shown, tail
 
 _SCRIPT = layout.ROOT / "deploy" / "local" / "packages.sh"
 
@@ -29,6 +29,16 @@ def install(names: list[str], why: str) -> None:
         raise Problem(
             f"apt-get could not install {listed}: see {shown(log)}, put it right and try again.", tail(log, 10)
         )
+
+
+def provide_promtool() -> None:
+    """What the tests of the alerting rules need. Where it can't be installed that is said, and they fail in their turn:
+    nobody else has to wait for it."""
+    if shutil.which("promtool") is None:
+        try:
+            install(["prometheus"], "This machine lacks promtool")
+        except Problem as problem:
+            report(problem)
 
 
 def _as_root() -> list[str] | None:

@@ -27,8 +27,13 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update || true # with lists that are half old, what we need may still be there
 apt-get install -y --no-install-recommends "$@"
 
+# policy-rc.d has no say in what systemd starts at the next boot.
 for package in "$@"; do
-    if [ "$package" = rabbitmq-server ] && [ -d /run/systemd/system ]; then
-        systemctl disable rabbitmq-server.service epmd.service epmd.socket || true
-    fi
+    case $package in
+    rabbitmq-server) units="rabbitmq-server.service epmd.service epmd.socket" ;;
+    prometheus) units=prometheus.service ;;
+    *) continue ;;
+    esac
+    # shellcheck disable=SC2086 # several words
+    if [ -d /run/systemd/system ]; then systemctl disable $units || true; fi
 done

@@ -2,9 +2,13 @@
 
 import random
 import socket
+from collections.abc import Collection
 
 import layout
 from console import Problem
+
+_DRAWS = 10_000
+_chosen: set[int] = set()
 
 
 def is_free(port: int) -> bool:
@@ -41,11 +45,16 @@ def refuse_taken(servers: dict[str, int]) -> None:
             )
 
 
-def choose(count: int) -> list[int]:
-    """Free ports below the range from which the system serves outgoing connections, so that none is lost to one."""
+def choose(count: int, avoiding: Collection[int] = ()) -> list[int]:
+    """Free ports below the range from which the system serves outgoing connections, so that none is lost to one. None
+    twice in this process, and none that a variable names."""
+    reserved = {*avoiding, *_chosen, *(named(server) for server in layout.PORTS)}
     chosen: list[int] = []
-    while len(chosen) < count:
+    for _ in range(_DRAWS):
+        if len(chosen) == count:
+            _chosen.update(chosen)
+            return chosen
         port = random.randrange(20000, 32000)
-        if port not in chosen and is_free(port):
+        if port not in reserved and port not in chosen and is_free(port):
             chosen.append(port)
-    return chosen
+    raise Problem(f"No {count} free ports from 20000 to 32000 were found: end some of the programs that hold them.")

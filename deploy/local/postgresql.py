@@ -17,6 +17,7 @@ from profiles import Profile
 
 NAME = "postgres"
 PACKAGE = "postgresql"
+_COMMAND_SECONDS = 120
 _PLACES = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -181,17 +182,22 @@ def _give(*paths: Path) -> None:
 def _run(command: Sequence[str | Path], log: Path) -> str:
     """Runs to the end; what it says goes to the log too. Its output is no pipe: the server would hold that open."""
     with tempfile.TemporaryFile("w+") as output:
-        done = subprocess.run(
-            [str(part) for part in command],
-            env=layout.inherited_environment() | {"PGPASSWORD": layout.POSTGRES_PASSWORD, "LC_ALL": "C"},
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        try:
+            status = subprocess.run(
+                [str(part) for part in command],
+                env=layout.inherited_environment() | {"PGPASSWORD": layout.POSTGRES_PASSWORD, "LC_ALL": "C"},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=_COMMAND_SECONDS,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            output.write(f"has not ended after {_COMMAND_SECONDS} s")
+            status = 1
         output.seek(0)
         text = output.read()
-    if done.returncode != 0:
+    if status != 0:
         detail = "\n".join(part for part in (text.strip(), tail(log, 15)) if part)
         program = next(Path(part).name for part in command if Path(part).parent.name == "bin")
         raise Problem(

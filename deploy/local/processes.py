@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from console import Problem
+
 _PROC = Path("/proc")  # where a system has none (macOS), `ps` answers
 _LARGEST_LOG = 16 * 1024 * 1024
+_KILLED_WITHIN_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,11 @@ def stop(running: Iterable[Running], number: signal.Signals, seconds: float) -> 
     killed = [process for process in waiting if process.alive()]
     for process in killed:
         process.send(signal.SIGKILL)
-    while any(process.alive() for process in killed):
+    deadline = time.monotonic() + _KILLED_WITHIN_SECONDS
+    while time.monotonic() < deadline and any(process.alive() for process in killed):
         time.sleep(0.05)
+    if immortal := [process.pid for process in killed if process.alive()]:
+        raise Problem(f"Processes that were killed don't end ({immortal}): something below them hangs, a disk perhaps.")
     return killed
 
 

@@ -129,7 +129,7 @@ def _environment(profile: Profile, home: Path) -> dict[str, str]:
     (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
     (home / "advanced.config").write_text("[].\n")
     (home / "conf.d").mkdir(exist_ok=True)
-    epmd_port, distribution_port = ports.choose(2)
+    epmd_port, distribution_port = ports.choose(2, avoiding=profile.ports.values())
     if profile.alive(EPMD):
         epmd_port = profile.ports[EPMD]
     profile.ports[EPMD] = epmd_port

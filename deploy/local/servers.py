@@ -126,7 +126,7 @@ def choose_ports(profile: Profile) -> None:
         ports.refuse_taken(chosen)
     else:
         wanted = _waiting_for_ports(profile)
-        chosen = dict(zip(wanted, ports.choose(len(wanted)), strict=True))
+        chosen = dict(zip(wanted, ports.choose(len(wanted), avoiding=profile.ports.values()), strict=True))
     profile.ports |= chosen
 
 

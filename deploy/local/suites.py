@@ -10,6 +10,7 @@ from pathlib import Path
 
 import install
 import layout
+import packages
 import profiles
 import servers
 import system
@@ -25,6 +26,8 @@ def run(only: str, arguments: str) -> bool:
         names = [only]
     if servers.mode() == "native":
         servers.provide()
+    if "system-tests" in names:
+        packages.provide_promtool()
     # The system's tests start the services, so these must be there too.
     install.install([*names, *(layout.SERVICES if "system-tests" in names else ())])
     results: dict[str, tuple[int, float]] = {}

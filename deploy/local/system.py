@@ -19,6 +19,7 @@ from console import Problem, say, shown, size, tail
 from profiles import SYSTEM, Profile
 
 _HEALTHY_WITHIN_SECONDS = 60
+_MIGRATED_WITHIN_SECONDS = 30 * 60  # of a million orders, too
 _GRACE_SECONDS = 20  # for open requests; draining what has been committed comes on top
 
 
@@ -81,18 +82,22 @@ def wait(profile: Profile, names: Sequence[str], logs_before: Mapping[str, int] 
     """
     deadline = time.monotonic() + _HEALTHY_WITHIN_SECONDS
     waiting = list(names)
-    while waiting:
-        for name in list(waiting):
-            log, before = profile.log(name), (logs_before or {}).get(name, 0)
-            status, body = health.ask(profile.ports[name])
+    while True:
+        answers = {name: health.ask(profile.ports[name]) for name in waiting}
+        for name in names:  # who answered on its port may have been another program, and this one may have ended since
             if not profile.alive(name):
+                log = profile.log(name)
                 sentence = f"{name} ended at its start: its last lines stand above, all of them in {shown(log)}."
-                raise Problem(sentence, tail(log, since=before))
-            if status == 200:
-                waiting.remove(name)
-            elif time.monotonic() > deadline:
-                sentence = f"{name} is not healthy after {_HEALTHY_WITHIN_SECONDS} s: see above, and {shown(log)}."
-                raise Problem(sentence, f"{tail(log, 15, before)}\nGET /health: {status} {body}")
+                raise Problem(sentence, tail(log, since=(logs_before or {}).get(name, 0)))
+        waiting = [name for name in waiting if not health.is_well(name, *answers[name])]
+        if not waiting:
+            return
+        if time.monotonic() > deadline:
+            name = waiting[0]
+            log, (status, body) = profile.log(name), answers[name]
+            sentence = f"{name} is not healthy after {_HEALTHY_WITHIN_SECONDS} s: see above, and {shown(log)}."
+            said = tail(log, 15, (logs_before or {}).get(name, 0))
+            raise Problem(sentence, f"{said}\nGET {profile.ports[name]}/health: {status} {body}")
         time.sleep(0.1)
 
 
@@ -100,6 +105,15 @@ def addresses(profile: Profile) -> dict[str, str]:
     """Where servers and services are, by the names of the variables that tell programs."""
     urls = {f"{name.upper().replace('-', '_')}_URL": profile.ports.get(name) for name in layout.SERVICES}
     return servers.addresses(profile) | {name: f"http://127.0.0.1:{port}" for name, port in urls.items() if port}
+
+
+def servers_run(profile: Profile) -> bool:
+    """Whether both servers are this profile's own processes or containers, and run."""
+    if profile.mode == "docker" and profile.name == SYSTEM:
+        rows = docker.containers()
+        if set(servers.PAIR) <= {row["Service"] for row in rows if row.get("State") == "running"}:
+            return True
+    return bool(profile.mode) and servers.running(profile)
 
 
 def _mode(profile: Profile) -> str:
@@ -157,7 +171,7 @@ def _up_natively(profile: Profile) -> None:
         chosen = {name: ports.named(name) for name in missing}
         ports.refuse_taken(servers.not_yet_held(profile) | chosen)
     else:
-        chosen = dict(zip(missing, ports.choose(len(missing)), strict=True))
+        chosen = dict(zip(missing, ports.choose(len(missing), avoiding=profile.ports.values()), strict=True))
     if profile.mode == "native":
         servers.provide()
     install.install(layout.SERVICES)
@@ -187,10 +201,17 @@ def migrate(profile: Profile) -> None:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-    failed = [name for name, process in running.items() if process.wait() != 0]
+    deadline = time.monotonic() + _MIGRATED_WITHIN_SECONDS
+    try:
+        failed = [name for name, process in running.items() if process.wait(max(deadline - time.monotonic(), 0))]
+    except subprocess.TimeoutExpired:
+        failed = [name for name, process in running.items() if process.poll() is None]
+    finally:
+        for process in running.values():
+            process.kill()
     if failed:
         log = profile.log(f"migrate-{failed[0]}")
-        raise Problem(f"The migration of {failed[0]} failed: see above, and {shown(log)}.", tail(log))
+        raise Problem(f"The migration of {failed[0]} failed or did not end: see above, and {shown(log)}.", tail(log))
 
 
 def _environment(profile: Profile, service: str = "") -> dict[str, str]:

@@ -20,7 +20,7 @@ from chaos.stage import Stage, stage
 from chaos.verdict import judge, quiet
 from chaos.watch import Watch
 from shop import Shop
-from system import ROOT
+from system import ROOT, Ended
 
 QUIET_WITHIN_SECONDS = 300
 """After the last fault: the deadline (45 s), a lease (30 s), a minute to a decision's repeat, up to four to that of a
@@ -44,7 +44,11 @@ def main() -> int:
     logging.disable()  # what the clients in here have to say of the servers' comings and goings
     logs = options.logs or ROOT / ".run" / profile / "log"
     print(f"SEED={options.seed}: {options.minutes:g} minutes of faults, logs in {logs}", flush=True)
-    report = asyncio.run(run(options.seed, options.minutes, options.rate, profile, logs))
+    try:
+        report = asyncio.run(run(options.seed, options.minutes, options.rate, profile, logs))
+    except Ended as error:
+        print(error, file=sys.stderr)
+        return 1
     print(report.text())
     return 1 if report.verdict.violations else 0
 

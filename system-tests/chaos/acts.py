@@ -27,6 +27,7 @@ _LOCK_WAIT = "20s"
 # asyncpg raises for a session that the server ended between two statements.
 _AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _AGAIN_SECONDS = 0.5
+_PATIENCE_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +169,22 @@ class Acts:
         for poison in poisons(act.target, act.number):
             while True:
                 wipes = self._wipes
-                try:
-                    async with asyncio.timeout(10), bus(self._system.rabbitmq_url) as channel:
-                        await send(channel, poison)
-                except (OSError, aio_pika.exceptions.AMQPError, RuntimeError):
-                    await asyncio.sleep(_AGAIN_SECONDS)
-                    continue
+                await self._send(poison)
                 if wipes == self._wipes:
                     self.poison.append(poison)
                     break
+
+    async def _send(self, poison: Poison) -> None:
+        """Once the broker is there; another act may have taken it away."""
+        gives_up = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                async with asyncio.timeout(10), bus(self._system.rabbitmq_url) as channel:
+                    return await send(channel, poison)
+            except (OSError, aio_pika.exceptions.AMQPError, RuntimeError):
+                if time.monotonic() > gives_up:
+                    raise
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     @asynccontextmanager
     async def _database(self) -> AsyncIterator[asyncpg.Connection]:

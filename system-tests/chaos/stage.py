@@ -10,7 +10,7 @@ from pathlib import Path
 
 from chaos.plan import INSTANCES, link, servers_of, service_of
 from proxy import Proxy
-from system import ROOT, Service, System, fresh_system, through
+from system import ROOT, Service, System, attended, fresh_system, through
 
 _SERVERS = {"postgres": ("DATABASE_URL", 5432), "rabbitmq": ("RABBITMQ_URL", 5672)}
 _COMMAND_SECONDS = 120
@@ -95,7 +95,8 @@ async def stage(profile: str, logs: Path) -> AsyncIterator[Stage]:
             system.services[instance] = Service(service_of(instance), logs / f"{instance}.log", environment)
         try:
             system.start(*INSTANCES)
-            await system.healthy(*INSTANCES)
-            yield Stage(system, Pair(profile), links)
+            async with attended(system.services.values):
+                await system.healthy(*INSTANCES)
+                yield Stage(system, Pair(profile), links)
         finally:
             await system.kill(*INSTANCES)

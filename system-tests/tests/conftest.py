@@ -2,10 +2,11 @@
 
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+from chassis.testing import watched
 
 from bus import Bus, Listener, Management, bus
 from shop import Shop
@@ -16,6 +17,14 @@ from system import System, fresh_system, management_url
 @pytest.fixture(scope="session")
 def servers(database_url: str, rabbitmq_url: str) -> None:
     """Skips where there is no PostgreSQL or no RabbitMQ."""
+
+
+@pytest.fixture(autouse=True)
+def nobody_died() -> Iterator[None]:
+    """A service that ended by itself is named, whatever the test made of it."""
+    yield
+    for look in watched:
+        look()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,15 @@
-"""The alerting rules: whatever they ask about is really there, and whoever is alarmed finds what to do."""
+"""The alerting rules: what they ask about is really there, they fire when they should and not otherwise, and whoever is
+alarmed finds what to do."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,15 +17,27 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # it ships none
 
 import books
+from shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Line, Shop
 from system import ROOT, System
+from tests.alert_cases import CASES, Case
 
 RULES = ROOT / "deploy" / "observability" / "alerts.yml"
+PROMETHEUS_OWN = {"up"}
+PROMETHEUS_LABELS = {"job", "instance"}
+
+Rule = dict[str, Any]
+Exposed = Mapping[str, Mapping[str, set[str]]]
+"""Metrics by name, with the labels of their samples and the values that these have."""
+
 _FUNCTIONS = {"max", "sum", "rate", "time", "absent"}
 _OPERATORS = {"by", "or", "and", "unless"}
-PROMETHEUS_OWN = {"up"}
+_SAMPLE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? \S+$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+_SELECTOR = re.compile(r"\b([a-z_]+)\{([^}]*)\}")
+_MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
 
 
-def rules() -> list[dict[str, Any]]:
+def rules() -> list[Rule]:
     return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 
 
@@ -28,26 +47,55 @@ def metrics_in(expression: str) -> set[str]:
     return set(re.findall(r"\b[a-z_]+\b", bare)) - _FUNCTIONS - _OPERATORS
 
 
-def exposed(text: str) -> set[str]:
-    names = set()
+def exposed(text: str) -> dict[str, dict[str, set[str]]]:
+    found: dict[str, dict[str, set[str]]] = {}
     for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE):
-        names |= {name, f"{name}_count", f"{name}_sum"} if kind == "histogram" else {name}
-    return names
+        for suffix in ("", "_count", "_sum") if kind == "histogram" else ("",):
+            found[f"{name}{suffix}"] = {}
+    for name, labels in _SAMPLE.findall(text):
+        for label, value in _LABEL.findall(labels):
+            found.setdefault(name, {}).setdefault(label, set()).add(value)
+    return found
 
 
-async def test_every_metric_of_a_rule_is_exposed(system: System, client: httpx.AsyncClient) -> None:
-    names = exposed(books.metrics(await books.examine(system.database_url, settled=False)))
+@pytest.fixture(scope="module")
+async def there(system: System, shop: Shop, client: httpx.AsyncClient) -> Exposed:
+    """What the books and the services expose, once the gateway has given every kind of answer."""
+    product = await shop.stock(100)
+    for customer in (None, DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER):
+        await shop.ended((await shop.place(Line(product), customer=customer))["id"])
+    found = exposed(books.metrics(await books.examine(system.database_url, settled=False)))
     for url in system.urls.values():
-        names |= exposed((await client.get(f"{url}/metrics")).text)
-
-    for rule in rules():
-        asked = metrics_in(rule["expr"])
-        assert asked, rule["alert"]
-        assert asked <= names | PROMETHEUS_OWN, rule["alert"]
+        for name, labels in exposed((await client.get(f"{url}/metrics")).text).items():
+            known = found.setdefault(name, {})
+            for label, values in labels.items():
+                known.setdefault(label, set()).update(values)
+    return found
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
-def test_every_rule_says_what_to_do(rule: dict[str, Any]) -> None:
+async def test_every_metric_and_every_label_of_a_rule_and_of_its_cases_is_exposed(there: Exposed, rule: Rule) -> None:
+    asked = metrics_in(rule["expr"])
+    assert asked
+    assert asked <= there.keys() | PROMETHEUS_OWN
+    known = PROMETHEUS_LABELS.union(*(there.get(name, {}) for name in asked))
+    assert {label for labels in _BY.findall(rule["expr"]) for label in labels.split(", ")} <= known
+
+    for metric, matchers in _SELECTOR.findall(rule["expr"]):
+        for label, _, pattern in _MATCHER.findall(matchers):
+            if label not in PROMETHEUS_LABELS:
+                said = there[metric].get(label, set()) | ({"503"} if label == "status" else set())
+                for alternative in pattern.split("|"):
+                    assert any(re.fullmatch(alternative, value) for value in said), f"nothing is {alternative}: {said}"
+
+    for series in (series for case in cases_of(rule) for series in case.series):
+        metric, _, labels = series.partition("{")
+        if metric not in PROMETHEUS_OWN:
+            assert {label for label, _ in _LABEL.findall(labels)} <= there[metric].keys() | PROMETHEUS_LABELS, series
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_every_rule_says_what_to_do(rule: Rule) -> None:
     page, _, anchor = rule["annotations"]["runbook"].partition("#")
     headings = re.findall(r"^#+ (.*)$", (ROOT / page).read_text(), re.MULTILINE)
 
@@ -57,8 +105,144 @@ def test_every_rule_says_what_to_do(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("critical", "warning")
 
 
-def test_prometheus_accepts_the_rules() -> None:
-    """Where its promtool is."""
-    if promtool := shutil.which("promtool"):
-        done = subprocess.run([promtool, "check", "rules", RULES], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Prometheus's own tool. It is in Debian's and Ubuntu's package `prometheus`."""
+    if (found := shutil.which("promtool")) is None:
+        how = "sudo sh deploy/local/packages.sh prometheus"
+        message = f"promtool is not there: `make test` at the root brings it, as does `{how}`"
+        if os.environ.get("REQUIRE_SERVERS"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+def test_prometheus_accepts_the_rules(promtool: str) -> None:
+    done = subprocess.run([promtool, "check", "rules", RULES], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(rules())} rules found" in done.stdout
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("", "1 skipped"), ("1", "1 error")])
+def test_without_promtool_nothing_passes_and_a_line_says_how_to_get_it(required: str, outcome: str) -> None:
+    command = [sys.executable, "-m", "pytest", __file__, "-k", "test_prometheus_accepts_the_rules"]
+    environment = os.environ | {"PATH": "/nowhere", "REQUIRE_SERVERS": required}
+    done = subprocess.run(
+        command, cwd=ROOT / "system-tests", env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert f" {outcome}" in done.stdout.splitlines()[-1]
+    assert "sudo sh deploy/local/packages.sh prometheus" in done.stdout
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_every_rule_has_cases_in_which_it_fires_and_is_silent(rule: Rule) -> None:
+    """Else a rule that is added would be held by nothing."""
+    assert any(case.fires for case in cases_of(rule))
+    assert any(case.silent for case in cases_of(rule))
+
+
+def test_every_case_is_of_a_rule() -> None:
+    assert {case.alert for case in CASES} == {rule["alert"] for rule in rules()}
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_a_rule_fires_when_it_should_and_not_otherwise(rule: Rule, promtool: str, tmp_path: Path) -> None:
+    assert complaint(promtool, tmp_path, rule, cases_of(rule)) == ""
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_every_part_of_a_rule_is_held_by_a_case(rule: Rule, promtool: str, tmp_path: Path) -> None:
+    """Whoever moves a threshold, a time, a comparison, a label or a range a little is told by a case that fails."""
+    changed = list(mutants(rule))
+
+    def survives(number: int) -> bool:
+        return not complaint(promtool, tmp_path / str(number), changed[number], cases_of(rule))
+
+    with ThreadPoolExecutor(2) as pool:
+        survived = [number for number, lives in enumerate(pool.map(survives, range(len(changed)))) if lives]
+    assert len(changed) > 3
+    assert [(changed[number]["expr"], changed[number].get("for")) for number in survived] == []
+
+
+def cases_of(rule: Rule) -> list[Case]:
+    return [case for case in CASES if case.alert == rule["alert"]]
+
+
+def mutants(rule: Rule) -> Iterator[Rule]:
+    """The rule with one small mistake each."""
+    expression: str = rule["expr"]
+
+    def replaced(found: re.Match[str], by: str) -> Rule:
+        return rule | {"expr": expression[: found.start()] + by + expression[found.end() :]}
+
+    for found in re.finditer(r"(?<=[>=] )[\d.]+(?!\S)", expression):
+        number = float(found[0])
+        yield from (replaced(found, str(number + step)) for step in (number * 0.02 or 1, -number * 0.02 or -1))
+    for found in re.finditer(r" (>|==) ", expression):
+        yield from (replaced(found, f" {by} ") for by in _COMPARISONS[found[1]])
+    for found in re.finditer(r"\[(\d+)m\]", expression):
+        yield from (replaced(found, f"[{minutes}m]") for minutes in (int(found[1]) * 2, int(found[1]) // 2))
+    for found in _MATCHER.finditer(expression):
+        yield replaced(found, f'{found[1]}=~".*"')
+        yield replaced(found, f'{found[1]}{_OPPOSITE[found[2]]}"{found[3]}"')
+        for alternative in found[3].strip("()").split("|") if "|" in found[3] else ():
+            yield replaced(found, found[0].replace(alternative.partition(")")[0], "nobody"))
+    for found in re.finditer(r"\b(max|sum)\b", expression):
+        yield replaced(found, "min")
+    for by in ("by ()", r"by (\1, instance)"):
+        yield from ({**rule, "expr": _BY.sub(by, expression)} for _ in _BY.findall(expression)[:1])
+    for found in re.finditer(r" or absent\(.*\)", expression):
+        yield replaced(found, "")
+    minutes = int(str(rule.get("for", "0m")).removesuffix("m"))
+    yield from (rule | {"for": f"{changed}m"} for changed in (minutes - 1, minutes + 1) if changed >= 0)
+    yield rule | {"labels": {"severity": "nobody's"}}
+    yield rule | {"annotations": rule["annotations"] | {"summary": "something"}}
+
+
+def complaint(promtool: str, folder: Path, rule: Rule, cases: Sequence[Case]) -> str:
+    """What `promtool test rules` finds wrong with the rule; empty if nothing is."""
+    folder.mkdir(exist_ok=True)
+    alone = {"groups": [{"name": "one", "rules": [rule]}]}
+    (folder / "rules.yml").write_text(json.dumps(alone))  # JSON is YAML
+    tests = [_unit_test(rule, case) for case in cases]
+    document = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests}
+    (folder / "tests.yml").write_text(json.dumps(document))
+    command = [promtool, "test", "rules", str(folder / "tests.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert (done.returncode == 0) != ("FAILED" in said), said
+    return "" if done.returncode == 0 else said
+
+
+def _unit_test(rule: Rule, case: Case) -> Rule:
+    expected: dict[int, list[tuple[str, str]]] = {minute: [] for minute in case.silent} | {
+        minute: list(fire.items()) for minute, fire in case.fires.items()
+    }
+    return {
+        "name": case.name,
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in case.series.items()],
+        "alert_rule_test": [
+            {
+                "alertname": rule["alert"],
+                "eval_time": f"{minute}m",
+                "exp_alerts": [
+                    {
+                        "exp_labels": _SEVERITIES[rule["alert"]] | dict(_LABEL.findall(labels)),
+                        "exp_annotations": _REST[rule["alert"]] | {"summary": summary},
+                    }
+                    for labels, summary in alerts
+                ],
+            }
+            for minute, alerts in expected.items()
+        ],
+    }
+
+
+_BY = re.compile(r"\bby \(([^)]*)\)")
+_COMPARISONS = {">": (">=", "<", "=="), "==": ("!=", ">", "<")}
+_OPPOSITE = {"=": "!=", "!=": "=", "=~": "!~", "!~": "=~"}
+_SEVERITIES: dict[str, dict[str, str]] = {rule["alert"]: rule["labels"] for rule in rules()}
+_REST: dict[str, dict[str, str]] = {rule["alert"]: rule["annotations"] for rule in rules()}

@@ -207,11 +207,12 @@ class Street:
 
 async def _answered(ask: Callable[[], Awaitable[R]]) -> R:
     """Asks until there is an answer, as a client does."""
-    while True:
-        try:
-            return await ask()
-        except httpx.TransportError:
-            await asyncio.sleep(0.05)
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await ask()
+            except httpx.TransportError:
+                await asyncio.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +229,7 @@ async def shared_street(
     ) as system:
         for name, service in system.services.items():
             service.app = "failpoints.build:app"
+            service.mortal = True
             service.environment["FAILPOINT_FILE"] = str(logs / f"{name}.failpoint")
         async with (
             bus(system.rabbitmq_url) as channel,

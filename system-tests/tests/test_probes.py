@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from system import ROOT, _free_port
+from system import ROOT, free_port
 
 HEALTHCHECK = ROOT / "deploy" / "docker" / "healthcheck.py"
 ASK = "import sys, health; print(*health.ask(int(sys.argv[1])))"
@@ -38,7 +38,7 @@ def answering(status: int) -> Iterator[int]:
 
 @contextmanager
 def nobody(_: int) -> Iterator[int]:
-    yield _free_port()
+    yield free_port()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
 """The dead letters, for people: list them, look at one, send them back to their queue, or drop them.
 
     python -m chassis.dead_letters list                                (of all services; or of those that are named)
-    python -m chassis.dead_letters redrive order-service --id 0198c5f0-5b1e   (or --all; --dry-run: what would be)
+    python -m chassis.dead_letters show --id 0198c5f0-5b1e             (those whose id begins like this)
+    python -m chassis.dead_letters redrive order-service --all         (or --id; --dry-run: what would be)
+
+Redrive and drop take whole ids: nobody can tell that an id begins like no other letter's, since letters that somebody
+else is looking at are hidden meanwhile.
 
 A redriven event keeps its ids and goes to the queue that set it aside and to no other, so whoever has taken it in
 already does nothing. It leaves the dead letters once its queue has it: whoever is interrupted, or comes at the same
@@ -26,11 +30,12 @@ from chassis.topology import Queue
 
 SERVICES = ("order-service", "inventory-service", "payment-service", "notification-service")
 ANSWER_TIMEOUT_SECONDS = 10.0
+_LOOK_EVERY_SECONDS, _LOOKS = 0.02, 250
 _LONGEST_NAME = 60
 
 
-class Ambiguous(Exception):
-    """Several letters have an id that begins like this."""
+class Beginning(Exception):
+    """Some letters' ids begin like this, and none is it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,46 +115,56 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
-async def _letters(channel: AbstractChannel, services: Sequence[str], wanted: str | None) -> AsyncIterator[DeadLetter]:
-    """Those that there are now, one at a time; what comes back meanwhile is left for the next time."""
+async def _letters(channel: AbstractChannel, services: Sequence[str]) -> AsyncIterator[DeadLetter]:
+    """Those that there are now, one at a time; what comes back meanwhile is left for the next time. Those that were not
+    acknowledged are given back service by service."""
     for service in services:
         queue = await channel.declare_queue(Queue(service, ()).dead_letters, passive=True)
+        kept, last = 0, None
         for _ in range(queue.declaration_result.message_count or 0):
             message = await queue.get(fail=False)
             if message is None:
                 break
-            letter = DeadLetter(service, message)
-            if wanted is None or letter.id.startswith(wanted):
-                yield letter
+            yield DeadLetter(service, message)
+            if not message.processed:
+                kept, last = kept + 1, message
+        if last is not None:
+            await last.nack(multiple=True)
+            await _ready(channel, queue.name, kept)
+
+
+async def _ready(channel: AbstractChannel, queue: str, number: int) -> None:
+    """Waits until so many letters can be looked at again: a quorum queue takes them back a moment after it was told to,
+    and at the end of a connection later still, so that whoever looks next would miss them. Somebody else may have them
+    by then, which is no reason to wait for ever."""
+    for _ in range(_LOOKS):
+        if ((await channel.declare_queue(queue, passive=True)).declaration_result.message_count or 0) >= number:
+            return
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
 
 
 async def act(rabbitmq_url: str, command: str, services: Sequence[str], *, wanted: str | None, dry_run: bool) -> int:
-    """Does it, and says so line by line; returns how many letters it was done to. `wanted` is how an id begins; None
-    means all of them. Raises Ambiguous, and has done nothing then, if that is not one letter to redrive or drop."""
-    number = 0
-    # Letters that are not acknowledged go back to their queue when the connection ends.
+    """Does it, and says so line by line; returns how many letters it was done to. `wanted` is an id, or to look how ids
+    begin; None means all of them. Raises Beginning, and has done nothing then, if that is no letter's whole id."""
+    number, alike = 0, set()
+    changes = command in ("redrive", "drop")
     async with await aio_pika.connect(rabbitmq_url, timeout=ANSWER_TIMEOUT_SECONDS) as connection:
         channel = await connection.channel(on_return_raises=True)
-
-        async def do(letter: DeadLetter) -> None:
-            nonlocal number
+        async for letter in _letters(channel, services):
+            if wanted is not None and letter.id != wanted:
+                if not letter.id.startswith(wanted):
+                    continue
+                if changes:
+                    alike.add(_plain(letter.id))
+                    continue
             if command == "redrive" and not dry_run:
                 await letter.redrive(channel)
-            if command in ("redrive", "drop") and not dry_run:
+            if changes and not dry_run:
                 await letter.message.ack()
             number += 1
             print(letter.text() if command == "show" else letter.line())
-
-        letters = _letters(channel, services, wanted)
-        if wanted is None or command not in ("redrive", "drop"):
-            async for letter in letters:
-                await do(letter)
-            return number
-        chosen = [letter async for letter in letters]
-        if len({letter.id for letter in chosen}) > 1:
-            raise Ambiguous(f"{len(chosen)} letters have an id that begins with {wanted}: give more of it.")
-        for letter in chosen:
-            await do(letter)
+    if alike and not number:
+        raise Beginning(f"{command} takes a whole id; {wanted} is how these begin: {', '.join(sorted(alike))}")
     return number
 
 
@@ -158,7 +173,7 @@ def main() -> int:
     parser.add_argument("command", choices=("list", "show", "redrive", "drop"))
     parser.add_argument("services", nargs="*", default=SERVICES, help="whose, for example order-service (default: all)")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--id", help="the letter whose id begins like this")
+    which.add_argument("--id", help="the letter with this id (list, show: those whose id begins so)")
     which.add_argument("--all", action="store_true", help="all of them")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     options = parser.parse_args()
@@ -167,7 +182,7 @@ def main() -> int:
     url = load(ServiceSettings).rabbitmq_url
     try:
         number = asyncio.run(act(url, options.command, options.services, wanted=options.id, dry_run=options.dry_run))
-    except Ambiguous as error:
+    except Beginning as error:
         print(error, file=sys.stderr)
         return 1
     except (OSError, aio_pika.exceptions.AMQPError) as error:

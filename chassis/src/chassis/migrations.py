@@ -8,7 +8,7 @@ import asyncio
 
 from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
-from chassis.settings import DatabaseSettings, load
+from chassis.settings import PostgresSettings, load
 from sqlalchemy import Connection, MetaData, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -18,7 +18,7 @@ _SCHEMAS_FOR_PEOPLE = "orders, inventory, payments, public"
 
 def run(metadata: MetaData, schema: str) -> None:
     """Brings the schema to the revision that Alembic was called for; a role of the schema's name owns all of it."""
-    asyncio.run(_run(metadata, schema, load(DatabaseSettings).database_url))
+    asyncio.run(_run(metadata, schema, load(PostgresSettings).database_url))
 
 
 async def _run(metadata: MetaData, schema: str, url: str) -> None:

@@ -1,13 +1,20 @@
-"""Settings that every service has, read from the environment by name (`DATABASE_URL`, `RABBITMQ_URL`, ...)."""
+"""Settings that every service has, read by name (`DATABASE_URL`, `RABBITMQ_URL`, ...) from the environment, and where
+that lacks one from `.env` at the repository's root."""
 
 import sys
-from typing import Annotated, Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DOTENV = Path(__file__).resolve().parents[3] / ".env"
+"""Of a clone, in which the chassis is installed as it lies there. In an image there is none."""
 
 
 def _asyncpg_url(url: str) -> str:
+    if not url:
+        return url
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("postgresql", "postgres", "postgresql+asyncpg"):
         raise ValueError("must look like postgresql+asyncpg://user:password@host:5432/database")
@@ -15,35 +22,65 @@ def _asyncpg_url(url: str) -> str:
 
 
 def _amqp_url(url: str) -> str:
-    if not url.startswith(("amqp://", "amqps://")):
+    if url and not url.startswith(("amqp://", "amqps://")):
         raise ValueError("must look like amqp://user:password@host:5672/")
     return url
 
 
-class ServiceSettings(BaseSettings):
+class _Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
-    rabbitmq_url: Annotated[str, AfterValidator(_amqp_url)] = "amqp://admin:admin@localhost:5672/"
+
+class PostgresSettings(_Settings):
+    database_url: Annotated[str, AfterValidator(_asyncpg_url)] = ""
+    postgres_port: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _postgres_at_its_port(cls, given: dict[str, Any]) -> dict[str, Any]:
+        url = "postgresql+asyncpg://postgres:postgres@localhost:{}/order_processing"
+        return _url_of_port(given, "database_url", "postgres_port", url)
+
+
+class ServiceSettings(_Settings):
+    rabbitmq_url: Annotated[str, AfterValidator(_amqp_url)] = ""
+    rabbitmq_port: str = ""
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rabbitmq_at_its_port(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return _url_of_port(given, "rabbitmq_url", "rabbitmq_port", "amqp://admin:admin@localhost:{}/")
 
-class DatabaseSettings(ServiceSettings):
-    database_url: Annotated[str, AfterValidator(_asyncpg_url)] = (
-        "postgresql+asyncpg://postgres:postgres@localhost:5432/order_processing"
-    )
+
+class DatabaseSettings(PostgresSettings, ServiceSettings):
     database_pool_size: Annotated[int, Field(ge=2, le=100)] = 10
 
 
-S = TypeVar("S", bound=ServiceSettings)
+S = TypeVar("S", bound=_Settings)
 
 
 def load(settings_class: type[S]) -> S:
-    """The settings from the environment; a wrong one ends the process with a sentence for each, and no traceback."""
+    """The settings; a wrong one, or a server that nothing names, ends the process with a sentence for each."""
     try:
-        return settings_class()
+        settings = settings_class(_env_file=DOTENV)
     except ValidationError as error:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"]).upper()
             print(f"{name or 'Settings'}: {problem['msg']} (see .env.example)", file=sys.stderr)  # never the value
         raise SystemExit(2) from None
+    urls = (name for name in settings_class.model_fields if name.endswith("_url"))
+    unnamed = [name.upper() for name in urls if not getattr(settings, name)]
+    for name in unnamed:
+        print(f"{name} is not set: export it, or write it into .env at the root (see .env.example)", file=sys.stderr)
+    if unnamed:
+        raise SystemExit(2)
+    return settings
+
+
+def _url_of_port(given: dict[str, Any], url: str, port: str, form: str) -> dict[str, Any]:
+    """With the URL that a port alone stands for. What is no number is not ours: Kubernetes has variables of such names
+    for its services."""
+    number = str(given.get(port, ""))
+    return given | {url: form.format(number)} if number.isdecimal() and not given.get(url) else given

@@ -1,11 +1,13 @@
 """Test support for every folder: real servers, each test run in a database and a vhost of its own, and a unit of
 work in memory. A conftest.py takes it in with `pytest_plugins = ["chassis.testing"]`.
 
-Tests use the servers that DATABASE_URL, RABBITMQ_URL and RABBITMQ_MANAGEMENT_URL name, by default those of `make up`.
-Where none answers they are skipped, or fail if REQUIRE_SERVERS is set.
+Tests use the servers that DATABASE_URL, RABBITMQ_URL and RABBITMQ_MANAGEMENT_URL name, in the environment or in the
+root's `.env`, else those of this clone's `make up`; never a server that merely answers on the usual port, which may be
+somebody else's. Without one they are skipped, or fail if REQUIRE_SERVERS is set.
 """
 
 import asyncio
+import functools
 import json
 import os
 import subprocess
@@ -21,22 +23,66 @@ from uuid import UUID, uuid4
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import httpx
 import pytest
+from chassis import settings
 from chassis.events import OrderEvent, Received
 from chassis.ids import uuid7
-from chassis.settings import DatabaseSettings
 from chassis.topology import EXCHANGE, Queue
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_HOW = "start the system with `make up`, or run `make test` at the root, which brings its own"
+_HOW = (
+    "start the system with `make up`, name a server by DATABASE_URL, RABBITMQ_URL and RABBITMQ_MANAGEMENT_URL (or in"
+    " .env), or run `make test` at the root, which brings its own"
+)
+_MAKE = settings.DOTENV.parent / "deploy" / "local" / "run.py"
 
 
-def _servers() -> tuple[str, str, str]:
-    settings = DatabaseSettings()
-    management = os.environ.get("RABBITMQ_MANAGEMENT_URL", "http://admin:admin@localhost:15672")
-    return settings.database_url.replace("+asyncpg", ""), settings.rabbitmq_url, management
+class NoServer(Exception):
+    """Nothing says which server tests may use."""
+
+
+class _Servers(BaseSettings):
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+
+    database_url: str = ""
+    rabbitmq_url: str = ""
+    rabbitmq_management_url: str = ""
+
+
+def _named() -> _Servers:
+    """Those of the system that runs by make, and over them what the environment or .env names; RabbitMQ's two addresses
+    are one server's."""
+    named = _Servers(_env_file=settings.DOTENV).model_dump(exclude_defaults=True)
+    running = {} if len(named) == len(_Servers.model_fields) else _running_by_make()
+    if any(name.startswith("rabbitmq") for name in named):
+        running = {name: url for name, url in running.items() if not name.startswith("rabbitmq")}
+    return _Servers.model_construct(**running | named)
+
+
+@functools.cache
+def _running_by_make() -> dict[str, str]:
+    command = [sys.executable, str(_MAKE), "env", "--json", "--running"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return {name.lower(): url for name, url in json.loads(told.stdout).items()} if told.returncode == 0 else {}
+
+
+def administrators_url() -> str:
+    """PostgreSQL's, as asyncpg takes it. Raises NoServer."""
+    if not (url := _named().database_url):
+        raise NoServer("DATABASE_URL")
+    return url.replace("+asyncpg", "")
+
+
+def broker_urls() -> tuple[str, str]:
+    """RabbitMQ's AMQP and management URLs. Raises NoServer."""
+    found = _named()
+    if not (found.rabbitmq_url and found.rabbitmq_management_url):
+        raise NoServer("RABBITMQ_URL and RABBITMQ_MANAGEMENT_URL")
+    return found.rabbitmq_url, found.rabbitmq_management_url
 
 
 def _unavailable(server: str, error: Exception) -> None:
-    message = f"{server} does not answer ({type(error).__name__}): {_HOW}"
+    what = f"nothing names {error}" if isinstance(error, NoServer) else f"it does not answer ({type(error).__name__})"
+    message = f"{server}: {what}: {_HOW}"
     if os.environ.get("REQUIRE_SERVERS"):
         pytest.fail(message)
     pytest.skip(message)
@@ -48,7 +94,7 @@ def _with_path(url: str, path: str) -> str:
 
 def make_database(*service_folders: Path) -> tuple[str, Callable[[], None]]:
     """A fresh database, brought up to date by the migrations of these services: its URL, and what removes it."""
-    admin_url, _, _ = _servers()
+    admin_url = administrators_url()
     name = f"test_{uuid4().hex[:12]}"
 
     async def run(statement: str) -> None:
@@ -82,7 +128,7 @@ def migrate(folder: Path, database_url: str, *command: str) -> str:
 
 def make_vhost() -> tuple[str, str, Callable[[], None]]:
     """A fresh vhost: its AMQP URL, its name, and what removes it."""
-    _, amqp_url, management_url = _servers()
+    amqp_url, management_url = broker_urls()
     name = f"test_{uuid4().hex[:12]}"
     with httpx.Client(base_url=management_url, timeout=10) as client:
         client.put(f"/api/vhosts/{name}").raise_for_status()
@@ -117,7 +163,7 @@ def database_url(pytestconfig: pytest.Config) -> Iterator[str]:
         url, remove = make_database(
             *([pytestconfig.rootpath] if (pytestconfig.rootpath / "alembic.ini").exists() else [])
         )
-    except (OSError, asyncpg.PostgresError) as error:
+    except (NoServer, OSError, asyncpg.PostgresError) as error:
         _unavailable("PostgreSQL", error)
         raise
     yield url
@@ -129,17 +175,23 @@ def rabbitmq_url() -> Iterator[str]:
     """A vhost of this test run's own."""
     try:
         url, _, remove = make_vhost()
-    except httpx.HTTPError as error:
-        _unavailable("RabbitMQ's management API", error)
+    except (NoServer, httpx.HTTPError) as error:
+        _unavailable("RabbitMQ", error)
         raise
     yield url
     remove()
+
+
+watched: list[Callable[[], None]] = []
+"""Looked at while anybody waits: each raises when what it watches has ended, so that nobody waits for it any more."""
 
 
 async def eventually(condition: Callable[[], object], *, seconds: float = 15) -> None:
     """Waits until the condition (which may be a coroutine function) holds; fails after `seconds`."""
     async with asyncio.timeout(seconds):
         while True:
+            for look in watched:
+                look()
             result = condition()
             if asyncio.iscoroutine(result):
                 result = await result

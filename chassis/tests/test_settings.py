@@ -1,0 +1,84 @@
+"""Where settings come from, and that no server is used which nothing names."""
+
+from pathlib import Path
+
+import pytest
+from chassis import settings
+from chassis.settings import DatabaseSettings, PostgresSettings, ServiceSettings, load
+
+ROOT = Path(__file__).resolve().parents[2]
+URL = "postgresql+asyncpg://me:mine@somewhere:15432/mine"
+BROKER = "amqp://me:mine@somewhere:15672/"
+VARIABLES = ("DATABASE_URL", "RABBITMQ_URL", "POSTGRES_PORT", "RABBITMQ_PORT", "LOG_LEVEL", "DATABASE_POOL_SIZE")
+
+
+@pytest.fixture(autouse=True)
+def dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A root of the test's own, and nothing in the environment."""
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(settings, "DOTENV", tmp_path / ".env")
+    return tmp_path / ".env"
+
+
+def test_the_file_is_the_one_at_the_root_of_this_clone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert ROOT / ".env" == settings.DOTENV
+
+
+def test_the_environment_wins_over_the_file_and_an_empty_value_is_none(
+    dotenv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dotenv.write_text(f"DATABASE_URL={URL}\nRABBITMQ_URL={BROKER}\nLOG_LEVEL=WARNING\nDATABASE_POOL_SIZE=\nOTHER=1\n")
+    monkeypatch.setenv("LOG_LEVEL", "ERROR")
+    monkeypatch.setenv("DATABASE_URL", "")
+
+    found = load(DatabaseSettings)
+
+    assert (found.database_url, found.rabbitmq_url) == (URL, BROKER)
+    assert (found.log_level, found.database_pool_size) == ("ERROR", 10)
+
+
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_a_port_alone_names_a_server_on_this_machine_and_an_address_wins(
+    place: str, dotenv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if place == "file":
+        dotenv.write_text("POSTGRES_PORT=15432\nRABBITMQ_PORT=25672\n")
+    else:
+        monkeypatch.setenv("POSTGRES_PORT", "15432")
+        monkeypatch.setenv("RABBITMQ_PORT", "25672")
+
+    found = load(DatabaseSettings)
+    assert found.database_url == "postgresql+asyncpg://postgres:postgres@localhost:15432/order_processing"
+    assert found.rabbitmq_url == "amqp://admin:admin@localhost:25672/"
+
+    dotenv.write_text(dotenv.read_text() + f"DATABASE_URL={URL}\n" if dotenv.exists() else f"DATABASE_URL={URL}\n")
+    assert load(DatabaseSettings).database_url == URL
+
+
+def test_what_kubernetes_calls_a_port_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_PORT", "tcp://10.0.0.1:5432")
+    with pytest.raises(SystemExit):
+        load(PostgresSettings)
+    monkeypatch.setenv("DATABASE_URL", URL)
+    assert load(PostgresSettings).database_url == URL
+
+
+@pytest.mark.parametrize("file", ["", (ROOT / ".env.example").read_text()], ids=["none", "a copy of .env.example"])
+def test_a_server_that_nothing_names_ends_the_process_with_a_sentence(
+    file: str, dotenv: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the usual ports somebody else's system may run, whose queues a service would empty."""
+    dotenv.write_text(file)
+    with pytest.raises(SystemExit) as ended:
+        load(DatabaseSettings)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(" ")[0] for line in sorted(said)] == ["DATABASE_URL", "RABBITMQ_URL"]
+    assert all("is not set: export it, or write it into .env" in line for line in said)
+
+    monkeypatch.setenv("DATABASE_URL", URL)
+    assert load(PostgresSettings).database_url == URL, "migrations need no broker"
+    monkeypatch.setenv("RABBITMQ_URL", BROKER)
+    assert load(ServiceSettings).rabbitmq_url == BROKER

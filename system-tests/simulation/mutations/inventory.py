@@ -22,7 +22,11 @@ def no_tombstone() -> None:
     hold_stock._follow = follow_known
 
 
-@mutation("inventory prunes tombstones before their deadline", INVENTORY)
+@mutation(
+    "inventory prunes tombstones before their deadline",
+    INVENTORY,
+    healed_because="what is reserved after its tombstone is gone asks again, and is told the decision",
+)
 def pruned_early() -> None:
     module("domain.hold").TOMBSTONE_KEPT = -timedelta(days=1)
 

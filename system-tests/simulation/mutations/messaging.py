@@ -1,5 +1,6 @@
 """Mistakes in how messages are taken in, sent and acknowledged: the chassis."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -25,13 +26,13 @@ def no_memory() -> None:
 
 @mutation("what is said again is news to customers", NOTIFICATION)
 def repeats_told() -> None:
-    events = module("chassis.events")
-    received = events.Received
+    notify = module("application.notify_customers").NotifyCustomers
+    tell = notify.__call__
 
-    def not_a_repeat(*fields: Any) -> Any:
-        return received(*fields[:6])
+    async def tell_all(self: Any, events: Any, unit: Any) -> None:
+        await tell(self, [replace(event, repeat=False) for event in events], unit)
 
-    events.Received = not_a_repeat
+    notify.__call__ = tell_all
 
 
 @mutation("what is said again has the id that it had", *WITH_DATABASE)

@@ -21,6 +21,7 @@ import backups
 import books
 import reconcile
 import undelivered
+from book_rows import LOST
 from bus import bus, events_in
 from reconcile import Charge, Found
 from shop import FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Line, Shop
@@ -201,7 +202,7 @@ async def test_a_database_that_is_lost_under_way_is_restored_and_the_books_agree
             if str(order_id := charge.order_id) in lost
             if order_id in known
         ]
-        assert {(order["status"], order["reason"]) for order in adopted} == {("failed", reconcile.LOST)}
+        assert {(order["status"], order["reason"]) for order in adopted} == {("failed", LOST)}
         told = await shop.shop.told({"id": str(adopted[0]["id"]), "customer_id": adopted[0]["customer_id"]})
         assert sorted(told) == ["Order failed", "Payment refunded"]
 
@@ -231,7 +232,5 @@ async def test_orders_that_a_queue_brings_back_after_a_restore_by_hand_are_undon
         await shop.expect_that_all_is_well()
         known = (await books.read(shop.system.database_url)).orders
         for placed in (reserved, unseen):  # of one that was cancelled there may be nothing but a tombstone
-            assert {known[order_id]["reason"] for order_id in map(UUID, placed) if order_id in known} == {
-                reconcile.LOST
-            }
+            assert {known[order_id]["reason"] for order_id in map(UUID, placed) if order_id in known} == {LOST}
         await shop.expect_that_doing_it_again_changes_nothing()

@@ -96,7 +96,7 @@ def of_payment(order: Row, payment: Row, now: datetime) -> Iterator[str]:
     if status == "failed" and reason not in _PAYMENT_FAILS_FOR:
         yield f"its payment failed for {reason}, which fails none"
     undone = payment["undone_reason"] or (reason if status in ("cancelled", "refunding", "refunded") else None)
-    if undone is not None and (order["status"] not in UNDONE or undone != order["reason"] != LOST):
+    if undone is not None and undone != order["reason"] != LOST:
         yield f"it is {order['status']} for {order['reason']}, but its payment was undone for {undone}"
     yield from _of_attempts(payment)
     yield from _of_due(payment, now)

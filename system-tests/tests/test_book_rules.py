@@ -43,6 +43,10 @@ NEVER = [
     (order("declined", "reason = 'expired'"), "it is expired, though its time was not up before"),
     (order("declined", "reason = 'out-of-stock'"), "it failed (out-of-stock), but its hold was not refused for that"),
     (order("declined", "reason = 'payment-retries-exhausted'"), "but its payment is not failed for that reason"),
+    (
+        order("declined", "reason = 'out-of-stock'") + hold("declined", "reason = 'out-of-stock'"),
+        "it failed (out-of-stock), but its hold was not refused",
+    ),
     (order("out of stock", "reason = 'unknown-product'"), "it failed (unknown-product), but its hold was not refused"),
     (order("out of stock", "reason = 'no-such-reason'"), "it failed (no-such-reason), but its hold was not refused"),
     (order("out of stock", "reason = 'payment-declined'"), "but its payment is not failed for that reason"),
@@ -109,6 +113,7 @@ NEVER = [
     (without("inventory.holds", "refunded"), "its hold is absent, but its timeline has a line InventoryReleased"),
     # Its payment.
     (without("orders.orders", "refunded"), "There is a payment for order"),
+    (without("orders.orders", "paid") + without("inventory.holds", "paid"), "There is a payment for order"),
     (payment("paid", "id = gen_random_uuid()"), f"and should be {payment_id(order_id('paid'))}"),
     (payment("cancelled at once", "id = gen_random_uuid()"), "and should be"),
     (payment("paid", f"customer_id = '{NOBODY}'"), f"but its payment of customer {NOBODY}"),
@@ -183,3 +188,9 @@ async def test_what_never_may_be_is_found_at_any_moment(planted: Planted, statem
         findings = (await planted.audit(settled=settled)).findings
         sentences = [finding.sentence for finding in findings if finding.severity == "violation"]
         assert any(expected in sentence for sentence in sentences), sentences
+
+
+async def test_a_tombstone_of_an_order_that_a_restore_has_lost_is_no_finding(planted: Planted) -> None:
+    """It asks for nothing, and is forgotten by itself."""
+    await planted.plant(without("orders.orders", "cancelled at once"))
+    assert (await planted.audit()).findings == []

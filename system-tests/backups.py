@@ -48,15 +48,18 @@ def dump(database_url: str, file: Path) -> None:
 
 
 def check(file: Path) -> None:
-    """Raises Refused for what is no backup of ours."""
+    """Raises Refused for what is no backup of ours, or not all of one: its list of contents comes first, so the rows
+    behind it are read too."""
     try:
         with file.open("rb") as content:
             contents = _run("pg_restore", ["--list"], stdin=content)
+        missing = [table for table in _TABLES if f" TABLE DATA {table} " not in contents]
+        if missing:
+            raise Refused(f"{file} is no backup of this system: it lacks {', '.join(missing)}.")
+        with file.open("rb") as content:
+            _run("pg_restore", ["--file=/dev/null"], stdin=content)
     except OSError as error:
         raise Refused(f"{file} can't be read: {error.strerror}.") from None
-    missing = [table for table in _TABLES if f" TABLE DATA {table} " not in contents]
-    if missing:
-        raise Refused(f"{file} is no backup of this system: it lacks {', '.join(missing)}.")
 
 
 async def load(database_url: str, file: Path) -> None:

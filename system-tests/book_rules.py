@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
-Row = Mapping[str, Any]
+from book_rows import FINAL, LOST, NOTES, OPEN, UNDER_WAY, Row, of_hold, of_order, of_payment
+
 Severity = Literal["violation", "overdue", "attention"]
 
 MOMENTS = timedelta(minutes=2)
@@ -27,24 +27,9 @@ MANY_WAITS = 10
 OVERDUE = ("order", "hold", "payment", "refund", "outbox")
 ATTENTION = ("unknown-outcome",)
 
-OPEN = frozenset({"pending", "confirmed"})
-FINAL = frozenset({"completed", "failed", "cancelled"})
-_UNDONE = frozenset({"failed", "cancelled"})
-_TRANSITIONS = {
-    ("pending", "confirmed"),
-    ("confirmed", "completed"),
-    *((open_state, undone) for open_state in OPEN for undone in _UNDONE),
-}
-_STATUS_AFTER = {
-    "OrderCreated": "pending",
-    "OrderConfirmed": "confirmed",
-    "OrderCompleted": "completed",
-    "OrderFailed": "failed",
-    "OrderCancelled": "cancelled",
-}
-_NOTES = ("InventoryReleased", "PaymentRefunded")
-# What the gateway is, or will be, asked about.
-_UNDER_WAY = frozenset({"pending", "processing", "refunding"})
+
+_ENDS = ("released", "refunded")
+"""Of a hold and of a payment, after which the order's timeline gets the first and the second of NOTES."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +51,7 @@ _HOLD_OF = {
     "cancelled": _HOLD_UNDONE,
 }
 _PAYMENT_OPEN = _Fit(frozenset({"absent", "pending", "processing", "void"}), frozenset({"completed", "failed"}))
-_PAYMENT_UNDONE = _Fit(frozenset({"failed", "cancelled", "refunded", "void", "absent"}), _UNDER_WAY | {"completed"})
+_PAYMENT_UNDONE = _Fit(frozenset({"failed", "cancelled", "refunded", "void", "absent"}), UNDER_WAY | {"completed"})
 _PAYMENT_OF = {
     "pending": _PAYMENT_OPEN,
     "confirmed": _PAYMENT_OPEN,
@@ -96,6 +81,8 @@ class Entry:
 class Outbox:
     waiting: int = 0
     oldest: datetime | None = None
+    unknown: int = 0
+    """How many of those that wait are of orders that do not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +95,8 @@ class Finding:
 
 @dataclass(slots=True)
 class Audit:
-    """Takes in every entry, then the stock and the outboxes, and keeps what it finds. `settled` says that nothing moves
-    any more: then whatever is still open or under way is a violation."""
+    """Takes in every entry, then the stock, the idempotency keys and the outboxes, and keeps what it finds. `settled`
+    says that nothing moves any more: then whatever is still open or under way is a violation."""
 
     now: datetime
     settled: bool = False
@@ -126,7 +113,7 @@ class Audit:
         order, hold, payment = entry.order, entry.hold, entry.payment
         if hold is not None and hold["status"] in ("held", "sold"):
             sums = self._held if hold["status"] == "held" else self._sold
-            for line in hold["items"]:
+            for line in hold["items"] or ():
                 sums[UUID(line["product_id"])] += line["quantity"]
         if order is None:
             for kind, row in (("hold", hold), ("payment", payment)):
@@ -161,8 +148,18 @@ class Audit:
                     f"and {sold[product]} sold make {available + reserved + sold[product]}."
                 )
 
+    def take_keys(self, keys: Mapping[UUID, tuple[int, bool]]) -> None:
+        """By order id, how many idempotency keys stand for it, and whether it exists."""
+        for order_id, (number, exists) in keys.items():
+            if not exists:
+                self._violation(f"There is an idempotency key for order {order_id}, which does not exist.")
+            if number > 1:
+                self._violation(f"Order {order_id} has {number} idempotency keys.")
+
     def take_outboxes(self, outboxes: Mapping[str, Outbox]) -> None:
         for schema, outbox in outboxes.items():
+            if outbox.unknown:
+                self._violation(f"The outbox of {schema} keeps {outbox.unknown} event(s) of orders that do not exist.")
             if outbox.waiting and self.settled:
                 self._violation(f"The outbox of {schema} still keeps {outbox.waiting} event(s).")
             elif outbox.oldest is not None and self._past(outbox.oldest, OUTBOX_GRACE):
@@ -190,7 +187,11 @@ class Audit:
 
     def _of_order(self, order: Row, hold: Row | None, payment: Row | None) -> Iterator[str]:
         name, status = f"Order {order['id']}", order["status"]
-        for complaint in of_timeline(order):
+        for complaint in of_order(order, hold, payment, self.now):
+            yield f"{name}: {complaint}."
+        for complaint in of_hold(order, hold, self.now) if hold else ():
+            yield f"{name}: {complaint}."
+        for complaint in of_payment(order, payment, self.now) if payment else ():
             yield f"{name}: {complaint}."
         if self.settled and status not in FINAL:
             yield f"{name} is {status}, which is not final."
@@ -198,7 +199,7 @@ class Audit:
         held, paid = (hold["status"] if hold else "absent"), (payment["status"] if payment else "absent")
         if self._disagree(_HOLD_OF[status], order, hold):
             yield f"{name} is {status}, but its hold is {held}."
-        if self._disagree(_PAYMENT_OF[status], order, payment) and not self._waits_for_gateway(payment):
+        if self._disagree(_PAYMENT_OF[status], order, payment):
             yield f"{name} is {status}, but its payment is {paid}."
         if (
             paid not in ("absent", "void")
@@ -206,51 +207,27 @@ class Audit:
             and not _is_restored(order, payment)
         ):
             yield f"{name}: its payment is {paid}, though its hold is {held}."
-        told = {entry["event"] for entry in order["timeline"]}
-        for note, row, what, end in (
-            ("InventoryReleased", hold, "hold", "released"),
-            ("PaymentRefunded", payment, "payment", "refunded"),
-        ):
+        told = {entry["event"]: entry["reason"] for entry in order["timeline"]}
+        for note, row, what, end in zip(NOTES, (hold, payment), ("hold", "payment"), _ENDS, strict=True):
             happened = row is not None and row["status"] == end
             if note in told and not happened:
                 yield f"{name}: its {what} is {row['status'] if row else 'absent'}, but its timeline has a line {note}."
-            if happened and note not in told and row is not None and self._late(order, row):
+            if row is not None and happened and note not in told and self._late(order, row):
                 yield f"{name}: its {what} is {end}, but its timeline has no line {note}."
-        if hold and hold["items"] is not None and _lines(hold) != _lines(order):
-            yield f"{name} is for {order['items']}, but its hold is for {hold['items']}."
-        yield from _of_reason(name, order, held, payment)
-        yield from self._of_money(name, order, payment)
+            if row is not None and happened and told.get(note, row["reason"]) != row["reason"]:
+                yield f"{name}: its {what} is {end} for {row['reason']}, but its timeline says {note} for {told[note]}."
 
     def _disagree(self, fit: _Fit, order: Row, other: Row | None) -> bool:
         status = other["status"] if other else "absent"
-        if status in fit.agreed:
-            return False
-        return other is None or status not in fit.on_the_way or self._late(order, other)
+        if other is None or status in fit.agreed:
+            return status not in fit.agreed or _is_early_tombstone(order, other)
+        return status not in fit.on_the_way or (self._late(order, other) and not self._waits_for_gateway(other))
 
-    def _waits_for_gateway(self, payment: Row | None) -> bool:
+    def _waits_for_gateway(self, other: Row) -> bool:
         """Whether only the gateway can say how the payment ends, which has no limit of its own."""
-        return (
-            not self.settled
-            and payment is not None
-            and (payment["status"] == "refunding" or (payment["status"] == "processing" and payment["outcome_unknown"]))
+        return not self.settled and (
+            other["status"] == "refunding" or (other["status"] == "processing" and other["outcome_unknown"])
         )
-
-    def _of_money(self, name: str, order: Row, payment: Row | None) -> Iterator[str]:
-        if payment is None or payment["status"] == "void":
-            return
-        if (payment["amount"], payment["currency"]) != (order["total_amount"], order["currency"]):
-            yield (
-                f"{name} is worth {order['total_amount']} {order['currency']}, "
-                f"but its payment is of {payment['amount']} {payment['currency']}."
-            )
-        if payment["customer_id"] != order["customer_id"]:
-            yield (
-                f"{name} is of customer {order['customer_id']}, but customer {payment['customer_id']} was asked to pay."
-            )
-        if self.settled and (payment["outcome_unknown"] or payment["lease"] is not None):
-            yield f"{name}: its payment is {payment['status']}, but the gateway's answer is still awaited."
-        if payment["status"] in _UNDER_WAY and payment["due_at"] is None:
-            yield f"{name}: its payment is {payment['status']}, but nothing will ask the gateway for it any more."
 
     def _of_times(self, name: str, order: Row, hold: Row | None, payment: Row | None) -> None:
         status, expires_at = order["status"], order["expires_at"]
@@ -258,7 +235,7 @@ class Audit:
             self._found("overdue", "order", f"{name} is {status}, though its time is up {self._since(expires_at)}.")
         if hold is not None and hold["status"] == "held" and self._past(hold["expires_at"], HOLD_GRACE):
             self._found("overdue", "hold", f"{name} is {status} and expired, but its stock is held all the same.")
-        if payment is None or payment["status"] not in _UNDER_WAY:
+        if payment is None or payment["status"] not in UNDER_WAY:
             return
         if payment["due_at"] is not None and self._past(payment["due_at"], MOMENTS):
             due = f"its payment is {payment['status']}, and to be asked for {self._since(payment['due_at'])}"
@@ -271,53 +248,18 @@ class Audit:
                 self._found("attention", "unknown-outcome", f"{name}: charged or not, nobody knows, {asked}.")
 
 
-def of_timeline(order: Row) -> Iterator[str]:
-    """What is not as the order's state machine would have written it."""
-    timeline = order["timeline"]
-    events = [entry["event"] for entry in timeline]
-    if not events or events[0] != "OrderCreated":
-        yield "its timeline does not begin with OrderCreated"
-        return
-    status = "pending"
-    for entry in timeline[1:]:
-        event = entry["event"]
-        if event in _NOTES:
-            if entry["status"] != status or status not in _UNDONE:
-                yield f"its timeline has {event} while it was {status}"
-        elif _STATUS_AFTER.get(event) != entry["status"] or (status, entry["status"]) not in _TRANSITIONS:
-            yield f"its timeline goes from {status} to {entry['status']} by {event}"
-        if event not in _NOTES:
-            status = entry["status"]
-            if status in FINAL and entry["reason"] != order["reason"]:
-                yield f"its reason is {order['reason']}, but its timeline says {entry['reason']}"
-    if status != order["status"]:
-        yield f"it is {order['status']}, but its timeline ends with {status}"
-    if len(set(events)) < len(events):
-        for event, times in Counter(events).items():
-            if times > 1:
-                yield f"its timeline has {event} {times} times"
-    moments = [datetime.fromisoformat(entry["at"]) for entry in timeline]
-    if moments != sorted(moments):
-        yield "its timeline is not in the order of its times"
-
-
-def _of_reason(name: str, order: Row, held: str, payment: Row | None) -> Iterator[str]:
-    """An order that failed for want of stock or money must find both services of the same opinion."""
-    reason = order["reason"]
-    if reason in ("out-of-stock", "unknown-product") and held != "refused":
-        yield f"{name} failed ({reason}), but its hold is {held}."
-    if reason in ("payment-declined", "payment-retries-exhausted") and not (
-        payment and payment["status"] == "failed" and payment["reason"] == reason
-    ):
-        yield f"{name} failed ({reason}), but its payment is not failed for that reason."
+def _is_early_tombstone(order: Row, other: Row | None) -> bool:
+    """Of an order that is not decided, only what came past its deadline leaves a tombstone."""
+    return (
+        other is not None
+        and other["status"] == "void"
+        and order["status"] in OPEN
+        and other["created_at"] < order["expires_at"]
+    )
 
 
 def _is_restored(order: Row, payment: Row | None) -> bool:
     """Whether reconcile.py had one of the two entered after a restore, which the hold did not outlive: an order that is
     lost, or a charge that the gateway reported, and that was never asked for."""
     reported = payment is not None and payment["status"] in ("refunding", "refunded") and payment["attempts"] == 0
-    return order["reason"] == "lost-in-restore" or reported
-
-
-def _lines(row: Row) -> list[tuple[str, int, Decimal]]:
-    return [(line["product_id"], line["quantity"], Decimal(line["price"])) for line in row["items"]]
+    return order["reason"] == LOST or reported

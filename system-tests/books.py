@@ -13,23 +13,33 @@ import asyncio
 import os
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import orjson
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from book_rules import ATTENTION, FINAL, OPEN, OVERDUE, Audit, Entry, Outbox, Row
+from book_rows import FINAL, OPEN, Row
+from book_rules import ATTENTION, OVERDUE, Audit, Entry, Outbox
 
 _SCHEMAS = ("orders", "inventory", "payments")
 _ENTRIES = """
     SELECT o, h, p FROM orders.orders o
     FULL JOIN inventory.holds h ON h.order_id = o.id
     FULL JOIN payments.payments p ON p.order_id = coalesce(o.id, h.order_id)
+"""
+# One key makes one order, in one transaction.
+_WRONG_KEYS = """
+    SELECT k.resource_id, count(*), bool_and(o.id IS NOT NULL)
+    FROM orders.idempotency_keys k LEFT JOIN orders.orders o ON o.id = k.resource_id
+    GROUP BY k.resource_id HAVING count(*) > 1 OR NOT bool_and(o.id IS NOT NULL)
+"""
+_OUTBOX = """
+    SELECT count(*), min(b.created_at), count(*) FILTER (WHERE o.id IS NULL)
+    FROM {schema}.outbox b LEFT JOIN orders.orders o ON o.id::text = b.order_id
 """
 _ROWS_AT_A_TIME = 500
 
@@ -43,23 +53,14 @@ class Books:
     """By order id."""
     payments: dict[UUID, Row] = field(default_factory=dict)
     """By order id."""
-    items: dict[UUID, Row] = field(default_factory=dict)
-    """By product id."""
     outboxes: dict[str, int] = field(default_factory=dict)
     """How many events wait in each schema."""
-    oldest: dict[str, datetime] = field(default_factory=dict)
-    """Since when the oldest of them waits, in those that are not empty."""
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    def entries(self) -> Iterator[Entry]:
-        for order_id in self.orders.keys() | self.holds.keys() | self.payments.keys():
-            yield Entry(self.orders.get(order_id), self.holds.get(order_id), self.payments.get(order_id))
 
 
 async def read(database_url: str) -> Books:
     """The books as they stand. The URL's user must be an administrator, or a member of `auditor`."""
     async with _snapshot(database_url) as connection:
-        books = Books(now=await connection.fetchval("SELECT now()"), items=await _items(connection))
+        books = Books()
         async for entry in _entries(connection):
             if entry.order is not None:
                 books.orders[entry.order["id"]] = entry.order
@@ -67,10 +68,7 @@ async def read(database_url: str) -> Books:
                 books.holds[entry.hold["order_id"]] = entry.hold
             if entry.payment is not None:
                 books.payments[entry.payment["order_id"]] = entry.payment
-        for schema, outbox in (await _outboxes(connection)).items():
-            books.outboxes[schema] = outbox.waiting
-            if outbox.oldest is not None:
-                books.oldest[schema] = outbox.oldest
+        books.outboxes = {schema: outbox.waiting for schema, outbox in (await _outboxes(connection)).items()}
     return books
 
 
@@ -81,16 +79,6 @@ async def entries(database_url: str) -> AsyncIterator[Entry]:
             yield entry
 
 
-def check(books: Books, initial: Mapping[UUID, int] | None = None, *, settled: bool) -> Audit:
-    """What examine() finds, in books that are in memory."""
-    audit = Audit(books.now, settled)
-    for entry in books.entries():
-        audit.take(entry)
-    audit.take_stock(books.items, initial or {})
-    audit.take_outboxes({name: Outbox(number, books.oldest.get(name)) for name, number in books.outboxes.items()})
-    return audit
-
-
 async def examine(database_url: str, initial: Mapping[UUID, int] | None = None, *, settled: bool) -> Audit:
     """What is wrong as the books stand. `initial` says what there was of each product before its first order."""
     async with _snapshot(database_url) as connection:
@@ -98,13 +86,9 @@ async def examine(database_url: str, initial: Mapping[UUID, int] | None = None, 
         async for entry in _entries(connection):
             audit.take(entry)
         audit.take_stock(await _items(connection), initial or {})
+        audit.take_keys(await _keys(connection))
         audit.take_outboxes(await _outboxes(connection))
     return audit
-
-
-def violations(books: Books, initial: Mapping[UUID, int] | None = None) -> list[str]:
-    """What does not agree though nothing moves any more, a sentence each."""
-    return [finding.sentence for finding in check(books, initial, settled=True).findings]
 
 
 async def audit(database_url: str, initial: Mapping[UUID, int] | None = None) -> list[str]:
@@ -141,11 +125,12 @@ async def _items(connection: asyncpg.Connection) -> dict[UUID, Row]:
     return {row["product_id"]: row for row in await connection.fetch(query)}
 
 
+async def _keys(connection: asyncpg.Connection) -> dict[UUID, tuple[int, bool]]:
+    return {order_id: (number, exists) for order_id, number, exists in await connection.fetch(_WRONG_KEYS)}
+
+
 async def _outboxes(connection: asyncpg.Connection) -> dict[str, Outbox]:
-    return {
-        schema: Outbox(*await connection.fetchrow(f"SELECT count(*), min(created_at) FROM {schema}.outbox"))
-        for schema in _SCHEMAS
-    }
+    return {schema: Outbox(*await connection.fetchrow(_OUTBOX.format(schema=schema))) for schema in _SCHEMAS}
 
 
 def metrics(audit: Audit) -> str:

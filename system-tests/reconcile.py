@@ -30,11 +30,10 @@ from chassis.telemetry import new_traceparent
 from pydantic import TypeAdapter, ValidationError
 
 import books
-from book_rules import FINAL, Entry, Row
+from book_rows import FINAL, LOST, OPEN, UNDONE, Row, payment_id
+from book_rules import Entry
 from system import ROOT
 
-LOST = "lost-in-restore"
-_UNDONE = ("failed", "cancelled")
 _UNCHARGED = ("absent", "void", "failed", "cancelled")
 """Payments that know of no charge, and will not ask the gateway for one any more."""
 
@@ -71,67 +70,89 @@ class Found:
 
     def take(self, entry: Entry, charges: Sequence[Charge]) -> None:
         """Compares what the services and the gateway know of one order."""
+        own = [charge for charge in charges if charge.payment_id == _payment_id(entry, charge)]
         if entry.order is None:
-            self._unknown(entry.hold, entry.payment, charges)
-            return
-        for event, reason in _lost_facts(entry.order, entry.hold, entry.payment):
-            self.orders.append({"type": event, "data": {"order_id": entry.order["id"], "reason": reason}})
+            self._unknown(entry.hold, entry.payment, [charge for charge in own if not charge.refunded])
+        else:
+            refunded = any(charge.refunded for charge in own)
+            for event, reason in _lost_facts(entry.order, entry.hold, entry.payment, refunded=refunded):
+                self.orders.append({"type": event, "data": {"order_id": entry.order["id"], "reason": reason}})
+            for charge in own:
+                self._charged(entry.order, entry.payment, charge)
         for charge in charges:
-            self._charged(entry.order, entry.payment, charge)
+            if charge not in own:
+                self.people.append(
+                    f"{_name(charge.order_id, entry)}, and the gateway reports a payment that is not its own: "
+                    f"{charge.payment_id}, {charge.amount} {charge.currency}{', refunded' if charge.refunded else ''}."
+                )
 
-    def _unknown(self, hold: Row | None, payment: Row | None, charges: Sequence[Charge]) -> None:
+    def _unknown(self, hold: Row | None, payment: Row | None, kept: Sequence[Charge]) -> None:
         """An order that only others know: entered as lost, from what they know of it. A tombstone knows nothing, and
         asks for nothing."""
-        kept = [charge for charge in charges if not charge.refunded]
         live = [row for row in (hold, payment) if row is not None and row["status"] != "void"]
         if not live and not kept:
             return
         if hold is not None and hold["status"] == "sold":
-            self.people.append(f"Order {hold['order_id']} is not known, though its stock is sold.")
+            charged = " and charged by the gateway's report" if kept else ""
+            self.people.append(
+                f"Order {hold['order_id']} is not known, though its stock is sold; its payment is {_status(payment)}"
+                f"{charged}."
+            )
             return
         order = _adopted(live[0]) if live else _adopted_from(kept[0])
         self.orders.append({"type": "AdoptOrder", "data": order})
         if not order["items"]:
             self.people.append(
                 f"Of order {order['order_id']} of customer {order['customer_id']} nothing is known but its payment of "
-                f"{order['total_amount']} {order['currency']}, which is given back."
+                f"{order['total_amount']} {order['currency']}: what was charged is given back."
             )
         for charge in kept:
             if _status(payment) in _UNCHARGED:
                 self.charges.append(_entered(charge, order | {"reason": LOST}))
 
     def _charged(self, order: Row, payment: Row | None, charge: Charge) -> None:
-        name = f"Order {order['id']} is {order['status']}, its payment {_status(payment)}"
-        if payment is not None and payment["id"] != charge.payment_id:
-            self.people.append(f"{name}, and the gateway reports another one: payment {charge.payment_id}.")
-        elif charge.refunded:
-            if order["status"] == "completed":
+        name = _name(charge.order_id, Entry(order, None, payment))
+        if order["status"] == "completed":
+            if charge.refunded:
                 self.people.append(
                     f"{name}, but the gateway has given the money back: cancelled in the time that is lost."
                 )
-        elif order["status"] == "completed":
-            if _status(payment) != "completed":
+            elif _status(payment) != "completed":
                 self.people.append(f"{name}, but the gateway reports that it was charged.")
-        elif order["status"] not in FINAL or _status(payment) in ("pending", "processing"):
+        elif order["status"] not in FINAL or (not charge.refunded and _status(payment) in ("pending", "processing")):
             self.later.append(f"{name}: its charge is looked at once both have ended.")
-        elif _status(payment) in _UNCHARGED:
+        elif not charge.refunded and _status(payment) in _UNCHARGED:
             self.charges.append(_entered(charge, order))
 
 
-def _lost_facts(order: Row, hold: Row | None, payment: Row | None) -> Iterator[tuple[str, str | None]]:
+def _lost_facts(
+    order: Row, hold: Row | None, payment: Row | None, *, refunded: bool
+) -> Iterator[tuple[str, str | None]]:
     """What the others know and the order does not: the event that told of it is gone, or the order's decision is, which
-    it says again when it hears of the fact."""
+    it says again when it hears of the fact. No order is completed by a charge that was given back (`refunded`) in the
+    time that is lost."""
     held, paid, told = _status(hold), _status(payment), {entry["event"] for entry in order["timeline"]}
     if held == "held" and order["status"] in FINAL:
         yield "InventoryReserved", None
-    if paid == "completed" and order["status"] != "completed":
+    if paid == "completed" and (order["status"] in UNDONE or (order["status"] in OPEN and not refunded)):
         yield "PaymentProcessed", None
-    if order["status"] not in _UNDONE:
+    if order["status"] not in UNDONE:
         return
     if hold is not None and held == "released" and "InventoryReleased" not in told:
         yield "InventoryReleased", hold["reason"]
     if payment is not None and paid == "refunded" and "PaymentRefunded" not in told:
         yield "PaymentRefunded", payment["reason"]
+
+
+def _payment_id(entry: Entry, charge: Charge) -> UUID:
+    """The id under which a charge of this order is ours: what payment-service makes of any other is nothing."""
+    known: UUID | None = entry.payment["id"] if entry.payment else None
+    return known or payment_id(charge.order_id)
+
+
+def _name(order_id: UUID, entry: Entry) -> str:
+    status = entry.order["status"] if entry.order else "not known"
+    return f"Order {order_id} is {status}, its payment {_status(entry.payment)}"
 
 
 def _status(row: Row | None) -> str:

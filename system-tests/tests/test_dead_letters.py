@@ -246,7 +246,7 @@ async def test_a_decision_that_payment_lost_is_said_again_when_it_reports_the_ch
     if status == "cancelled":
         await shop.cancel(order_id)
     else:
-        await sql(system, "UPDATE orders.orders SET due_at = now() WHERE id = $1", order_id)
+        await sql(system, "UPDATE orders.orders SET due_at = now(), expires_at = now() WHERE id = $1", order_id)
     assert (await shop.ended(order_id))["status"] == status
     await set_aside(channel, "payment-service", "OrderCancelled", "OrderFailed", number=2)
     assert (await dead_letters(system, "drop", "payment-service", "--all")).endswith("1 dropped\n")

@@ -61,7 +61,7 @@ def name_of(deaths: dict[str, list[str]]) -> str:
     return f"{', '.join(deaths)} at {', then '.join(next(iter(deaths.values())))}"
 
 
-EXPIRE = "UPDATE orders.orders SET due_at = now() WHERE id = $1 AND status = 'confirmed'"
+EXPIRE = "UPDATE orders.orders SET due_at = now(), expires_at = now() WHERE id = $1 AND status = 'confirmed'"
 PUT_OFF = """UPDATE payments.payments SET due_at = now() + interval '1 minute'
              WHERE order_id = $1 AND outcome_unknown AND lease IS NULL"""
 ASK_AGAIN = """UPDATE payments.payments SET due_at = now()

@@ -2,13 +2,17 @@
 broker and the payment gateway then know more than the database does, until the books agree again."""
 
 import asyncio
+import json
+import os
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -20,8 +24,9 @@ from chassis.testing import eventually
 import backups
 import books
 import reconcile
-import undelivered
+from book_rows import LOST
 from bus import bus, events_in
+from installed import Failed, Installed, installed
 from reconcile import Charge, Found
 from shop import FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Line, Shop
 from system import System, fresh_system, migrate_all
@@ -53,12 +58,15 @@ class Gateway:
 
 
 class Drill:
-    def __init__(self, system: System, shop: Shop, gateway: Gateway, folder: Path, chance: random.Random) -> None:
+    """With the steps taken one by one, as by hand."""
+
+    def __init__(
+        self, system: System | Installed, shop: Shop, gateway: Gateway, folder: Path, chance: random.Random
+    ) -> None:
         self.system = system
         self.shop = shop
         self.gateway = gateway
         self.file = folder / "shop.dump"
-        self.queues = folder / "undelivered.jsonl"
         self.initial: dict[UUID, int] = {}
         self.done: list[Found] = []
         self._chance = chance
@@ -78,6 +86,11 @@ class Drill:
                 await self.shop.cancel(self._chance.choice(placed))
         return placed
 
+    async def ask_under(self, key: str) -> httpx.Response:
+        """The same order of the same customer whenever it is asked."""
+        line, customer = Line(next(iter(self.initial)), 2), UUID("5d0f4a1c-94ab-4b3c-8a38-7f1f2f0d9e11")
+        return await self.shop.ask(line, customer=customer, headers={"Idempotency-Key": key})
+
     async def are_confirmed_or_cancelled(self, order_ids: list[str]) -> bool:
         return all([(await self.shop.order(order_id))["status"] != "pending" for order_id in order_ids])
 
@@ -87,29 +100,19 @@ class Drill:
     async def backup(self) -> None:
         await asyncio.to_thread(backups.dump, self.system.database_url, self.file)
 
-    async def restore(self, *, empty_queues: bool = True) -> None:
-        """As `make restore` does, once the services are stopped."""
-        url = self.system.database_url
-        await asyncio.to_thread(backups.check, self.file)
-        await backups.load(url, self.file)
-        if empty_queues:
-            await asyncio.to_thread(undelivered.take_out, self.system.rabbitmq_url, self.queues)
-        kept = await backups.swap(url)
-        if kept is not None:
-            await administer(url, f"DROP DATABASE {kept}")
-        await migrate_all(url)
-        self.system.start()
-        await self.system.healthy()
+    async def act(self, found: Found) -> None:
+        await asyncio.to_thread(reconcile.act, self.system.database_url, found)
 
     async def reconcile(self) -> None:
-        """As `make reconcile --charges` does, as often as it takes."""
+        """As often as it takes."""
         url = self.system.database_url
 
         async def nothing_is_left() -> bool:
             if any((await books.read(url)).outboxes.values()):
                 return False  # what was entered last is still to be told
             found = await reconcile.find(url, self.gateway.report())
-            await asyncio.to_thread(reconcile.act, url, found)
+            if found.orders or found.charges:
+                await self.act(found)
             self.done.append(found)
             return not (found.orders or found.charges or found.later) and await self.agree()
 
@@ -117,12 +120,6 @@ class Drill:
             await eventually(nothing_is_left, seconds=120)
         except TimeoutError:
             pytest.fail(f"{reconcile.report(self.done[-1])}\n" + "\n".join(await books.audit(url, self.initial)))
-
-    def was_charged_in_both_lives(self) -> bool:
-        """Whether the gateway has said of one key twice that it is charged."""
-        lines = self.system.services["payment-service"].lines()
-        done = [line["key"] for line in lines if (line.get("kind"), line.get("answer")) == ("charge", "done")]
-        return max(Counter(done).values()) > 1
 
     async def agree(self) -> bool:
         return not await books.audit(self.system.database_url, self.initial)
@@ -151,59 +148,121 @@ class Drill:
         assert (await books.read(self.system.database_url)).orders == before.orders
 
 
-async def administer(database_url: str, statement: str) -> None:
+class DrillByCommands(Drill):
+    """With the commands that a person gives."""
+
+    system: Installed
+
+    @property
+    def undelivered(self) -> Path:
+        return Path(f"{self.file}.undelivered.jsonl")
+
+    async def backup(self) -> None:
+        assert "checked" in await self.system.command("backup", "--file", str(self.file))
+
+    async def restore(self) -> None:
+        assert "The system is up" in await self.system.command("restore", "--file", str(self.file))
+        await self.system.look_up()
+
+    async def act(self, found: Found) -> None:
+        report = self.file.with_name("charges.jsonl")
+        lines = [json.dumps(asdict(charge), default=str) for charge in self.gateway.report()]
+        report.write_text("".join(f"{line}\n" for line in lines))
+        said = await self.system.command("reconcile", "--arguments", f"--charges '{report}'")
+        assert reconcile.report(found).splitlines()[-1] in said
+
+    def was_charged_in_both_lives(self) -> bool:
+        """Whether the gateway has said of one key twice that it is charged."""
+        lines = self.system.lines("payment-service")
+        done = [line["key"] for line in lines if (line.get("kind"), line.get("answer")) == ("charge", "done")]
+        return max(Counter(done).values()) > 1
+
+
+async def administer(database_url: str, *statements: str) -> None:
     async with backups.server(database_url) as connection:
-        await connection.execute(statement)
+        for statement in statements:
+            await connection.execute(statement)
+
+
+_Kind = TypeVar("_Kind", bound=Drill)
 
 
 @asynccontextmanager
-async def drill(system: System, folder: Path, client: httpx.AsyncClient, chance: random.Random) -> AsyncIterator[Drill]:
+async def drill(
+    kind: type[_Kind], system: System | Installed, folder: Path, client: httpx.AsyncClient, chance: random.Random
+) -> AsyncIterator[_Kind]:
     async with bus(system.rabbitmq_url) as connected, connected.messages("payment.*") as arrived:
-        running = Drill(system, Shop(system.urls, client), Gateway(arrived), folder, chance)
+        running = kind(system, Shop(system.urls, client), Gateway(arrived), folder, chance)
         running.initial = {await running.shop.stock(STOCK): STOCK for _ in range(3)}
         yield running
 
 
+@pytest.fixture
+async def own_profile(servers: None, database_url: str) -> str:
+    """Whose servers are this run's own: they get an empty database, and services may be stopped on them."""
+    profile = os.environ.get("ORDER_PROCESSING_PROFILE")
+    if not profile:
+        pytest.skip("replaces the database of a whole system: run `make test` at the root, which brings one of its own")
+    name = "order_processing"
+    await administer(database_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}")
+    return profile
+
+
 async def test_a_database_that_is_lost_under_way_is_restored_and_the_books_agree_again(
-    servers: None, tmp_path: Path, client: httpx.AsyncClient, chance: random.Random
+    own_profile: str, tmp_path: Path, client: httpx.AsyncClient, chance: random.Random
 ) -> None:
     async with (
-        fresh_system(
-            tmp_path,
+        installed(
+            own_profile,
             ORDER_EXPIRES_AFTER_SECONDS="20",
             PAYMENT_SUCCESS_RATE="0.5",
             PAYMENT_RETRY_DELAYS_SECONDS="3,3,3",
         ) as system,
-        drill(system, tmp_path, client, chance) as shop,
+        drill(DrillByCommands, system, tmp_path, client, chance) as shop,
     ):
+        first = await shop.ask_under("kept")
         await shop.trade(30)
         trading = asyncio.create_task(shop.trade(60))
         await shop.backup()
         await trading
         lost = await shop.trade(60)
+        lost.append((await shop.ask_under("forgotten")).json()["id"])
         await eventually(lambda: len(shop.gateway.report()) > 40, seconds=60)
-        await shop.system.stop("payment-service")  # so that the queues bear something
+        await expect_that_no_backup_is_refused_before_anything_is_stopped(shop, tmp_path)
+        await system.stop("payment-service")  # so that the queues bear something
         await shop.trade(10)
-        await shop.system.kill()
-        await administer(shop.system.database_url, f"DROP DATABASE {shop.database} WITH (FORCE)")
+        await administer(system.database_url, f"DROP DATABASE {shop.database} WITH (FORCE)")
 
         await shop.restore()
+        again = await shop.ask_under("kept")
+        anew = await shop.ask_under("forgotten")
         await shop.reconcile()
 
-        assert "InventoryReserved" in shop.queues.read_text()
+        assert (again.status_code, again.headers["Idempotent-Replayed"], again.json()) == (201, "true", first.json())
+        assert (anew.status_code, anew.headers.get("Idempotent-Replayed")) == (201, None)
+        assert anew.json()["id"] not in lost
+        assert "InventoryReserved" in shop.undelivered.read_text()
         assert shop.was_charged_in_both_lives(), "no charge was asked for a second time: the drill proves nothing"
         await shop.expect_that_all_is_well()
         await shop.expect_that_doing_it_again_changes_nothing()
-        known = (await books.read(shop.system.database_url)).orders
+        known = (await books.read(system.database_url)).orders
         adopted = [
             known[order_id]
             for charge in shop.gateway.report()
             if str(order_id := charge.order_id) in lost
             if order_id in known
         ]
-        assert {(order["status"], order["reason"]) for order in adopted} == {("failed", reconcile.LOST)}
+        assert {(order["status"], order["reason"]) for order in adopted} == {("failed", LOST)}
         told = await shop.shop.told({"id": str(adopted[0]["id"]), "customer_id": adopted[0]["customer_id"]})
         assert sorted(told) == ["Order failed", "Payment refunded"]
+
+
+async def expect_that_no_backup_is_refused_before_anything_is_stopped(shop: DrillByCommands, folder: Path) -> None:
+    (folder / "text.dump").write_text("CREATE TABLE orders ();")
+    for file, complaint in ((str(folder / "text.dump"), "archive"), ("", "Which backup?")):
+        with pytest.raises(Failed, match=re.escape(complaint)):
+            await shop.system.command("restore", "--file", file)
+    await shop.trade(1)
 
 
 async def test_orders_that_a_queue_brings_back_after_a_restore_by_hand_are_undone(
@@ -212,26 +271,29 @@ async def test_orders_that_a_queue_brings_back_after_a_restore_by_hand_are_undon
     """The queues were not emptied: services act on events of orders that nobody knows any more."""
     async with (
         fresh_system(tmp_path, PAYMENT_SUCCESS_RATE="1") as system,
-        drill(system, tmp_path, client, chance) as shop,
+        drill(Drill, system, tmp_path, client, chance) as shop,
     ):
         for order_id in await shop.trade(10):
             await shop.shop.ended(order_id)
         await shop.backup()
-        await shop.system.stop("payment-service")
+        await system.stop("payment-service")
         reserved = await shop.trade(20)
         await eventually(lambda: shop.are_confirmed_or_cancelled(reserved))
-        await shop.system.stop("inventory-service")
+        await system.stop("inventory-service")
         unseen = await shop.trade(20)
-        await shop.system.kill()
+        await system.kill()
 
-        await shop.restore(empty_queues=False)
+        await backups.load(system.database_url, shop.file)
+        kept = await backups.swap(system.database_url)
+        await administer(system.database_url, f"DROP DATABASE {kept}")
+        await migrate_all(system.database_url)
+        system.start()
+        await system.healthy()
         await eventually(lambda: shop.is_held_for_any_of(unseen))
         await shop.reconcile()
 
         await shop.expect_that_all_is_well()
-        known = (await books.read(shop.system.database_url)).orders
+        known = (await books.read(system.database_url)).orders
         for placed in (reserved, unseen):  # of one that was cancelled there may be nothing but a tombstone
-            assert {known[order_id]["reason"] for order_id in map(UUID, placed) if order_id in known} == {
-                reconcile.LOST
-            }
+            assert {known[order_id]["reason"] for order_id in map(UUID, placed) if order_id in known} == {LOST}
         await shop.expect_that_doing_it_again_changes_nothing()

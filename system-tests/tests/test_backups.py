@@ -32,8 +32,9 @@ _DESCRIPTION = f"""
     SELECT 'thing', oid::regclass::text, concat_ws(' ', relkind, relowner::regrole, reloptions, (
         SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(relacl) a)) FROM things
     UNION ALL
-    SELECT 'column', attrelid::regclass || '.' || attname, concat_ws(' ', rank() OVER (PARTITION BY attrelid ORDER BY attnum),
-        format_type(atttypid, atttypmod), attnotnull, attstattarget, pg_get_expr(adbin, adrelid))
+    SELECT 'column', attrelid::regclass || '.' || attname, concat_ws(' ',
+        rank() OVER (PARTITION BY attrelid ORDER BY attnum), format_type(atttypid, atttypmod), attnotnull,
+        attstattarget, pg_get_expr(adbin, adrelid))
     FROM pg_attribute JOIN things ON attrelid = things.oid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
     WHERE attnum > 0 AND NOT attisdropped
     UNION ALL

@@ -71,6 +71,21 @@ async def test_a_command_that_breaks_the_batch_fails_alone() -> None:
     assert [type(result) for result in results] == [int, int, RuntimeError, int]
 
 
+async def test_a_future_that_a_library_cancels_leaves_no_caller_waiting() -> None:
+    async def be_abandoned(commands: Sequence[int], unit: Unit) -> list[int | Exception]:
+        if 7 not in commands:
+            return list(commands)
+        answer: asyncio.Future[list[int | Exception]] = asyncio.get_running_loop().create_future()
+        answer.cancel()
+        return await answer
+
+    batcher = Batcher("be_abandoned", Unit, be_abandoned)
+    async with asyncio.timeout(5):
+        with pytest.raises(Unavailable, match="given up"):
+            await batcher.submit(7)
+        assert await batcher.submit(8) == 8
+
+
 async def test_an_outage_fails_the_whole_batch_once_because_its_commit_may_have_happened() -> None:
     runs = 0
 

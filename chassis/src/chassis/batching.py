@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, Protocol, TypeVar
 
-from chassis.database import Unavailable, is_conflict, is_outage, reason_of
+from chassis.database import Unavailable, abandoned_is_unavailable, is_conflict, is_outage, reason_of
 from chassis.telemetry import COMMAND_BATCH_SIZE
 
 MAX_COMMANDS_A_BATCH = 200
@@ -86,18 +86,22 @@ class Batcher(Generic[C, R, U]):
     async def _results(self, commands: Sequence[C]) -> Sequence[R | Exception]:
         for _ in range(MAX_CONFLICTS):
             try:
-                async with self._units() as unit:
-                    await unit.start()
-                    results = await self._use_case(commands, unit)
-                    if len(results) != len(commands):
-                        raise ValueError(f"{self._name}: {len(results)} results for {len(commands)} commands")
-                    await unit.commit()
-                    return results
+                with abandoned_is_unavailable():
+                    return await self._attempt(commands)
             except Exception as error:
                 if not is_conflict(error):
                     raise
                 await asyncio.sleep(random.uniform(0, 0.05))
         raise Unavailable("too many transactions want the same rows")
+
+    async def _attempt(self, commands: Sequence[C]) -> Sequence[R | Exception]:
+        async with self._units() as unit:
+            await unit.start()
+            results = await self._use_case(commands, unit)
+            if len(results) != len(commands):
+                raise ValueError(f"{self._name}: {len(results)} results for {len(commands)} commands")
+            await unit.commit()
+            return results
 
 
 def in_batches(

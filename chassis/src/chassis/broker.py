@@ -7,8 +7,8 @@ does not come) ends the connection, and a new one is built from nothing.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -17,7 +17,7 @@ import structlog
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
 from aio_pika.exceptions import PublishError
-from chassis.database import Unavailable, reason_of
+from chassis.database import Unavailable, abandoned_is_unavailable, reason_of
 from chassis.ids import uuid7
 from chassis.periodic import survived
 from chassis.telemetry import BROKER_CONNECTED, DEAD_LETTERS
@@ -38,19 +38,6 @@ class Unroutable(Exception):
 
 class ConsumerLost(Exception):
     """The broker no longer has this process as a consumer of its queue."""
-
-
-@contextmanager
-def _abandoned_is_unavailable() -> Iterator[None]:
-    """aiormq cancels the futures of what waits for an answer when it gives a connection up. That is no wish to end the
-    task which waits, and must not: it may be the only one that sweeps the outbox."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise Unavailable("the connection was given up before the broker answered") from None
 
 
 class Attached(Protocol):
@@ -117,7 +104,7 @@ class Broker:
             headers=dict(headers or {}),
         )
         try:
-            with _abandoned_is_unavailable():
+            with abandoned_is_unavailable():
                 async with self._in_flight, asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
                     target = await channel.get_exchange(exchange, ensure=False)
                     await target.publish(message, routing_key, mandatory=True)
@@ -144,7 +131,7 @@ class Broker:
         try:
             # Two connections: one that publishes is blocked by the broker while it is short of memory or disk, and
             # what is consumed must go on being acknowledged then.
-            with _abandoned_is_unavailable():
+            with abandoned_is_unavailable():
                 async with self._connection() as consuming, self._connection() as publishing:
                     try:
                         await self._open(consuming, publishing)

@@ -1,8 +1,8 @@
 """Connections to PostgreSQL, and which of its errors mean "not now" rather than "not this"."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import orjson
 import structlog
@@ -32,6 +32,20 @@ log = structlog.get_logger()
 
 class Unavailable(Exception):
     """Something that this service needs is away or overloaded for now. The message is fit for the caller to read."""
+
+
+@contextmanager
+def abandoned_is_unavailable() -> Iterator[None]:
+    """Libraries cancel the futures of those who wait for an answer when they give a connection up. Such a
+    CancelledError is not addressed to the waiting task, which may be the only one that does its work: it becomes
+    Unavailable."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise Unavailable("the connection was given up before an answer came") from None
 
 
 class Conflict(Exception):

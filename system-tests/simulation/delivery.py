@@ -15,6 +15,9 @@ from simulation.wire import SECOND, Ack, Effect, Publish
 if TYPE_CHECKING:
     from simulation.driver import Driver
 
+POISONED = "poison"
+"""The routing key of what is put into a queue to be dead-lettered."""
+DEAD_LETTERED_AGAIN_AFTER = 180 * SECOND
 OLD_EVENTS_SENT_AGAIN = 6
 MOST_DELIVERIES = 50
 """The queues' delivery limit: a message that is delivered more often has ended up with the dead letters."""
@@ -44,6 +47,7 @@ class Delivery:
         self._history: list[Stored] = []
         self._declared = set(queues())
         """The queues that there are: all that were there from the beginning, or those of who has connected since."""
+        self._deleted_until: dict[str, int] = dict.fromkeys(SERVICES, 0)
         self._in_retry: list[Stored] = []
         self._wipes = 0
         self.handlers: dict[type[Effect], Callable[[Node, Any], None]] = {
@@ -128,25 +132,46 @@ class Delivery:
     def wipe(self) -> None:
         """The broker dies, and comes back with an empty disk: no message is left, and no queue until its service has
         connected again and declared it."""
-        for queue, messages in self.waiting.items():
-            for message in messages:
-                self._forget(queue, message)
-            messages.clear()
+        for service in SERVICES:
+            self._empty(service)
         for message in self._in_retry:
             self._forget(message.routing_key, message)
-        for node in self._driver.fleet.all():
-            for message in node.unacked.values():
-                self._forget(node.service, message)
-            node.unacked.clear()
-            self._driver.fleet.disconnect(node)
         self._in_retry.clear()
         self._declared.clear()
         self.dead_letters.clear()
         self.poisoned = 0
         self._wipes += 1
 
+    def delete(self, service: str, lasts: int) -> None:
+        """The service's queue is deleted, and it takes so long until one of its processes declares it again."""
+        self._empty(service)
+        self._declared.discard(service)
+        self._deleted_until[service] = self._driver.now + lasts
+        self._driver.after(lasts, lambda: self._declare(service))
+
+    def _empty(self, service: str) -> None:
+        """What was in the service's queue is gone, and what its processes have in hand can't be acknowledged."""
+        nodes = self._driver.fleet.nodes[service]
+        for message in [*self.waiting[service], *(message for node in nodes for message in node.unacked.values())]:
+            self._forget(service, message)
+            self.poisoned -= message.routing_key == POISONED
+        self.waiting[service].clear()
+        for node in nodes:
+            node.unacked.clear()
+            self._driver.fleet.disconnect(node)
+
+    def _declare(self, service: str) -> None:
+        if self._deleted_until[service] <= self._driver.now and any(
+            node.connected for node in self._driver.fleet.nodes[service]
+        ):
+            self._declared.add(service)
+            self._deliver(service)
+
     def _back_from_retry(self, message: Stored) -> None:
         if not any(waiting is message for waiting in self._in_retry):
+            return
+        if not self._route("", message.routing_key):  # at least once: it waits until its queue is there
+            self._driver.after(DEAD_LETTERED_AGAIN_AFTER, lambda: self._back_from_retry(message))
             return
         self._in_retry = [waiting for waiting in self._in_retry if waiting is not message]
         for queue in self._route("", message.routing_key):
@@ -207,9 +232,10 @@ class Delivery:
 
     def attached(self, node: Node) -> None:
         """The process has declared what it needs, and consumes."""
-        own = (node.service, f"{node.service}.dlq")
-        self._declared |= {queue for queue in queues() if queue in own or waits_for(queue) is not None}
-        self._driver.at(self._driver.now, lambda: self._deliver(node.service))
+        self._declared |= {
+            queue for queue in queues() if queue == f"{node.service}.dlq" or waits_for(queue) is not None
+        }
+        self._driver.at(self._driver.now, lambda: self._declare(node.service))
 
     def poison(self, service: str) -> None:
         """A message that can't be read, alone or next to an event that can."""
@@ -219,7 +245,7 @@ class Delivery:
         if content_type == SINGLE and body.startswith(b"{") and good and dice.random() < 0.5:
             body, content_type = join([body, dice.choice(good)])
         self.poisoned += 1
-        self._deliver_later(service, Stored(body, content_type, "poison"), 0)
+        self._deliver_later(service, Stored(body, content_type, POISONED), 0)
 
     def regroup(self, service: str) -> None:
         """Events that were sent before come again, in messages of another composition."""

@@ -50,6 +50,7 @@ TIMED_FAULTS = (
     "pruned",
     "gateway silent",
     "broker wiped",
+    "queue deleted",
 )
 
 
@@ -159,19 +160,22 @@ def make(seed: int) -> Scenario:
         for place in places
         if place.keyed and dice.random() < (0.8 if theme == "races" else 0.45)
     )
-    faults_end = window + int(expires_after * dice.choice((0.3, 1.0, 1.5)) * SECOND)
+    forgetful = theme == "forgetful"
+    faults_end = window + int(expires_after * dice.choice((0.05, 0.1, 0.3) if forgetful else (0.3, 1.0, 1.5)) * SECOND)
     return Scenario(
         seed=seed,
         replicas=dice.choice((1, 2, 2, 3)),
         stock=tuple(dice.choice((0, 1, 1, 2, 3, 10, 10, 10)) for _ in range(products)),
         places=places,
         cancels=cancels,
-        faults=_faults(dice, theme, window, faults_end),
+        faults=_faults(
+            dice, theme, [*(place.at for place in places), *(cancel.at for cancel in cancels)], window, faults_end
+        ),
         faults_end=faults_end,
         expires_after_seconds=expires_after,
         success_rate=dice.choice((0.8, 0.6) if theme == "gateway" else (1.0, 0.8, 0.6)),
-        decline_rate=dice.choice((0.0, 0.1)),
-        network=dice.choice((2_000, 20_000, 200_000, 2_000_000)),
+        decline_rate=dice.choice((0.0, 0.3) if forgetful else (0.0, 0.1)),
+        network=dice.choice((200_000, 2_000_000) if forgetful else (2_000, 20_000, 200_000, 2_000_000)),
         grid=dice.choice((1_000, 20_000, 200_000)),
         pause_chance=0.8 if theme == "races" else dice.choice((0.0, 0.2, 0.6)),
         pause_seconds=1.0 if theme == "races" else dice.choice((0.004, 0.05, 1.0)),
@@ -179,6 +183,7 @@ def make(seed: int) -> Scenario:
     )
 
 
+_KINDS = {"silence": "gateway silent", "wipe": "broker wiped", "deleted": "queue deleted"}
 _DEADLINES = {"gateway": (30, 30, 120, 900), "forgetful": (30, 900, 900, 900)}
 
 
@@ -198,11 +203,11 @@ def _moment(dice: random.Random, theme: str, expires_after: int) -> int:
     return int(dice.random() * longest * SECOND)
 
 
-def _faults(dice: random.Random, theme: str, window: int, faults_end: int) -> tuple[Fault, ...]:
+def _faults(dice: random.Random, theme: str, busy_at: list[int], window: int, faults_end: int) -> tuple[Fault, ...]:
     faults = []
     groups: tuple[str, ...] = ("commit", "publish", "ack", "queue", "queue", "gateway", "gateway", "timed", "handler")
     if theme == "forgetful":
-        groups = ("queue", "queue", "wipe", "wipe", "wipe", "commit", "publish")
+        groups = ("forgotten", "forgotten", "wipe", "wipe", "deleted", "deleted", "commit", "queue")
     if theme == "gateway":
         groups = ("gateway", "gateway", "gateway", "silence", "timed", "commit")
     for _ in range(dice.choice((0, 1, 2, 3, 4, 6, 8, 12))):
@@ -217,13 +222,17 @@ def _faults(dice: random.Random, theme: str, window: int, faults_end: int) -> tu
             fault = Fault(dice.choice(ACK_FAULTS), dice.choice(SERVICES), nth)
         elif group == "queue":
             fault = Fault(dice.choice(QUEUE_FAULTS), dice.choice(SERVICES), nth, lasts=lasts)
+        elif group == "forgotten":
+            fault = Fault(group, dice.choice(WITH_DATABASE), nth)
         elif group == "gateway":
             fault = Fault(dice.choice(GATEWAY_FAULTS), PAYMENT, dice.randint(1, 6), lasts=lasts)
         elif group == "handler":
             fault = Fault("handler fails", dice.choice(WITH_DATABASE), nth)
         else:
             at = dice.randrange(SECOND // 10, dice.choice((window + SECOND, faults_end)))
-            kind = {"silence": "gateway silent", "wipe": "broker wiped"}.get(group) or dice.choice(TIMED_FAULTS)
+            if theme == "forgetful":  # while messages are on their way
+                at = dice.choice(busy_at) + dice.randrange(6 * SECOND)
+            kind = _KINDS.get(group) or dice.choice(TIMED_FAULTS)
             service = PAYMENT if kind == "gateway silent" else dice.choice(WITH_DATABASE)
             fault = Fault(kind, service, dice.randrange(2), at, lasts)
         faults.append(fault)

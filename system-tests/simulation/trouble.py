@@ -68,6 +68,7 @@ class Trouble:
             "gateway silent": lambda node: driver.checkout.fall_silent(fault.lasts),
             "pruned": self._prune,
             "broker wiped": lambda _: driver.delivery.wipe(),
+            "queue deleted": lambda _: driver.delivery.delete(fault.service, fault.lasts),
         }
         if (act := acts.get(fault.kind)) is not None:
             nodes = driver.fleet.nodes[fault.service]

@@ -159,7 +159,7 @@ def held_anew() -> None:
 
     def follow_again(hold: Any, event: Any, items: Any, now: Any) -> Any:
         if isinstance(event.data, hold_stock.OrderCreated) and hold.status == "released":
-            hold.status = "new"
+            hold.status = module("domain.hold").Status.NEW
         return follow(hold, event, items, now)
 
     hold_stock._follow = follow_again

@@ -137,7 +137,11 @@ def _silent(about: str) -> None:
     hold_stock._answer = answer_others
 
 
-@mutation("who asks again about a hold gets no answer", INVENTORY)
+@mutation(
+    "who asks again about a hold gets no answer",
+    INVENTORY,
+    healed_because="stock that is held asks by itself",
+)
 def held_silently() -> None:
     _silent("held")
 

@@ -108,7 +108,11 @@ def stale_answer() -> None:
     _payment().apply = apply_any
 
 
-@mutation("an answer applied without reading the row again", PAYMENT)
+@mutation(
+    "an answer applied without reading the row again",
+    PAYMENT,
+    healed_because="the charge is reported, and the order answers that it is undone",
+)
 def not_read_again() -> None:
     begin = _payment().begin_attempt
     enter_answers = module("application.enter_answers")
@@ -150,7 +154,11 @@ def no_tombstone() -> None:
     take_payments._follow = follow_known
 
 
-@mutation("payment prunes tombstones before their deadline", PAYMENT)
+@mutation(
+    "payment prunes tombstones before their deadline",
+    PAYMENT,
+    healed_because="the charge is reported, and the order answers that it is undone",
+)
 def pruned_early() -> None:
     module("domain.payment").TOMBSTONE_KEPT = -timedelta(days=1)
 

@@ -19,7 +19,7 @@ Severity = Literal["violation", "overdue", "attention"]
 MOMENTS = timedelta(minutes=2)
 """In which what was told is followed: longer than a handler's retries (36 s) and than the restart of a service."""
 HOLD_GRACE = timedelta(minutes=5)
-"""Past an order's deadline. Inventory reminds of a hold a minute past it, and the answer takes moments."""
+"""Past an order's deadline. The decision is said again a minute after it, and following it takes moments."""
 OUTBOX_GRACE = timedelta(minutes=1)
 MANY_WAITS = 10
 """Answers in a row that were none. The delays double up to a minute: these ten took some five minutes."""

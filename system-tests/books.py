@@ -173,7 +173,9 @@ def main() -> int:
     parser.add_argument("--settled", action="store_true", help="nothing should move any more: all has to be final")
     parser.add_argument("--metrics", action="store_true", help="print the figures for Prometheus; the status is then 0")
     options = parser.parse_args()
-    url = os.environ.get("DATABASE_URL", "postgresql://postgres:postgres@localhost:5432/order_processing")
+    url = os.environ.get("DATABASE_URL")
+    if not url:
+        parser.error("DATABASE_URL names no database; `make books` names that of the running system")
     try:
         audit = asyncio.run(examine(url, settled=options.settled))
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:

@@ -180,7 +180,7 @@ async def _stock(url: str, products: list[UUID], quantity: int) -> dict[UUID, in
 
 async def run(options: argparse.Namespace) -> bool:
     urls = addresses()
-    database_url = os.environ.get("DATABASE_URL", "postgresql://postgres:postgres@localhost:5432/order_processing")
+    database_url = os.environ["DATABASE_URL"]
     chance = random.Random(options.seed)
     products = [UUID(int=random.getrandbits(128), version=4) for _ in range(options.products)]
     initial = await _stock(urls["inventory-service"], products, 1_000_000)
@@ -229,8 +229,11 @@ def main() -> int:
     parser.add_argument("--products", type=int, default=50, help="how many products there are to order from")
     parser.add_argument("--patience", type=float, default=120, help="seconds to wait until all are final")
     parser.add_argument("--seed", type=int, default=None)
+    options = parser.parse_args()
+    if not os.environ.get("DATABASE_URL"):
+        parser.error("DATABASE_URL names no database; `make load` names that of the running system")
     try:
-        return 0 if asyncio.run(run(parser.parse_args())) else 1
+        return 0 if asyncio.run(run(options)) else 1
     except OSError as error:
         print(f"The system does not answer ({error}): start it with `make up`.", file=sys.stderr)
         return 2

@@ -129,7 +129,7 @@ def _lost_facts(
     order: Row, hold: Row | None, payment: Row | None, *, refunded: bool
 ) -> Iterator[tuple[str, str | None]]:
     """What the others know and the order does not: the event that told of it is gone, or the order's decision is, which
-    it says again when it hears of the fact. No order is completed by a charge that was given back (`refunded`) in the
+    it says again when it hears of the fact. Nobody is told of a charge that was given back (`refunded`) in the
     time that is lost."""
     held, paid, told = _status(hold), _status(payment), {entry["event"] for entry in order["timeline"]}
     if held == "held" and order["status"] in FINAL:

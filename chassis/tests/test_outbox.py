@@ -19,7 +19,17 @@ from chassis.testing import eventually
 from chassis.topology import EXCHANGE
 from chassis.unit_of_work import UnitOfWork
 from tests.note_service import TRACE, Noted, outbox_size
-from tests.watch import SlowBroker, committed, grow_old, is_empty, left_behind, seen, value_of, waiting_for_a_lock
+from tests.watch import (
+    NOBODY_READS,
+    SlowBroker,
+    committed,
+    grow_old,
+    is_empty,
+    left_behind,
+    seen,
+    value_of,
+    waiting_for_a_lock,
+)
 
 
 async def test_a_committed_event_leaves_before_its_unit_goes_on(
@@ -101,6 +111,29 @@ async def test_an_event_that_no_queue_takes_stays_and_shows_and_holds_up_no_othe
     await outbox.stop()
     assert await outbox_size(database) == 2
     assert "has waited" in (await outbox.problem() or "")
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "number", "there", "takes"),
+    [(30, 3, True, False), (10, 3, True, True), (30, 2, True, True), (0, 0, False, False), (0, 0, True, True)],
+)
+async def test_nothing_is_said_again_while_what_was_said_first_piles_up(
+    database: Database,
+    slow: SlowBroker,
+    slow_outbox: Outbox,
+    monkeypatch: pytest.MonkeyPatch,
+    age_seconds: int,
+    number: int,
+    there: bool,
+    takes: bool,
+) -> None:
+    monkeypatch.setattr(outbox_module, "MAX_EVENTS_IN_MEMORY", 2)
+    if number:
+        await left_behind(database, number, age_seconds=age_seconds, routing_key=NOBODY_READS)
+    slow.there = there
+    slow.confirms.set()
+    await slow_outbox.sweep()
+    assert slow_outbox.takes_repeats is takes
 
 
 async def test_events_committed_while_the_broker_is_away_go_when_it_is_back(

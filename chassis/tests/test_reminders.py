@@ -46,7 +46,7 @@ class Askers:
 
 @dataclass
 class Sender:
-    can_send: bool
+    takes_repeats: bool
 
 
 async def test_what_is_due_is_said_again_saved_and_counted_by_kind() -> None:
@@ -78,13 +78,13 @@ class StartedUnit(MemoryUnit):
     async def commit(self) -> None: ...  # type: ignore[override]
 
 
-@pytest.mark.parametrize("can_send", [True, False])
-async def test_nothing_is_said_again_while_what_was_said_first_waits_for_the_broker(can_send: bool) -> None:
+@pytest.mark.parametrize("takes_repeats", [True, False])
+async def test_nothing_is_said_again_while_what_was_said_first_waits_for_the_broker(takes_repeats: bool) -> None:
     askers, unit = Askers([Asker()]), StartedUnit(now=NOW)
 
     @asynccontextmanager
     async def units() -> AsyncIterator[Any]:
         yield unit
 
-    await reminding(cast(Outbox, Sender(can_send)), units, lambda _: askers)()
-    assert len(unit.published) == can_send
+    await reminding(cast(Outbox, Sender(takes_repeats)), units, lambda _: askers)()
+    assert len(unit.published) == takes_repeats

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from chassis import settings
+from chassis import settings, testing
 from chassis.settings import DatabaseSettings, PostgresSettings, ServiceSettings, load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,9 +21,12 @@ def dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / ".env"
 
 
-def test_the_file_is_the_one_at_the_root_of_this_clone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_the_one_at_the_root_of_this_clone_and_tests_do_not_read_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.undo()
-    assert ROOT / ".env" == settings.DOTENV
+    assert testing.DOTENV == ROOT / ".env"
+    assert not settings.DOTENV.is_file()
 
 
 def test_the_environment_wins_over_the_file_and_an_empty_value_is_none(

@@ -4,12 +4,13 @@ unless it says otherwise: nothing may need a second one to come right."""
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
 from aio_pika.abc import AbstractQueue
-from chassis.database import Database
+from chassis.database import Database, Unavailable
 from chassis.outbox import Outbox
 from chassis.settings import DatabaseSettings
 from chassis.testing import eventually
@@ -95,6 +96,28 @@ async def test_what_cannot_be_sent_is_tried_once_a_sweep_and_holds_up_nothing_be
         assert slow.events()[NOBODY_READS] == 1_101
         assert len(slow.messages) < 20, "what is left behind is sent coalesced"
     assert await outbox_size(database) == 1_101
+
+
+@pytest.mark.parametrize(("reason", "tried"), [(TimeoutError(), 1000), (ValueError(), 1001)])
+async def test_a_sweep_ends_when_the_broker_answers_nothing_any_more_but_not_when_it_refuses(
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    slow: SlowBroker,
+    slow_outbox: Outbox,
+    reason: Exception,
+    tried: int,
+) -> None:
+    publish = slow.publish
+
+    async def fail(*message: Any) -> None:
+        await publish(*message)
+        raise Unavailable("the broker did not confirm") from reason
+
+    monkeypatch.setattr(slow, "publish", fail)
+    slow.confirms.set()
+    await left_behind(database, 1001)
+    await slow_outbox.sweep()
+    assert sum(slow.events().values()) == tried
 
 
 async def test_a_sweep_ends_when_the_broker_goes(database: Database, slow: SlowBroker, slow_outbox: Outbox) -> None:

@@ -127,15 +127,16 @@ class Hold:
             items[product_id].release(quantity, now)
         self.events.append(self._released())
 
-    def remind(self, now: datetime) -> str:
+    def remind(self, now: datetime) -> str | None:
         """Says once more that the stock is held, because the order should have been decided by now: the order service
         answers with its decision, if there is one, and the payment service tells how the charge ended. After a minute,
         then at intervals that double up to an hour: each is as long as all before it and a minute.
 
-        Returns the kind of reminder that it is. Raises IllegalTransition unless held.
+        Returns the kind of reminder that it is, or None for a hold that is not held, and waits for nothing.
         """
         if self.status is not Status.HELD:
-            raise IllegalTransition(self.status, "announced again")
+            self.remind_at = None
+            return None
         self.remind_at = now + min(now - self.created_at + REMINDED_AFTER, LONGEST_INTERVAL)
         self.repeat()
         return "reservation"
@@ -185,4 +186,5 @@ class Hold:
             raise IllegalTransition(self.status, wanted)
         self.status = wanted
         self.due_at = self.remind_at = None
-        self.updated_at = now
+        # A transaction begins before it has the lock: the one that made the hold may have begun later.
+        self.updated_at = max(now, self.updated_at)

@@ -191,7 +191,7 @@ class Order:
 
         Returns which of the two, or None if no answer is awaited any more.
         """
-        if self.is_undone:
+        if self.is_undone and not self._is_undone_everywhere():
             self.repeat_decision()
             self._repeat_later(now)
             return "decision"
@@ -254,11 +254,12 @@ class Order:
         self.remind_at = next((at for at in times if at > now), None)
 
     def _is_undone_everywhere(self) -> bool:
-        """Whether the timeline has all that can follow the decision. What was never held or charged never tells."""
+        """Whether the timeline has all that can follow the decision which undid the order. What was never held or
+        charged never tells."""
         wanted = {"InventoryReleased"}
         if self.status is Status.CANCELLED or self.reason in (EXPIRED, LOST):
             wanted.add("PaymentRefunded")
-        return wanted <= {entry.event for entry in self.timeline}
+        return self.is_undone and wanted <= {entry.event for entry in self.timeline}
 
     def _leave(self, allowed: set[Status], wanted: Status) -> None:
         if self.status not in allowed:

@@ -130,7 +130,7 @@ class Payment:
         """Notes, before the gateway is called, that it is. Raises IllegalTransition when there is nothing to ask it."""
         if self.status is Status.REFUNDING:
             kind, key = Kind.REFUND, f"{self.id}:refund"
-            self.updated_at = now
+            self._touch(now)
         else:
             self._become(Status.PROCESSING, {Status.PENDING, Status.PROCESSING}, now)
             self.attempts += 1
@@ -146,7 +146,7 @@ class Payment:
         if self.lease != attempt.lease:
             return False
         self.lease = None
-        self.updated_at = now
+        self._touch(now)
         if answer is Answer.UNKNOWN or (attempt.kind is Kind.REFUND and answer is not Answer.DONE):
             self.due_at = now + min(timedelta(seconds=2 ** min(self.waits, 10)), LONGEST_WAIT)
             self.waits += 1
@@ -171,7 +171,7 @@ class Payment:
                 self._cancel(reason, now)
             case Status.PROCESSING if self.undone_reason is None:
                 self.undone_reason = reason
-                self.updated_at = now
+                self._touch(now)
             case Status.COMPLETED:
                 self.undone_reason = reason
                 self._begin_refund(now)
@@ -266,4 +266,8 @@ class Payment:
             raise IllegalTransition(self.status, wanted)
         self.status = wanted
         self.due_at = None
-        self.updated_at = now
+        self._touch(now)
+
+    def _touch(self, now: datetime) -> None:
+        """A transaction begins before it has the lock: the one that changed the payment before may have begun later."""
+        self.updated_at = max(now, self.updated_at)

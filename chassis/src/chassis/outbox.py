@@ -124,19 +124,23 @@ class Outbox:
         self._database = database
         self._broker = broker
         self._sending: set[UUID] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[bool]] = set()
         self._confirmed: list[UUID] = []
         self._deleter: asyncio.Task[None] | None = None
         self._oldest_age = 0.0
+        self._waiting = 0
 
     @property
-    def can_send(self) -> bool:
-        """Whether what is committed now leaves at once, as far as anybody can tell."""
-        return self._broker.connected
+    def takes_repeats(self) -> bool:
+        """Whether there is any use in saying something again: not while the broker is away, nor while it is there and
+        takes nothing, for then what was said first still waits here."""
+        return self._broker.connected and not (
+            self._oldest_age > STUCK_AFTER_SECONDS and self._waiting > MAX_EVENTS_IN_MEMORY
+        )
 
     def send(self, events: Sequence[Outgoing]) -> None:
         """Publishes committed events in the background; what fails, or is too much for memory, is left to the sweep."""
-        if not self.can_send or len(self._sending) + len(events) > MAX_EVENTS_IN_MEMORY:
+        if not self._broker.connected or len(self._sending) + len(events) > MAX_EVENTS_IN_MEMORY:
             return
         for message in coalesce(events):
             self._sending.update(event.id for event in message)
@@ -144,7 +148,8 @@ class Outbox:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _publish(self, message: list[Outgoing]) -> None:
+    async def _publish(self, message: list[Outgoing]) -> bool:
+        """Returns whether the broker has answered, be it to refuse the message."""
         began = time.perf_counter()
         try:
             body, content_type = join([event.body for event in message])
@@ -152,7 +157,7 @@ class Outbox:
         except Exception as error:
             reason = reason_of(error)
             log.warning("not published, kept in the outbox", type=message[0].type, events=len(message), reason=reason)
-            return
+            return not isinstance(error.__cause__, TimeoutError)
         finally:
             self._sending.difference_update(event.id for event in message)
         self._delete_soon([event.id for event in message])
@@ -168,6 +173,7 @@ class Outbox:
             orders=[event.order_id for event in message],
             ms=round((time.perf_counter() - began) * 1000, 1),
         )
+        return True
 
     def _delete_soon(self, ids: list[UUID]) -> None:
         self._confirmed += ids
@@ -197,7 +203,7 @@ class Outbox:
             backlog, age = (await connection.execute(_BACKLOG)).one()
             OUTBOX_BACKLOG.set(backlog)
             OUTBOX_AGE_SECONDS.set(age)
-            self._oldest_age = float(age)
+            self._oldest_age, self._waiting = float(age), backlog
             if age < LEFT_BEHIND_AFTER_SECONDS or not self._broker.connected:
                 return
             try:
@@ -219,9 +225,9 @@ class Outbox:
                 for row in rows
                 if row.id not in self._sending
             ]
-            await asyncio.gather(*(self._publish(message) for message in coalesce(events)))
+            answered = await asyncio.gather(*(self._publish(message) for message in coalesce(events)))
             await self._delete()  # before another replica may sweep
-            if not self._broker.connected:
+            if not self._broker.connected or (answered and not any(answered)):
                 return
 
     async def problem(self) -> str | None:

@@ -56,12 +56,12 @@ async def remind(waiting: Reminded[A], unit: Unit) -> bool:
 def reminding(
     outbox: Outbox, units: Callable[[], AbstractAsyncContextManager[U]], waiting: Callable[[U], Reminded[A]]
 ) -> Callable[[], Awaitable[None]]:
-    """A turn of the job that reminds. While the broker is away nothing is said again: it would only pile up behind what
-    was said first, which still waits in the outbox."""
+    """A turn of the job that reminds. While nothing leaves the outbox nothing is said again: it would only pile up
+    behind what was said first."""
     turn = in_batches(units, lambda unit: remind(waiting(unit), unit))
 
     async def act() -> None:
-        if outbox.can_send:
+        if outbox.takes_repeats:
             await turn()
 
     return act

@@ -59,8 +59,11 @@ def test_a_hold_becomes_only_what_its_state_allows(current: Status, wanted: str)
 
 @pytest.mark.parametrize("current", [status for status in Status if status is not Status.HELD])
 def test_only_a_held_hold_is_reminded_of(current: Status) -> None:
-    with pytest.raises(IllegalTransition, match=f"is {current} and can't become announced again"):
-        a_hold(current).remind(NOW)
+    hold = a_hold(current)
+    hold.remind_at = NOW
+    assert hold.remind(NOW) is None
+    assert hold.remind_at is None
+    assert (hold.status, hold.repeats) == (current, [])
 
 
 def test_the_same_product_on_two_lines_is_held_as_one_sum() -> None:
@@ -165,3 +168,10 @@ def test_what_is_said_for_the_first_time_is_not_said_again_at_once() -> None:
     hold.place(a_demand((PRODUCT, 2)), items(), NOW)
     assert not hold.repeat()
     assert hold.repeats == []
+
+
+def test_a_hold_was_never_changed_before_it_was_made() -> None:
+    """Its lock is had later than its transaction began, maybe after another one has made the hold."""
+    hold = a_hold(Status.HELD)
+    hold.release("expired", items(), NOW - timedelta(milliseconds=5))
+    assert hold.updated_at == hold.created_at == NOW

@@ -257,3 +257,13 @@ def test_what_is_said_for_the_first_time_is_not_said_again_at_once() -> None:
     payment.apply(attempt, Answer.DONE, DELAYS, NOW)
     assert not payment.repeat()
     assert payment.repeats == []
+
+
+def test_a_payment_was_never_changed_before_it_was_opened() -> None:
+    """Its lock is had later than its transaction began, maybe after another one has opened the payment."""
+    payment, attempt = in_attempt()
+    opened_at = payment.updated_at
+    payment.undo("expired", opened_at - timedelta(milliseconds=5))
+    assert payment.updated_at == opened_at
+    payment.apply(attempt, Answer.UNKNOWN, DELAYS, opened_at - timedelta(milliseconds=5))
+    assert payment.updated_at == opened_at

@@ -33,7 +33,10 @@ _HOW = (
     "start the system with `make up`, name a server by DATABASE_URL, RABBITMQ_URL and RABBITMQ_MANAGEMENT_URL (or in"
     " .env), or run `make test` at the root, which brings its own"
 )
-_MAKE = settings.DOTENV.parent / "deploy" / "local" / "run.py"
+DOTENV = settings.DOTENV
+_MAKE = DOTENV.parent / "deploy" / "local" / "run.py"
+settings.DOTENV = Path(os.devnull)
+"""Services that run in the tests' own process have the tests' settings, not those of whoever works here."""
 
 
 class NoServer(Exception):
@@ -51,7 +54,7 @@ class _Servers(BaseSettings):
 def _named() -> _Servers:
     """Those of the system that runs by make, and over them what the environment or .env names; RabbitMQ's two addresses
     are one server's."""
-    named = _Servers(_env_file=settings.DOTENV).model_dump(exclude_defaults=True)
+    named = _Servers(_env_file=DOTENV).model_dump(exclude_defaults=True)
     running = {} if len(named) == len(_Servers.model_fields) else _running_by_make()
     if any(name.startswith("rabbitmq") for name in named):
         running = {name: url for name, url in running.items() if not name.startswith("rabbitmq")}

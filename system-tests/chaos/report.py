@@ -49,6 +49,7 @@ class Report:
         for server in plan.SERVERS:
             killed, stopped = servers[plan.KILL_SERVER, server], servers[plan.STOP_SERVER, server]
             yield server, f"{killed} killed (-9), {stopped} stopped, each started again"
+        yield "broker's disk", f"wiped {kinds[plan.WIPE]} times"
         yield "links", ", ".join(f"{number} {kind.removeprefix('link ')}" for kind, number in links.items())
         yield "tables locked", str(kinds[plan.LOCK])
         yield "sessions ended by force", str(kinds[plan.END_SESSIONS])

@@ -175,7 +175,8 @@ def main() -> int:
     options = parser.parse_args()
     url = os.environ.get("DATABASE_URL")
     if not url:
-        parser.error("DATABASE_URL names no database; `make books` names that of the running system")
+        print("DATABASE_URL names no database: use `make books`, which names the running system's.", file=sys.stderr)
+        return 2
     try:
         audit = asyncio.run(examine(url, settled=options.settled))
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:

@@ -231,7 +231,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args()
     if not os.environ.get("DATABASE_URL"):
-        parser.error("DATABASE_URL names no database; `make load` names that of the running system")
+        print("DATABASE_URL names no database: start the system with `make up`, then use `make load`.", file=sys.stderr)
+        return 2
     try:
         return 0 if asyncio.run(run(options)) else 1
     except OSError as error:

@@ -158,6 +158,7 @@ class Delivery:
         self.waiting[service].clear()
         for node in nodes:
             node.unacked.clear()
+            node.void_tags = node.tags
             self._driver.fleet.disconnect(node)
 
     def _declare(self, service: str) -> None:
@@ -216,6 +217,8 @@ class Delivery:
         fault = driver.trouble.strikes(ACK_FAULTS, node.service)
         if fault is not None and fault.kind == "crash before ack":
             driver.at(driver.now, lambda: driver.fleet.crash(node, fault.kind))
+            return
+        if ack.tag <= node.void_tags:
             return
         if ack.tag not in node.unacked:
             driver.broken("unknown tag", f"{node} acknowledged a message that it does not have.")

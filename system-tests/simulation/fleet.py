@@ -33,6 +33,8 @@ class Node:
     """Rises with each death, so that what was planned for an earlier life is left out."""
     unacked: dict[int, Stored] = field(default_factory=dict)
     tags: int = 0
+    void_tags: int = 0
+    """The last tag of those whose messages went with their queue, which may be acknowledged all the same."""
     ticks: set[str] = field(default_factory=set)
     """The periodic jobs whose next turn is planned."""
 

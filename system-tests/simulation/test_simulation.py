@@ -18,8 +18,8 @@ RUNS = int(os.environ.get("RUNS") or 1000)
 MOST_SEEDS_A_MUTATION = 2000
 SEEDS_A_HEALED_ONE = 50
 ONCE_BROKEN = (60642, 3339)
-"""Seeds that found something, both of them in the models: a row lock that was handed to somebody who was cancelled at that
-moment, and a process that was stopping when the messages it had in hand went with their queue."""
+"""Seeds that found something, both of them in the models: a row lock that was handed to somebody who was cancelled at
+that moment, and a process that was stopping when the messages that it had in hand went with their queue."""
 
 
 @pytest.fixture(scope="module")

@@ -99,6 +99,24 @@ async def test_a_cancel_that_races_a_payment_has_one_winner(units: Units, databa
         assert order.timeline[-1].status == order.status
 
 
+async def test_a_timeline_never_runs_backwards_though_the_one_who_began_first_has_the_lock_last(units: Units) -> None:
+    [order_id] = await placed(units, 1)
+    async with units() as began_first, units() as began_last:
+        await began_first.start()
+        await began_last.start()
+        assert began_first.now < began_last.now
+        await settle_orders([received(reserved(order_id))], began_last)
+        await began_last.commit()
+        await settle_orders([received(paid(order_id))], began_first)
+        await began_first.commit()
+
+    order = (await loaded(units, [order_id]))[order_id]
+    moments = [entry.at for entry in order.timeline]
+    assert [entry.event for entry in order.timeline] == ["OrderCreated", "OrderConfirmed", "OrderCompleted"]
+    assert moments == sorted(moments)
+    assert order.updated_at == moments[-1]
+
+
 async def test_transactions_over_the_same_orders_never_lock_each_other_up(units: Units) -> None:
     ids = await placed(units, 30)
 

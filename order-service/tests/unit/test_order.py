@@ -202,3 +202,15 @@ def test_an_order_as_placed_is_the_one_of_the_first_answer(status: Status) -> No
     assert state_of(order.as_placed()) | {"remind_at": order.created_at} == first_answer | {
         "remind_at": order.created_at
     }
+
+
+@pytest.mark.parametrize("late", [Order.complete, fail, refuse, Order.expire, Order.cancel])
+def test_a_timeline_never_runs_backwards(late: Act) -> None:
+    """Whoever has the lock later may have begun earlier, and `now` is when a transaction began."""
+    order = order_in(Status.PENDING)
+    order.confirm(LATER)
+    late(order, LATER - timedelta(milliseconds=5))
+    order.note("InventoryReleased", "expired", LATER - timedelta(milliseconds=9))
+    moments = [entry.at for entry in order.timeline]
+    assert moments == sorted(moments)
+    assert order.updated_at == LATER == moments[-1]

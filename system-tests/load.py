@@ -235,7 +235,7 @@ def main() -> int:
         return 2
     try:
         return 0 if asyncio.run(run(options)) else 1
-    except OSError as error:
+    except (OSError, httpx.HTTPError) as error:
         print(f"The system does not answer ({error}): start it with `make up`.", file=sys.stderr)
         return 2
 

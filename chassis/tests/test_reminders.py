@@ -51,7 +51,7 @@ class Sender:
 
 async def test_what_is_due_is_said_again_saved_and_counted_by_kind() -> None:
     askers, unit = Askers([Asker(), Asker("other"), Asker(None)]), MemoryUnit(now=NOW)
-    assert await remind(askers, unit) is False
+    await remind(askers, unit)
     assert askers.asked_for == MAX_REMINDERS_A_SECOND
     assert askers.saved == askers.due
     assert [(told.repeat, told.traceparent) for told in unit.published] == [(True, TRACE)] * 2

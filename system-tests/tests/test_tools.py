@@ -1,16 +1,21 @@
 """The demonstration and the load, run as a person runs them."""
 
+import asyncio
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
+from chassis.testing import eventually
 
 from demo import SCENES
+from shop import Shop
 from system import System
 
+ASKED = 'reminders_total{kind="order"}'
 FOLDER = Path(__file__).resolve().parents[1]
 
 
@@ -47,6 +52,37 @@ def test_without_a_running_system_one_line_says_how_to_get_it(script: str) -> No
     assert shown.stdout == ""
     (line,) = shown.stderr.splitlines()
     assert "`make up`" in line
+
+
+async def test_a_load_in_which_an_order_had_to_ask_again_is_no_success(system: System, shop: Shop) -> None:
+    """The payments can't be written before a first reminder has come."""
+    before = await shop.metric("order-service", ASKED)
+    url = system.database_url.replace("+asyncpg", "")
+    database, blocker = await asyncpg.connect(url), await asyncpg.connect(url)
+
+    async def one_asks() -> bool:
+        asked = await database.execute("UPDATE orders.orders SET remind_at = now() WHERE status = 'confirmed'")
+        return bool(asked != "UPDATE 0")
+
+    try:
+        await blocker.execute("BEGIN; LOCK TABLE payments.payments")
+        arguments = ("--orders", "5", "--cancel", "0")
+        loading = asyncio.create_task(
+            asyncio.to_thread(run, "load.py", *arguments, urls=system.urls, database_url=system.database_url)
+        )
+        await eventually(one_asks)
+        await eventually(lambda: _more_than(shop, before))
+    finally:
+        await blocker.close()
+        await database.close()
+    shown = await loading
+    assert shown.returncode == 1
+    assert "asked again" in shown.stdout
+    assert "they agree" in shown.stdout
+
+
+async def _more_than(shop: Shop, before: float) -> bool:
+    return await shop.metric("order-service", ASKED) > before
 
 
 def test_under_load_an_order_costs_less_than_one_transaction_and_one_message(system: System) -> None:

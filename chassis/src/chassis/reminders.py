@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from chassis.batching import in_batches
 from chassis.outbox import Outbox
 from chassis.unit_of_work import Announcing, Unit, UnitOfWork, announce
 
@@ -40,8 +39,8 @@ class Reminded(Protocol[A]):
     async def save(self, changed: Sequence[A]) -> None: ...
 
 
-async def remind(waiting: Reminded[A], unit: Unit) -> bool:
-    """One second's reminders. False: what is left over waits for the next second."""
+async def remind(waiting: Reminded[A], unit: Unit) -> None:
+    """One second's reminders; what is left over waits for the next second."""
     due = await waiting.locked_to_remind(MAX_REMINDERS_A_SECOND)
     if due and await unit.first_this_second():
         for aggregate in due:
@@ -50,7 +49,6 @@ async def remind(waiting: Reminded[A], unit: Unit) -> bool:
         await waiting.save(due)
         for aggregate in due:
             announce(aggregate, unit)
-    return False
 
 
 def reminding(
@@ -58,10 +56,12 @@ def reminding(
 ) -> Callable[[], Awaitable[None]]:
     """A turn of the job that reminds. While nothing leaves the outbox nothing is said again: it would only pile up
     behind what was said first."""
-    turn = in_batches(units, lambda unit: remind(waiting(unit), unit))
 
     async def act() -> None:
         if outbox.takes_repeats:
-            await turn()
+            async with units() as unit:
+                await unit.start()
+                await remind(waiting(unit), unit)
+                await unit.commit()
 
     return act

@@ -4,9 +4,19 @@ from collections.abc import AsyncIterator, Mapping
 from uuid import uuid4
 
 import pytest
-from chassis import inbox
 from chassis.testing import received
-from chassis.testing.pruning import DAY, HOUR, LONG, Decision, Tables, ago, inbox_and_outbox, prunes_by_itself
+from chassis.testing.pruning import (
+    DAY,
+    HOUR,
+    LONG,
+    Decision,
+    Tables,
+    ago,
+    emptied,
+    inbox_and_outbox,
+    prune,
+    prunes_by_itself,
+)
 
 from application.hold_stock import hold_stock
 from domain.hold import Status
@@ -31,23 +41,15 @@ def decisions() -> Mapping[str, Decision]:
 
 @pytest.fixture
 async def tables(database_url: str) -> AsyncIterator[Tables]:
-    tables = Tables(database_url, SCHEMA, metadata)
-    await tables.empty()
-    yield tables
-    await tables.empty()
-
-
-async def prune(postgres: PostgresStore) -> None:
-    for forget in (inbox.prune, prune_tombstones):
-        async with postgres.database.autocommit() as connection:
-            await forget(connection)
+    async with emptied(database_url, SCHEMA, metadata) as tables:
+        yield tables
 
 
 async def test_what_is_old_and_needed_no_more_goes_and_everything_else_stays(
     postgres: PostgresStore, tables: Tables
 ) -> None:
     stays = await tables.fill(decisions())
-    await prune(postgres)
+    await prune(postgres.database, prune_tombstones)
     assert await tables.left() == stays
 
 
@@ -60,7 +62,7 @@ async def test_a_tombstone_stays_until_seven_days_past_its_orders_deadline(
     async with postgres.transaction() as unit:
         await hold_stock(events, unit)
     assert (await tables.left())["holds"] == {(str(young.order_id),), (str(old.order_id),)}
-    await prune(postgres)
+    await prune(postgres.database, prune_tombstones)
     assert (await tables.left())["holds"] == {(str(young.order_id),)}
 
 

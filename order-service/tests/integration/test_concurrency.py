@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -148,25 +149,21 @@ async def test_the_deadline_leaves_an_order_that_another_transaction_holds(units
     assert orders[free].reason == "expired"
 
 
-async def test_however_many_processes_ask_again_they_share_what_a_second_allows(
-    units: Units, database: Database
-) -> None:
-    await placed(units, 2 * MAX_REMINDERS_A_SECOND, ago=timedelta(minutes=1))
+async def test_however_many_processes_ask_again_they_share_what_a_second_allows(units: Units) -> None:
+    """A service that runs beside this test may take a second, and what it allows, for itself."""
+    await placed(units, 3 * MAX_REMINDERS_A_SECOND, ago=timedelta(minutes=1))
 
-    async def counted() -> tuple[int, int]:
-        seconds = "SELECT count(*) FROM inbox WHERE consumer = 'seconds'"
-        repeats = "SELECT count(*) FROM outbox WHERE body::jsonb -> 'repeat' = 'true'"
-        async with database.autocommit() as connection:
-            return tuple([(await connection.execute(text(query))).scalar_one() for query in (seconds, repeats)])
-
-    async def process() -> None:
+    async def process() -> tuple[int, int]:
         async with units() as unit:
             await unit.start()
             await remind(unit.orders, unit)
+            said = len(unit._events)
             await unit.commit()
+        return int(unit.now.timestamp()), said
 
-    seconds_before, repeats_before = await counted()
-    await asyncio.gather(*(process() for _ in range(4)))
-    seconds, repeats = await counted()
-    assert seconds > seconds_before
-    assert repeats - repeats_before == (seconds - seconds_before) * MAX_REMINDERS_A_SECOND
+    said: Counter[int] = Counter()
+    async with asyncio.timeout(15):
+        while not said.total():
+            for second, number in await asyncio.gather(*(process() for _ in range(4))):
+                said[second] += number
+    assert max(said.values()) == MAX_REMINDERS_A_SECOND

@@ -1,39 +1,35 @@
 """The database's own net: whatever a mistake in the code may write, these are refused."""
 
-from collections.abc import Mapping, Sequence
-
 import pytest
-from chassis.testing.tables import SAME, Row, connected, refused_by, rules, without_null
+from chassis.testing.tables import SAME, Cases, Net, Row, everywhere
 
 from domain.order import Status
 from infrastructure.tables import SCHEMA, metadata
 from tests.rows import ROWS, an_order_row
 
-REFUSED: Mapping[str, Sequence[Row]] = {
+REFUSED: Cases = {
     "orders.orders_pkey": [{"id": SAME}],
     "orders.orders_status": [{"status": "lost"}, {"status": "PENDING"}, {"status": ""}],
     "orders.orders_due": [{"due_at": None}, {"status": "completed"}, {"status": "failed"}, {"status": "cancelled"}],
     "idempotency_keys.idempotency_keys_pkey": [{"caller": SAME, "key": SAME}],
-    "inbox.inbox_pkey": [{"consumer": SAME, "event_id": SAME}],
-    "outbox.outbox_pkey": [{"id": SAME}],
-    **without_null(metadata),
+    **everywhere(metadata),
 }
-"""The changes by which a good row breaks one rule, and no other, beside another good row."""
+
+
+@pytest.fixture
+def net(database_url: str) -> Net:
+    return Net(database_url, SCHEMA, ROWS)
 
 
 @pytest.mark.parametrize(("rule", "changes"), [(rule, changes) for rule, cases in REFUSED.items() for changes in cases])
-async def test_what_breaks_a_rule_of_the_tables_is_refused(database_url: str, rule: str, changes: Row) -> None:
-    table = rule.partition(".")[0]
-    async with connected(database_url, SCHEMA) as connection:
-        assert await refused_by(connection, table, ROWS[table](), {**ROWS[table](), **changes}) == rule
+async def test_what_breaks_a_rule_of_the_tables_is_refused(net: Net, rule: str, changes: Row) -> None:
+    assert await net.refuses(rule, changes)
 
 
-async def test_every_rule_that_the_database_has_is_among_those_shown_to_refuse(database_url: str) -> None:
-    async with connected(database_url, SCHEMA) as connection:
-        assert await rules(connection, SCHEMA) == set(REFUSED)
+async def test_every_rule_that_the_database_has_is_among_those_shown_to_refuse(net: Net) -> None:
+    assert await net.rules() == set(REFUSED)
 
 
 @pytest.mark.parametrize("status", Status)
-async def test_every_state_that_the_domain_knows_can_be_kept(database_url: str, status: Status) -> None:
-    async with connected(database_url, SCHEMA) as connection:
-        assert await refused_by(connection, "orders", an_order_row(status), an_order_row(status)) is None
+async def test_every_state_that_the_domain_knows_can_be_kept(net: Net, status: Status) -> None:
+    assert await net.keeps("orders", an_order_row(status), an_order_row(status))

@@ -3,9 +3,20 @@
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
-from chassis import idempotency, inbox
+from chassis import idempotency
 from chassis.database import Database
-from chassis.testing.pruning import DAY, HOUR, LONG, Decision, Tables, ago, inbox_and_outbox, prunes_by_itself
+from chassis.testing.pruning import (
+    DAY,
+    HOUR,
+    LONG,
+    Decision,
+    Tables,
+    ago,
+    emptied,
+    inbox_and_outbox,
+    prune,
+    prunes_by_itself,
+)
 
 from domain.order import Status
 from infrastructure.tables import SCHEMA, metadata
@@ -25,19 +36,15 @@ def decisions() -> Mapping[str, Decision]:
 
 @pytest.fixture
 async def tables(database_url: str) -> AsyncIterator[Tables]:
-    tables = Tables(database_url, SCHEMA, metadata)
-    await tables.empty()
-    yield tables
-    await tables.empty()
+    async with emptied(database_url, SCHEMA, metadata) as tables:
+        yield tables
 
 
 async def test_what_is_old_and_needed_no_more_goes_and_everything_else_stays(
     tables: Tables, database: Database
 ) -> None:
     stays = await tables.fill(decisions())
-    for forget in (inbox.prune, idempotency.prune):
-        async with database.autocommit() as connection:
-            await forget(connection)
+    await prune(database, idempotency.prune)
     assert await tables.left() == stays
 
 

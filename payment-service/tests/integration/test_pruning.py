@@ -3,9 +3,19 @@
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
-from chassis import inbox
 from chassis.testing import received
-from chassis.testing.pruning import DAY, HOUR, LONG, Decision, Tables, ago, inbox_and_outbox, prunes_by_itself
+from chassis.testing.pruning import (
+    DAY,
+    HOUR,
+    LONG,
+    Decision,
+    Tables,
+    ago,
+    emptied,
+    inbox_and_outbox,
+    prune,
+    prunes_by_itself,
+)
 
 from application.charge_due import ChargeDue
 from application.take_payments import TakePayments
@@ -31,27 +41,19 @@ def decisions() -> Mapping[str, Decision]:
 
 @pytest.fixture
 async def tables(database_url: str) -> AsyncIterator[Tables]:
-    tables = Tables(database_url, SCHEMA, metadata)
-    await tables.empty()
-    yield tables
-    await tables.empty()
+    async with emptied(database_url, SCHEMA, metadata) as tables:
+        yield tables
 
 
 async def nobody_answers(_: object) -> None:
     raise AssertionError("a tombstone asks no gateway")
 
 
-async def prune(postgres: PostgresStore) -> None:
-    for forget in (inbox.prune, prune_tombstones):
-        async with postgres.database.autocommit() as connection:
-            await forget(connection)
-
-
 async def test_what_is_old_and_needed_no_more_goes_and_everything_else_stays(
     postgres: PostgresStore, tables: Tables
 ) -> None:
     stays = await tables.fill(decisions())
-    await prune(postgres)
+    await prune(postgres.database, prune_tombstones)
     assert await tables.left() == stays
 
 
@@ -65,7 +67,7 @@ async def test_a_tombstone_stays_until_seven_days_past_its_orders_deadline(
         await TakePayments(ChargeDue(FakeGateway(), nobody_answers))(events, unit)
     young_key, old_key = [(str(payment_id(order.order_id)),) for order in (young, old)]
     assert (await tables.left())["payments"] == {young_key, old_key}
-    await prune(postgres)
+    await prune(postgres.database, prune_tombstones)
     assert (await tables.left())["payments"] == {young_key}
 
 

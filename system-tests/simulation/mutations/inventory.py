@@ -120,8 +120,8 @@ def not_released() -> None:
 
 @mutation("nobody is reminded of holds", INVENTORY)
 def no_reminders() -> None:
-    async def remind(waiting: Any, unit: Any) -> bool:
-        return False
+    async def remind(waiting: Any, unit: Any) -> None:
+        pass
 
     module("chassis.reminders").remind = remind
 

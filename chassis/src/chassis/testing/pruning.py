@@ -1,15 +1,19 @@
 """Which rows of a service's tables go with time, and which stay: each table has a decision, with rows that show it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from chassis import inbox
+from chassis.database import Database
 from chassis.testing import eventually
 from chassis.testing.running import load_main
 from chassis.testing.tables import Row, an_inbox_row, an_outbox_row, connected, insert, key, keys
 from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LONG = 1000 * DAY
@@ -68,6 +72,22 @@ class Tables:
     async def empty(self) -> None:
         async with connected(self._url, self._schema) as connection:
             await connection.execute(f"TRUNCATE {', '.join(self._tables)}")
+
+
+@asynccontextmanager
+async def emptied(database_url: str, schema: str, metadata: MetaData) -> AsyncIterator[Tables]:
+    """The service's tables, empty at the beginning and at the end."""
+    tables = Tables(database_url, schema, metadata)
+    await tables.empty()
+    yield tables
+    await tables.empty()
+
+
+async def prune(database: Database, *forget: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+    """What the inbox and these forget, each as the service runs it."""
+    for each in (inbox.prune, *forget):
+        async with database.autocommit() as connection:
+            await each(connection)
 
 
 async def prunes_by_itself(

@@ -1,6 +1,6 @@
 """The tables of a service as its migrations made them: rows put in by hand, and what the database itself refuses."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import MetaData, Table
 
 Row = Mapping[str, object]
 SAME = object()
-"""In the changes of `refused_by`: the value of the row that is there already."""
+"""In the changes of a case: the value of the row that is there already."""
 
 _RULES = """
     WITH tables AS (
@@ -73,34 +73,59 @@ async def keys(connection: asyncpg.Connection, table: Table) -> set[tuple[str, .
     return {key(table, row) for row in await connection.fetch(f"SELECT * FROM {table.name}")}
 
 
-async def rules(connection: asyncpg.Connection, schema: str) -> set[str]:
-    """Whatever the database's own catalog says that it refuses: `table.constraint` and `table.column is not null`."""
-    return {name for (name,) in await connection.fetch(_RULES, schema)}
+Cases = Mapping[str, Sequence[Row]]
+"""For each rule of the tables the changes by which a good row breaks it, and no other, beside another good row."""
 
 
-async def refused_by(connection: asyncpg.Connection, table: str, first: Row, second: Row) -> str | None:
-    """The rule that lets the first row through and refuses the second beside it; None if none does. Nothing is left."""
-    beside = {column: first[column] if value is SAME else value for column, value in second.items()}
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
-        await insert(connection, table, first)
-        try:
-            await insert(connection, table, beside)
-        except asyncpg.NotNullViolationError as refusal:
-            return f"{refusal.table_name}.{refusal.column_name} is not null"
-        except asyncpg.IntegrityConstraintViolationError as refusal:
-            return f"{refusal.table_name}.{refusal.constraint_name}"
-        return None
-    finally:
-        await transaction.rollback()
-
-
-def without_null(metadata: MetaData) -> dict[str, Sequence[Row]]:
-    """For each column that may not be null, the change that makes it so, by the name of its rule."""
+def everywhere(metadata: MetaData) -> Cases:
+    """The cases that every service has: its inbox and outbox, and whatever may not be null in any of its tables."""
     return {
+        "inbox.inbox_pkey": [{"consumer": SAME, "event_id": SAME}],
+        "outbox.outbox_pkey": [{"id": SAME}],
+    } | {
         f"{table.name}.{column.name} is not null": [{str(column.name): None}]
         for table in metadata.sorted_tables
         for column in table.columns
         if not column.nullable
     }
+
+
+class Net:
+    """What a service's tables refuse by themselves, whatever a mistake in the code may write. `rows` makes a good row
+    of each table."""
+
+    def __init__(self, database_url: str, schema: str, rows: Mapping[str, Callable[[], Row]]) -> None:
+        self._url = database_url
+        self._schema = schema
+        self._rows = rows
+
+    async def rules(self) -> set[str]:
+        """Whatever the database's catalog says that it refuses: `table.constraint`, `table.column is not null`."""
+        async with connected(self._url, self._schema) as connection:
+            return {name for (name,) in await connection.fetch(_RULES, self._schema)}
+
+    async def refuses(self, rule: str, changes: Row) -> bool:
+        """Whether that rule refuses a good row of its table with these changes, beside another good one."""
+        make = self._rows[rule.partition(".")[0]]
+        return await self._refused_by(rule.partition(".")[0], make(), {**make(), **changes}) == rule
+
+    async def keeps(self, table: str, *rows: Row) -> bool:
+        return await self._refused_by(table, *rows) is None
+
+    async def _refused_by(self, table: str, first: Row, second: Row) -> str | None:
+        """The rule that lets the first row through and refuses the second; None if none does. Nothing is left."""
+        beside = {column: first[column] if value is SAME else value for column, value in second.items()}
+        async with connected(self._url, self._schema) as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                await insert(connection, table, first)
+                try:
+                    await insert(connection, table, beside)
+                except asyncpg.NotNullViolationError as refusal:
+                    return f"{refusal.table_name}.{refusal.column_name} is not null"
+                except asyncpg.IntegrityConstraintViolationError as refusal:
+                    return f"{refusal.table_name}.{refusal.constraint_name}"
+                return None
+            finally:
+                await transaction.rollback()

@@ -116,7 +116,8 @@ class Acts:
         await asyncio.sleep(act.seconds)
         await self._stage.pair.start(act.target)
         async with httpx.AsyncClient(base_url=management_url(), timeout=30) as client:
-            (await client.put(f"/api/vhosts/{self._system.vhost}")).raise_for_status()
+            answer = await client.put(f"/api/vhosts/{self._system.vhost}")
+            assert answer.status_code == 201, f"the broker has kept its vhost: {answer.status_code}"
 
     async def _stop_server(self, act: Act) -> None:
         await self._stage.pair.stop(act.target)

@@ -64,9 +64,10 @@ def occupied() -> Iterator[int]:
 
 
 def test_no_port_is_drawn_twice(monkeypatch: pytest.MonkeyPatch, occupied: int) -> None:
-    first, second = free_port(), free_port()
-    assert first != second
-    draws = iter([first, occupied, second, first, third := 31_999 if second != 31_999 else 31_998])
+    first, second, third = free_port(), free_port(), free_port()
+    assert len({first, second, third}) == 3
+    monkeypatch.setattr(system_module, "_drawn", {first, second})
+    draws = iter([first, occupied, second, first, third])
     monkeypatch.setattr(random, "randint", lambda *_: next(draws))
     assert free_port() == third
 

@@ -1,8 +1,8 @@
 """The inventory service: `uvicorn main:app --port 8002`. The composition root: adapters are built only here."""
 
-from chassis.batching import Batcher
-from chassis.service import Service
-from chassis.settings import load
+from chassis.runtime.group_commit import Batcher
+from chassis.runtime.service import Service
+from chassis.runtime.settings import load
 
 from api import inventory as inventory_api
 from application.hold_stock import hold_stock

@@ -1,6 +1,6 @@
 """This service's settings; every variable is described in .env.example."""
 
-from chassis.settings import DatabaseSettings
+from chassis.runtime.settings import DatabaseSettings
 
 
 class Settings(DatabaseSettings):

@@ -1,13 +1,13 @@
 """The notification service: `uvicorn main:app --port 8004`. The composition root: adapters are built only here."""
 
-from chassis import logs
-from chassis.app import create_app
-from chassis.broker import Broker
-from chassis.consumer import Consumer
-from chassis.events import Decoder
-from chassis.inbox import RecentIds
-from chassis.settings import load
-from chassis.topology import Queue
+from chassis.runtime import logs
+from chassis.http.app import create_app
+from chassis.messaging.broker import Broker
+from chassis.messaging.consumer import Consumer
+from chassis.messaging.envelope import Decoder
+from chassis.ports.ids import RecentIds
+from chassis.runtime.settings import load
+from chassis.messaging.topology import Queue
 
 from api import notifications as notifications_api
 from application.notify_customers import NotifyCustomers

@@ -1,6 +1,6 @@
 """This service's settings; every variable is described in .env.example."""
 
-from chassis.settings import ServiceSettings
+from chassis.runtime.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):

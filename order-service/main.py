@@ -1,50 +1,48 @@
 """The order service: `uvicorn main:app --port 8001`. The composition root: adapters are built only here."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from uuid import UUID
 
-from chassis import idempotency
-from chassis.batching import Batcher, in_batches
-from chassis.periodic import Periodic
-from chassis.service import Service
-from chassis.settings import load
+from chassis.postgres import idempotency
+from chassis.runtime.service import Service
+from chassis.runtime.settings import load
 
 from api import orders as orders_api
 from application.cancel_orders import cancel_orders
 from application.expire_orders import expire_orders
-from application.place_orders import PlaceOrders
-from application.settle_orders import settle_orders
+from application.handle_events import handle_events
+from application.messages import CONSUMED
+from application.place_orders import Placed, PlaceOrder, PlaceOrders
 from domain import errors
-from infrastructure.messages import CONSUMED, PUBLISHED
+from domain.order import Order
 from infrastructure.orders import PostgresOrders
 from infrastructure.tables import SCHEMA
-from infrastructure.unit_of_work import OrdersUnitOfWork
+from infrastructure.unit_of_work import OrderUnitOfWork
 from settings import Settings
 
 DEADLINE_EVERY_SECONDS = 1.0
 
-settings = load(Settings)
-service = Service("order-service", settings, version="1.0.0", schema=SCHEMA, published=PUBLISHED, consumed=CONSUMED)
-units = service.units(OrdersUnitOfWork)
-place_orders = PlaceOrders(
-    currency=settings.currency, expires_after=timedelta(seconds=settings.order_expires_after_seconds)
-)
 
+def compose(
+    service: Service[OrderUnitOfWork], settings: Settings
+) -> tuple[Callable[[PlaceOrder], Awaitable[Placed]], Callable[[UUID], Awaitable[Order]]]:
+    """Gives the service its use cases; returns those that requests call: to place an order, to cancel one."""
+    service.consumes(handle_events)
+    service.every(DEADLINE_EVERY_SECONDS, "order deadlines", expire_orders)
+    service.reminds(lambda unit: unit.orders)
+    service.prunes("idempotency keys", idempotency.PRUNE)
+    expires_after = timedelta(seconds=settings.order_expires_after_seconds)
+    place_orders = PlaceOrders(currency=settings.currency, expires_after=expires_after)
+    return service.command("place_orders", place_orders), service.command("cancel_orders", cancel_orders)
+
+
+settings = load(Settings)
+service = Service.connected("order-service", settings, schema=SCHEMA, unit_of_work=OrderUnitOfWork, consumed=CONSUMED)
 app = service.app(
     "Takes orders, and is the one arbiter of how each of them ends.",
-    units=units,
-    consume=settle_orders,
-    routers=[
-        orders_api.router(
-            Batcher("place_orders", units, place_orders).submit,
-            Batcher("cancel_orders", units, cancel_orders).submit,
-            service.reading(PostgresOrders),
-        )
-    ],
-    jobs=[
-        Periodic("order deadlines", DEADLINE_EVERY_SECONDS, in_batches(units, expire_orders)),
-        service.reminders(units, lambda unit: unit.orders),
-    ],
-    prune=[idempotency.prune],
+    version="1.0.0",
+    routers=[orders_api.router(*compose(service, settings), service.reading(PostgresOrders))],
     errors={
         errors.OrderNotFound: 404,
         errors.IllegalTransition: 409,

@@ -12,20 +12,20 @@ import json
 import sys
 from typing import Any
 
-from chassis.events import Received
-from chassis.ids import uuid7
+from chassis.ports.events import Received
+from chassis.ports.ids import uuid7
 from pydantic import TypeAdapter
 
 from application.adopt_orders import AdoptOrder, adopt_orders
-from application.settle_orders import settle_orders
-from infrastructure.messages import CONSUMED
-from main import service, units
+from application.handle_events import handle_events
+from application.messages import CONSUMED
+from main import service
 
 MAX_LINES_A_BATCH = 200
 
 _READ: dict[str, TypeAdapter[Any]] = {
     "AdoptOrder": TypeAdapter(AdoptOrder),
-    **{wire.type: TypeAdapter(fact) for wire, fact in CONSUMED.items()},
+    **{name: TypeAdapter(fact) for name, fact in CONSUMED.items()},
 }
 
 
@@ -36,10 +36,10 @@ async def main() -> None:
             (line["type"], _READ[line["type"]].validate_python(line["data"]))
             for line in lines[start : start + MAX_LINES_A_BATCH]
         ]
-        async with units() as unit:
+        async with service.units() as unit:
             await unit.start()
             await adopt_orders([data for kind, data in found if kind == "AdoptOrder"], unit)
-            await settle_orders(
+            await handle_events(
                 [
                     Received(uuid7(), kind, str(data.order_id), None, data, None)
                     for kind, data in found

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from chassis.settings import DatabaseSettings
+from chassis.runtime.settings import DatabaseSettings
 from pydantic import Field
 
 

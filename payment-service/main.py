@@ -2,10 +2,11 @@
 
 from datetime import timedelta
 
-from chassis.batching import Batcher, in_batches
-from chassis.periodic import Periodic
-from chassis.service import Service
-from chassis.settings import load
+from chassis.runtime.group_commit import Batcher
+from chassis.runtime.jobs import in_batches
+from chassis.runtime.jobs import Periodic
+from chassis.runtime.service import Service
+from chassis.runtime.settings import load
 
 from api import payments as payments_api
 from application.charge_due import ChargeDue

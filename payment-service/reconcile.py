@@ -5,7 +5,7 @@ running service sends it; run twice, it changes nothing the second time."""
 import asyncio
 import sys
 
-from chassis.batching import Batcher
+from chassis.runtime.group_commit import Batcher
 from pydantic import TypeAdapter
 
 from application.reconcile_charges import ReconcileCharge, reconcile_charges

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from chassis.settings import DatabaseSettings
+from chassis.runtime.settings import DatabaseSettings
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from chassis.telemetry import trace_id
+from chassis.ports.tracing import trace_id
 
 Row = Mapping[str, Any]
 

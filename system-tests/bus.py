@@ -10,8 +10,8 @@ import aio_pika
 import httpx
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
-from chassis.events import BATCH, SINGLE
-from chassis.topology import EXCHANGE
+from chassis.messaging.envelope import BATCH, SINGLE
+from chassis.messaging.topology import EXCHANGE
 
 Event = dict[str, Any]
 

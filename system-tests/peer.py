@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import Any
 from uuid import UUID
 
-from chassis.events import Decoder, Encoder, Received, join
+from chassis.messaging.envelope import Decoder, Encoder, join
+from chassis.ports.events import Received
 from pydantic import TypeAdapter
 
 sys.path.insert(0, ".")

@@ -26,7 +26,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
-from chassis.telemetry import new_traceparent
+from chassis.ports.tracing import new_traceparent
 from pydantic import TypeAdapter, ValidationError
 
 import books

@@ -17,7 +17,7 @@ from typing import IO
 import aio_pika
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
-from chassis.topology import RETRY_DELAYS_SECONDS, retry_name
+from chassis.messaging.topology import RETRY_DELAYS_SECONDS, retry_name
 
 from system import SERVICES
 

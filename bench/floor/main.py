@@ -7,7 +7,7 @@ The request is read and validated, and the answer written, by the order service'
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from chassis.requests import json_response, read_json
+from chassis.http.requests import json_response, read_json
 from fastapi import FastAPI, Request, Response
 
 from api.schemas import ItemResponse, OrderResponse, PlaceOrderRequest

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Callable
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
-from chassis.broker import Broker
-from chassis.database import Database
-from chassis.outbox import Outbox
-from chassis.settings import DatabaseSettings
-from chassis.unit_of_work import UnitOfWork
+from chassis.messaging.broker import Broker
+from chassis.postgres.database import Database
+from chassis.messaging.publisher import Outbox
+from chassis.runtime.settings import DatabaseSettings
+from chassis.postgres.unit_of_work import UnitOfWork
 from tests.note_service import ENCODER, QUEUE, SERVICE, metadata
 
 pytest_plugins = ["chassis.testing", "tests.watch", "tests.consuming"]

@@ -9,13 +9,14 @@ import orjson
 import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from chassis.broker import Broker
-from chassis.consumer import Consumer
-from chassis.events import BATCH, SINGLE, Received
-from chassis.outbox import Outbox
+from chassis.messaging.broker import Broker
+from chassis.messaging.consumer import Consumer
+from chassis.messaging.envelope import BATCH, SINGLE
+from chassis.ports.events import Received
+from chassis.messaging.publisher import Outbox
 from chassis.testing import eventually
-from chassis.topology import EXCHANGE
-from chassis.unit_of_work import UnitOfWork
+from chassis.messaging.topology import EXCHANGE
+from chassis.postgres.unit_of_work import UnitOfWork
 from tests.note_service import DECODER, SERVICE, take_notes
 
 UseCase = Callable[[Sequence[Received], UnitOfWork], Awaitable[None]]

@@ -7,14 +7,15 @@ from typing import ClassVar
 from uuid import UUID
 
 import httpx
-from chassis.database import Database
-from chassis.events import Decoder, Encoder, Received, Wire
-from chassis.idempotency import idempotency_table
-from chassis.ids import uuid7
-from chassis.inbox import inbox_table
-from chassis.outbox import outbox_table
-from chassis.topology import Queue
-from chassis.unit_of_work import UnitOfWork
+from chassis.postgres.database import Database
+from chassis.messaging.envelope import Decoder, Encoder, Wire
+from chassis.ports.events import Received
+from chassis.postgres.idempotency import idempotency_table
+from chassis.ports.ids import uuid7
+from chassis.postgres.inbox import inbox_table
+from chassis.postgres.outbox import outbox_table
+from chassis.messaging.topology import Queue
+from chassis.postgres.unit_of_work import UnitOfWork
 from sqlalchemy import Column, MetaData, Table, Uuid, text
 
 SERVICE = "note-service"

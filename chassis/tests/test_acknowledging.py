@@ -6,22 +6,17 @@ from functools import partial
 
 import pytest
 from aio_pika.abc import AbstractChannel
-from chassis import broker as broker_module
-from chassis import consumer as consumer_module
-from chassis.broker import Broker
-from chassis.consumer import Rejected
-from chassis.database import Database, Unavailable
-from chassis.events import Received
-from chassis.telemetry import (
-    EVENT_BATCH_SIZE,
-    EVENTS_CONSUMED,
-    EVENTS_DEAD_LETTERED,
-    EVENTS_DUPLICATE,
-    EVENTS_RETRIED,
-)
+from chassis.messaging import broker as broker_module
+from chassis.messaging import consumer as consumer_module
+from chassis.messaging.broker import Broker
+from chassis.ports.errors import Rejected
+from chassis.postgres.database import Database
+from chassis.ports.errors import Unavailable
+from chassis.ports.events import Received
+from chassis.messaging.consumer import EVENT_BATCH_SIZE, EVENTS_CONSUMED, EVENTS_DEAD_LETTERED, EVENTS_DUPLICATE, EVENTS_RETRIED
 from chassis.testing import eventually
-from chassis.topology import Queue
-from chassis.unit_of_work import UnitOfWork
+from chassis.messaging.topology import Queue
+from chassis.postgres.unit_of_work import UnitOfWork
 from tests.consuming import Running, dead_letters, equals, orders, send
 from tests.note_service import SERVICE, happened, noted, take_notes
 from tests.watch import value_of

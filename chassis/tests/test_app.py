@@ -7,12 +7,12 @@ from typing import Annotated
 
 import httpx
 import pytest
-from chassis import app as app_module
-from chassis import requests
-from chassis.app import create_app
-from chassis.database import Unavailable
-from chassis.problems import documented
-from chassis.requests import JsonNumber, RequestModel, json_body, json_response, read_json
+from chassis.http import app as app_module
+from chassis.http import requests
+from chassis.http.app import create_app
+from chassis.ports.errors import Unavailable
+from chassis.http.problems import documented
+from chassis.http.requests import JsonNumber, RequestModel, json_body, json_response, read_json
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 

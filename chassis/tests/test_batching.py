@@ -6,8 +6,9 @@ from types import TracebackType
 from typing import Self
 
 import pytest
-from chassis.batching import MAX_CONFLICTS, Batcher, in_batches
-from chassis.database import Conflict, Unavailable
+from chassis.runtime.group_commit import MAX_CONFLICTS, Batcher
+from chassis.runtime.jobs import in_batches
+from chassis.ports.errors import Conflict, Unavailable
 
 
 class Unit:

@@ -7,13 +7,13 @@ import httpx
 import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
-from chassis import broker as broker_module
-from chassis.broker import Broker, Unroutable
-from chassis.database import Unavailable
-from chassis.events import SINGLE
-from chassis.telemetry import BROKER_CONNECTED, DEAD_LETTERS
+from chassis.messaging import broker as broker_module
+from chassis.messaging.broker import Broker, Unroutable
+from chassis.ports.errors import Unavailable
+from chassis.messaging.envelope import SINGLE
+from chassis.messaging.broker import BROKER_CONNECTED, DEAD_LETTERS
 from chassis.testing import broker_urls, eventually
-from chassis.topology import EXCHANGE
+from chassis.messaging.topology import EXCHANGE
 from tests.note_service import QUEUE, SERVICE
 from tests.watch import value_of
 

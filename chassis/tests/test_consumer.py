@@ -10,15 +10,17 @@ import orjson
 import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel
-from chassis import consumer as consumer_module
-from chassis.broker import Broker
-from chassis.bulk import insert_absent
-from chassis.consumer import Rejected
-from chassis.database import Conflict, Database, Unavailable
-from chassis.events import BATCH, SINGLE, Received
+from chassis.messaging import consumer as consumer_module
+from chassis.messaging.broker import Broker
+from chassis.postgres.bulk import insert_absent
+from chassis.ports.errors import Rejected
+from chassis.ports.errors import Conflict, Unavailable
+from chassis.postgres.database import Database
+from chassis.messaging.envelope import BATCH, SINGLE
+from chassis.ports.events import Received
 from chassis.testing import eventually
-from chassis.topology import EXCHANGE
-from chassis.unit_of_work import UnitOfWork
+from chassis.messaging.topology import EXCHANGE
+from chassis.postgres.unit_of_work import UnitOfWork
 from sqlalchemy import text
 from tests.consuming import Running, dead_letters, drained, equals, orders, send
 from tests.note_service import SERVICE, happened, noted, notes, outbox_size, take_notes

@@ -2,7 +2,8 @@
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
-from chassis.database import Conflict, Database, Unavailable, is_conflict, is_outage
+from chassis.ports.errors import Conflict, Unavailable, is_outage
+from chassis.postgres.database import Database, is_conflict
 from chassis.testing import eventually
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError

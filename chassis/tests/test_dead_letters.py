@@ -8,14 +8,14 @@ import aio_pika
 import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from chassis import broker as broker_module
+from chassis.messaging import broker as broker_module
 from chassis import dead_letters
-from chassis.broker import Broker
+from chassis.messaging.broker import Broker
 from chassis.dead_letters import Beginning, act
-from chassis.events import SINGLE
-from chassis.telemetry import DEAD_LETTERS
+from chassis.messaging.envelope import SINGLE
+from chassis.messaging.broker import DEAD_LETTERS
 from chassis.testing import eventually
-from chassis.topology import DEAD_LETTER_EXCHANGE
+from chassis.messaging.topology import DEAD_LETTER_EXCHANGE
 from tests.note_service import SERVICE
 
 

@@ -6,9 +6,10 @@ from uuid import UUID
 
 import orjson
 import pytest
-from chassis.events import BATCH, MAX_BODY_BYTES, MAX_EVENTS_READ, SINGLE, Outgoing, Received, Unreadable, join
-from chassis.ids import uuid7
-from chassis.outbox import MAX_EVENTS_A_MESSAGE, MAX_MESSAGE_BYTES, coalesce
+from chassis.messaging.envelope import (BATCH, MAX_BODY_BYTES, MAX_EVENTS_READ, SINGLE, Unreadable, join)
+from chassis.ports.events import Outgoing, Received
+from chassis.ports.ids import uuid7
+from chassis.messaging.publisher import MAX_EVENTS_A_MESSAGE, MAX_MESSAGE_BYTES, coalesce
 from tests.note_service import DECODER, ENCODER, TRACE, Happened, Noted, happened
 
 

@@ -14,17 +14,19 @@ import httpx
 import orjson
 import pytest
 from aio_pika import ExchangeType, Message
-from chassis import broker as broker_module
-from chassis import health, periodic
-from chassis import service as service_module
-from chassis.broker import Broker
-from chassis.events import SINGLE, Received, Wire
-from chassis.periodic import Periodic
-from chassis.service import Service
-from chassis.settings import DatabaseSettings
+from chassis.messaging import broker as broker_module
+from chassis.http import health
+from chassis.runtime import jobs
+from chassis.runtime import service as service_module
+from chassis.messaging.broker import Broker
+from chassis.messaging.envelope import SINGLE, Wire
+from chassis.ports.events import Received
+from chassis.runtime.jobs import Periodic
+from chassis.runtime.service import Service
+from chassis.runtime.settings import DatabaseSettings
 from chassis.testing import eventually
-from chassis.topology import EXCHANGE
-from chassis.unit_of_work import UnitOfWork
+from chassis.messaging.topology import EXCHANGE
+from chassis.postgres.unit_of_work import UnitOfWork
 from tests.note_service import SERVICE, Happened, Noted, happened, metadata, red_checks, take_notes
 
 NEVER = 3600.0

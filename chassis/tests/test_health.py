@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from chassis import health
-from chassis.app import create_app
-from chassis.periodic import Periodic
+from chassis.http import health
+from chassis.http.app import create_app
+from chassis.runtime.jobs import Periodic
 from fastapi import FastAPI
 from tests.note_service import SERVICE, red_checks
 

@@ -6,10 +6,12 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from chassis.database import Database
-from chassis.idempotency import Claim, checked_key, claim, prune
-from chassis.ids import uuid7
-from chassis.problems import Problem
+from chassis.postgres.database import Database
+from chassis.ports.idempotency import Claim
+from chassis.http.requests import checked_key
+from chassis.postgres.idempotency import claim, prune
+from chassis.ports.ids import uuid7
+from chassis.http.problems import Problem
 from chassis.testing import eventually
 from sqlalchemy import text
 

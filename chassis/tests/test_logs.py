@@ -8,8 +8,8 @@ import pytest
 
 _PROGRAM = """
 import os, sys, structlog
-from chassis import logs
-from chassis.settings import ServiceSettings
+from chassis.runtime import logs
+from chassis.runtime.settings import ServiceSettings
 logs.configure("note-service", ServiceSettings())
 for _ in range(2):
     structlog.get_logger().info("nobody will read this")

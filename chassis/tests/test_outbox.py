@@ -8,16 +8,16 @@ import asyncpg  # type: ignore[import-untyped]  # it ships none
 import orjson
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
-from chassis import outbox as outbox_module
-from chassis.broker import Broker
-from chassis.database import Database
-from chassis.events import Received
-from chassis.ids import uuid7
-from chassis.outbox import Outbox
-from chassis.telemetry import EVENTS_PUBLISHED, MESSAGES_PUBLISHED, OUTBOX_AGE_SECONDS, OUTBOX_BACKLOG
+from chassis.postgres import outbox as outbox_module
+from chassis.messaging.broker import Broker
+from chassis.postgres.database import Database
+from chassis.ports.events import Received
+from chassis.ports.ids import uuid7
+from chassis.messaging.publisher import Outbox
+from chassis.messaging.publisher import EVENTS_PUBLISHED, MESSAGES_PUBLISHED, OUTBOX_AGE_SECONDS, OUTBOX_BACKLOG
 from chassis.testing import eventually
-from chassis.topology import EXCHANGE
-from chassis.unit_of_work import UnitOfWork
+from chassis.messaging.topology import EXCHANGE
+from chassis.postgres.unit_of_work import UnitOfWork
 from tests.note_service import TRACE, Noted, outbox_size
 from tests.watch import (
     NOBODY_READS,

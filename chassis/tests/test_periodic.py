@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
-from chassis import periodic
-from chassis.database import Conflict, Unavailable
-from chassis.periodic import LATE_AFTER_SECONDS, RETRY_WITHIN_SECONDS, TURN_MAY_TAKE_SECONDS, Periodic, survived
+from chassis.runtime import jobs
+from chassis.ports.errors import Conflict, Unavailable
+from chassis.runtime.jobs import LATE_AFTER_SECONDS, RETRY_WITHIN_SECONDS, TURN_MAY_TAKE_SECONDS, Periodic
+from chassis.ports.errors import survived
 
 
 class VirtualTime(asyncio.SelectorEventLoop):

@@ -6,12 +6,12 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
-from chassis import idempotency, inbox
-from chassis.database import Database
-from chassis.idempotency import Claim
-from chassis.ids import uuid7
+from chassis.postgres import idempotency, inbox
+from chassis.postgres.database import Database
+from chassis.ports.idempotency import Claim
+from chassis.ports.ids import uuid7
 from chassis.testing import eventually
-from chassis.unit_of_work import UnitOfWork
+from chassis.postgres.unit_of_work import UnitOfWork
 from sqlalchemy import event
 from tests.note_service import SERVICE
 from tests.watch import waiting_for_a_lock

@@ -10,16 +10,18 @@ import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractQueue
 from aio_pika.exceptions import DeliveryError
-from chassis import broker as broker_module
-from chassis import consumer as consumer_module
-from chassis.broker import Broker
-from chassis.consumer import Rejected
-from chassis.database import Database, Unavailable
-from chassis.events import SINGLE, Received
-from chassis.outbox import Outbox
+from chassis.messaging import broker as broker_module
+from chassis.messaging import consumer as consumer_module
+from chassis.messaging.broker import Broker
+from chassis.ports.errors import Rejected
+from chassis.postgres.database import Database
+from chassis.ports.errors import Unavailable
+from chassis.messaging.envelope import SINGLE
+from chassis.ports.events import Received
+from chassis.messaging.publisher import Outbox
 from chassis.testing import eventually
-from chassis.topology import EXCHANGE, retry_name
-from chassis.unit_of_work import UnitOfWork
+from chassis.messaging.topology import EXCHANGE, retry_name
+from chassis.postgres.unit_of_work import UnitOfWork
 from tests.consuming import Running, dead_letters, equals, orders, send
 from tests.note_service import SERVICE, happened, noted, outbox_size, take_notes
 from tests.watch import committed, grow_old, is_empty, seen

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
-from chassis.ids import uuid7
-from chassis.outbox import Outbox
-from chassis.reminders import MAX_REMINDERS_A_SECOND, remind, reminding
+from chassis.ports.ids import uuid7
+from chassis.messaging.publisher import Outbox
+from chassis.runtime.reminders import MAX_REMINDERS_A_SECOND, remind, reminding
 from chassis.testing import MemoryUnit
 from tests.note_service import TRACE, Noted
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from chassis import settings, testing
-from chassis.settings import DatabaseSettings, PostgresSettings, ServiceSettings, load
+from chassis.runtime import settings
+from chassis import testing
+from chassis.runtime.settings import DatabaseSettings, PostgresSettings, ServiceSettings, load
 
 ROOT = Path(__file__).resolve().parents[2]
 URL = "postgresql+asyncpg://me:mine@somewhere:15432/mine"

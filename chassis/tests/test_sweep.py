@@ -10,12 +10,13 @@ from uuid import UUID
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
 from aio_pika.abc import AbstractQueue
-from chassis.database import Database, Unavailable
-from chassis.outbox import Outbox
-from chassis.settings import DatabaseSettings
+from chassis.postgres.database import Database
+from chassis.ports.errors import Unavailable
+from chassis.messaging.publisher import Outbox
+from chassis.runtime.settings import DatabaseSettings
 from chassis.testing import eventually
-from chassis.topology import EXCHANGE
-from chassis.unit_of_work import UnitOfWork
+from chassis.messaging.topology import EXCHANGE
+from chassis.postgres.unit_of_work import UnitOfWork
 from sqlalchemy.exc import DBAPIError
 from tests.note_service import SERVICE, outbox_size
 from tests.watch import NOBODY_READS, SlowBroker, committed, grow_old, is_empty, left_behind, seen

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 import httpx
 import pytest
-from chassis.app import create_app
-from chassis.requests import RequestModel, json_body, json_response, read_json
+from chassis.http.app import create_app
+from chassis.http.requests import RequestModel, json_body, json_response, read_json
 from chassis.testing.text import places_that_refuse_unstorable_text
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, Field

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
 from aio_pika.abc import AbstractQueue
-from chassis.database import Database
-from chassis.events import Received
-from chassis.ids import uuid7
-from chassis.telemetry import EVENTS_UNCHANGED
-from chassis.unit_of_work import UnitOfWork
+from chassis.postgres.database import Database
+from chassis.ports.events import Received
+from chassis.ports.ids import uuid7
+from chassis.postgres.unit_of_work import EVENTS_UNCHANGED
+from chassis.postgres.unit_of_work import UnitOfWork
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from tests.note_service import SERVICE, Happened, outbox_size, take_notes

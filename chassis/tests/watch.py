@@ -9,13 +9,13 @@ import asyncpg  # type: ignore[import-untyped]  # it ships none
 import orjson
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
-from chassis.broker import Broker, Unroutable
-from chassis.database import Database
-from chassis.ids import uuid7
-from chassis.outbox import Outbox
+from chassis.messaging.broker import Broker, Unroutable
+from chassis.postgres.database import Database
+from chassis.ports.ids import uuid7
+from chassis.messaging.publisher import Outbox
 from chassis.testing import eventually
-from chassis.topology import EXCHANGE
-from chassis.unit_of_work import UnitOfWork
+from chassis.messaging.topology import EXCHANGE
+from chassis.postgres.unit_of_work import UnitOfWork
 from prometheus_client import Counter, Gauge
 from sqlalchemy import text
 from tests.note_service import ENCODER, QUEUE, TRACE, Noted, outbox_size

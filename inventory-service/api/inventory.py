@@ -5,9 +5,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
-from chassis.paging import PAGE, Cursor, Limit, page
-from chassis.problems import documented
-from chassis.requests import json_body, json_response, read_json
+from chassis.http.paging import PAGE, Cursor, Limit, page
+from chassis.http.problems import documented
+from chassis.http.requests import json_body, json_response, read_json
 from fastapi import APIRouter, Request, Response
 
 from api.schemas import ITEM_LIST, ItemResponse, SetStockRequest

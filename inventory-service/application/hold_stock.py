@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from chassis.consumer import Rejected
-from chassis.events import Received
-from chassis.telemetry import new_traceparent
-from chassis.unit_of_work import announce
+from chassis.ports.errors import Rejected
+from chassis.ports.events import Received
+from chassis.ports.tracing import new_traceparent
+from chassis.ports.unit_of_work import announce
 
 from application.messages import OrderCompleted, OrderCreated, OrderUndone
 from application.ports import InventoryUnit

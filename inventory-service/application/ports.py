@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from chassis.unit_of_work import Unit
+from chassis.ports.unit_of_work import Unit
 
 from domain.hold import Hold
 from domain.item import Item

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from chassis.bulk import among_ids, json_rows
-from chassis.ids import uuid7
+from chassis.postgres.bulk import among_ids, json_rows
+from chassis.ports.ids import uuid7
 from sqlalchemy import Row, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 

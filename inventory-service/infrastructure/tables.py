@@ -1,7 +1,7 @@
 """The tables of the schema `inventory`."""
 
-from chassis.inbox import inbox_table
-from chassis.outbox import outbox_table
+from chassis.postgres.inbox import inbox_table
+from chassis.postgres.outbox import outbox_table
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,

@@ -8,8 +8,8 @@ import aio_pika
 import orjson
 from aio_pika import ExchangeType, Message
 from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
-from chassis.events import BATCH, SINGLE
-from chassis.topology import EXCHANGE
+from chassis.messaging.envelope import BATCH, SINGLE
+from chassis.messaging.topology import EXCHANGE
 
 from tests.messages import TRACEPARENT
 

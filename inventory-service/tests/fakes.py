@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from chassis.database import Conflict
-from chassis.ids import uuid7
+from chassis.ports.errors import Conflict
+from chassis.ports.ids import uuid7
 from chassis.testing import MemoryUnit, Published
 
 from domain.hold import Hold

@@ -3,8 +3,8 @@
 from datetime import timedelta
 from uuid import UUID
 
-from chassis.events import Received
-from chassis.reminders import remind
+from chassis.ports.events import Received
+from chassis.runtime.reminders import remind
 from chassis.testing import Published, received
 
 from application.hold_stock import hold_stock

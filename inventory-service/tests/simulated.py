@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from chassis.batching import Batcher
-from chassis.database import Database
-from chassis.events import Encoder
-from chassis.outbox import Outbox
-from chassis.reminders import reminding
-from chassis.unit_of_work import UnitOfWork
+from chassis.runtime.group_commit import Batcher
+from chassis.postgres.database import Database
+from chassis.messaging.envelope import Encoder
+from chassis.messaging.publisher import Outbox
+from chassis.runtime.reminders import reminding
+from chassis.postgres.unit_of_work import UnitOfWork
 
 from application.hold_stock import hold_stock
 from application.set_stock import SetStock, Stocked, set_stock

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Protocol
 from uuid import UUID
 
-from chassis.paging import PAGE, Cursor, Limit, page
-from chassis.problems import documented
-from chassis.requests import json_body, json_response, read_json
+from chassis.http.paging import PAGE, Cursor, Limit, page
+from chassis.http.problems import documented
+from chassis.http.requests import json_body, json_response, read_json
 from fastapi import APIRouter, Query, Request, Response
 
 from api.schemas import NOTIFICATION_LIST, NotificationResponse, SendNotificationRequest

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from chassis.events import Received
+from chassis.ports.events import Received
 
 from application.messages import (
     InventoryUnavailable,

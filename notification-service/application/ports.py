@@ -3,7 +3,7 @@
 from typing import Protocol
 from uuid import UUID
 
-from chassis.events import Received
+from chassis.ports.events import Received
 
 from domain.notification import Notification
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from chassis.ids import uuid7
+from chassis.ports.ids import uuid7
 
 from application.ports import NotificationChannel, NotificationLog
 from domain.notification import Notification

@@ -1,6 +1,6 @@
 """How the events are called on the wire, and under which routing keys they travel."""
 
-from chassis.events import Wire
+from chassis.messaging.envelope import Wire
 
 from application.messages import (
     InventoryUnavailable,

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from chassis.events import Received
-from chassis.inbox import RecentIds, distinct
+from chassis.ports.events import Received
+from chassis.ports.ids import RecentIds
+from chassis.postgres.inbox import distinct
 
 
 class MemoryUnitOfWork:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from chassis.events import Wire
-from chassis.ids import uuid7
+from chassis.messaging.envelope import Wire
+from chassis.ports.ids import uuid7
 from chassis.testing.contracts import Contracts
 
 from infrastructure.messages import CONSUMED

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from chassis.inbox import RecentIds
+from chassis.ports.ids import RecentIds
 
 from application.notify_customers import NotifyCustomers
 from application.send_notifications import SendNotifications

@@ -1,15 +1,14 @@
 """The orders resource."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
-from chassis.idempotency import checked_key
-from chassis.openapi import header
-from chassis.paging import PAGE, Cursor, Limit, page
-from chassis.problems import documented
-from chassis.requests import BareRoute, json_body, json_response, read_json
+from chassis.http.openapi import header
+from chassis.http.paging import PAGE, Cursor, Limit, page
+from chassis.http.problems import documented
+from chassis.http.requests import BareRoute, checked_key, json_body, json_response, read_json
 from fastapi import APIRouter, Request, Response
 
 from api.schemas import IDEMPOTENCY_KEY, ORDER_LIST, TIMELINE, OrderResponse, PlaceOrderRequest, TimelineEntryResponse
@@ -25,9 +24,9 @@ _PLACED_HEADERS = {
 
 
 class OrderReader(Protocol):
-    async def get(self, ids: list[UUID]) -> dict[UUID, Order]: ...
+    async def get(self, keys: Sequence[UUID]) -> dict[UUID, Order]: ...
 
-    async def of_customer(self, customer_id: UUID, *, before: UUID | None, limit: int) -> list[Order]: ...
+    async def of_customer(self, customer_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Order]: ...
 
 
 def router(

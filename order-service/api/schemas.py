@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated, Self
 from uuid import UUID
 
-from chassis.requests import INTEGRAL, JsonNumber, RequestModel
+from chassis.http.requests import INTEGRAL, JsonNumber, RequestModel
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema, model_validator
 from pydantic.config import JsonDict
 

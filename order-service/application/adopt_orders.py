@@ -6,7 +6,6 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from application.announce import announce
 from application.ports import OrderUnit
 from domain.events import Line
 from domain.order import Order
@@ -29,20 +28,16 @@ class AdoptOrder:
 async def adopt_orders(commands: Sequence[AdoptOrder], unit: OrderUnit) -> None:
     """Those that exist stay as they are."""
     known = await unit.orders.locked([command.order_id for command in commands])
-    adopted = [
-        Order.adopt(
-            command.order_id,
-            command.customer_id,
-            command.items,
-            total_amount=command.total_amount,
-            currency=command.currency,
-            expires_at=command.expires_at,
-            traceparent=command.traceparent,
-            now=unit.now,
-        )
-        for command in commands
-        if command.order_id not in known
-    ]
-    await unit.orders.add(adopted)
-    for order in adopted:
-        announce(order, unit)
+    for command in commands:
+        if command.order_id not in known:
+            adopted = Order.adopt(
+                command.order_id,
+                command.customer_id,
+                command.items,
+                total_amount=command.total_amount,
+                currency=command.currency,
+                expires_at=command.expires_at,
+                traceparent=command.traceparent,
+                now=unit.now,
+            )
+            unit.orders.add(adopted)

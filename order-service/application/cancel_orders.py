@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from application.announce import announce
 from application.ports import OrderUnit
 from domain.errors import OrderError, OrderNotFound
 from domain.order import Order
@@ -21,8 +20,4 @@ async def cancel_orders(ids: Sequence[UUID], unit: OrderUnit) -> list[Order | Ex
             results.append(orders[order_id])
         except OrderError as error:
             results.append(error)
-    changed = [order for order in orders.values() if order.events]
-    await unit.orders.save(changed)
-    for order in changed:
-        announce(order, unit)
     return results

@@ -1,6 +1,5 @@
 """Fails the orders whose time is up: the only deadline in the system, kept by the arbiter."""
 
-from application.announce import announce
 from application.ports import OrderUnit
 
 MAX_ORDERS_A_BATCH = 200
@@ -11,7 +10,4 @@ async def expire_orders(unit: OrderUnit) -> bool:
     orders = await unit.orders.locked_overdue(MAX_ORDERS_A_BATCH)
     for order in orders:
         order.expire(unit.now)
-    await unit.orders.save(orders)
-    for order in orders:
-        announce(order, unit)
     return len(orders) == MAX_ORDERS_A_BATCH

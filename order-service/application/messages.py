@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from chassis.events import Slug
+from chassis.ports.events import Slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +38,14 @@ class PaymentFailed:
 class PaymentRefunded:
     order_id: UUID
     reason: Slug
+
+
+CONSUMED: dict[str, type] = {
+    "InventoryReserved": InventoryReserved,
+    "InventoryUnavailable": InventoryUnavailable,
+    "InventoryReleased": InventoryReleased,
+    "PaymentProcessed": PaymentProcessed,
+    "PaymentFailed": PaymentFailed,
+    "PaymentRefunded": PaymentRefunded,
+}
+"""By the name of the event, which need not be the class's."""

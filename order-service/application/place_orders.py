@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from chassis.idempotency import Claim
-from chassis.ids import uuid7
+from chassis.ports.idempotency import Claim
+from chassis.ports.ids import uuid7
 
-from application.announce import announce
 from application.fingerprint import fingerprint, is_of
 from application.ports import OrderUnit
 from domain.errors import IdempotencyKeyReused, OrderError
@@ -56,9 +55,8 @@ class PlaceOrders:
             for _, draft in drafts
             if isinstance(draft, Order) and (draft.id not in owners or owners[draft.id].resource_id == draft.id)
         ]
-        await unit.orders.add(accepted)
         for order in accepted:
-            announce(order, unit)
+            unit.orders.add(order)
         known = {order.id: order for order in accepted}
         earlier = [owner.resource_id for owner in owners.values() if owner.resource_id not in known]
         if earlier:

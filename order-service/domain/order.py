@@ -82,7 +82,7 @@ class Order:
     reason: str | None = None
     remind_at: datetime | None = None
     """When to say again what nobody has answered; None when no answer is awaited."""
-    timeline: list[TimelineEntry] = field(default_factory=list)
+    timeline: tuple[TimelineEntry, ...] = ()
     events: list[OrderEvent] = field(default_factory=list)
     """What happened since the order was placed or loaded."""
     repeats: list[OrderEvent] = field(default_factory=list)
@@ -138,6 +138,11 @@ class Order:
     @property
     def is_undone(self) -> bool:
         return self.status in UNDONE
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When the order expires, while it is open."""
+        return None if self.is_final else self.expires_at
 
     def confirm(self, now: datetime) -> None:
         """The stock is held. Raises IllegalTransition unless pending."""
@@ -275,4 +280,4 @@ class Order:
         """Adds a line to the timeline. Transactions get an order's lock in another order than they began in, and `now`
         is when they began; the timeline's times never go back all the same."""
         self.updated_at = max(now, self.updated_at)
-        self.timeline.append(TimelineEntry(self.updated_at, event, self.status, reason))
+        self.timeline += (TimelineEntry(self.updated_at, event, self.status, reason),)

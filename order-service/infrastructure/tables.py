@@ -1,8 +1,8 @@
 """The tables of the schema `orders`."""
 
-from chassis.idempotency import idempotency_table
-from chassis.inbox import inbox_table
-from chassis.outbox import outbox_table
+from chassis.postgres.idempotency import idempotency_table
+from chassis.postgres.inbox import inbox_table
+from chassis.postgres.outbox import outbox_table
 from sqlalchemy import CheckConstraint, Column, DateTime, Index, MetaData, Numeric, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
-from chassis.ids import uuid7
+from chassis.ports.ids import uuid7
 
 from domain.events import Line
 from domain.order import Order, Status

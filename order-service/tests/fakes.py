@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from chassis.idempotency import Claim
+from chassis.ports.idempotency import Claim
 from chassis.testing import MemoryUnit
 
 from domain.order import Order

@@ -13,12 +13,12 @@ import httpx
 import orjson
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from chassis.events import BATCH, SINGLE, join
-from chassis.ids import uuid7
+from chassis.messaging.envelope import BATCH, SINGLE, join
+from chassis.messaging.topology import EXCHANGE
+from chassis.ports.ids import uuid7
 from chassis.testing import eventually
 from chassis.testing import running as testing
 from chassis.testing.contracts import Contracts
-from chassis.topology import EXCHANGE
 
 from infrastructure.messages import CONSUMED
 from tests.contracts import ROOT

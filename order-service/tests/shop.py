@@ -4,7 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-from chassis.telemetry import trace_id
+from chassis.ports.tracing import trace_id
 
 from tests.builders import TRACEPARENT
 

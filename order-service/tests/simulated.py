@@ -9,19 +9,20 @@ from decimal import Decimal
 from typing import Any, Self
 from uuid import UUID
 
-from chassis import idempotency
-from chassis.batching import Batcher, in_batches
-from chassis.database import Database
-from chassis.events import Encoder
-from chassis.idempotency import Claim
-from chassis.outbox import Outbox
-from chassis.reminders import reminding
-from chassis.unit_of_work import UnitOfWork
+from application.settle_orders import settle_orders
+from chassis.messaging.envelope import Encoder
+from chassis.messaging.publisher import Outbox
+from chassis.ports.idempotency import Claim
+from chassis.postgres import idempotency
+from chassis.postgres.database import Database
+from chassis.postgres.unit_of_work import UnitOfWork
+from chassis.runtime.group_commit import Batcher
+from chassis.runtime.jobs import in_batches
+from chassis.runtime.reminders import reminding
 
 from application.cancel_orders import cancel_orders
 from application.expire_orders import expire_orders
 from application.place_orders import Placed, PlaceOrder, PlaceOrders
-from application.settle_orders import settle_orders
 from domain.events import Line
 from domain.order import Order
 from infrastructure.messages import CONSUMED, PUBLISHED

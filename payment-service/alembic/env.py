@@ -1,6 +1,6 @@
 """Alembic's entry point: everything it does is in the chassis, and the same for every service."""
 
-from chassis.migrations import run
+from chassis.postgres.migrations import run
 
 from infrastructure.tables import SCHEMA, metadata
 

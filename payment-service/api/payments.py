@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
-from chassis.problems import documented
-from chassis.requests import json_response
+from chassis.http.problems import documented
+from chassis.http.requests import json_response
 from fastapi import APIRouter, Response
 
 from api.schemas import PaymentResponse

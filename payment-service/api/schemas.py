@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from chassis.requests import JsonNumber
+from chassis.http.requests import JsonNumber
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 

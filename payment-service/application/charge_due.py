@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
-from chassis.database import reason_of
-from chassis.ids import uuid7
+from chassis.ports.errors import reason_of
+from chassis.ports.ids import uuid7
 
 from application.enter_answers import Answered
 from application.ports import PaymentGateway, PaymentUnit

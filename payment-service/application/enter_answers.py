@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from chassis.unit_of_work import announce
+from chassis.ports.unit_of_work import announce
 
 from application.ports import PaymentUnit
 from domain.attempt import Answer, Attempt

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from chassis.events import Instant, Slug
+from chassis.ports.events import Instant, Slug
 from pydantic import Field
 
 

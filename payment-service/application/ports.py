@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from chassis.unit_of_work import Unit
+from chassis.ports.unit_of_work import Unit
 
 from domain.attempt import Answer, Attempt
 from domain.payment import Payment

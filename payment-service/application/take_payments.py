@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from chassis.events import Received
-from chassis.telemetry import new_traceparent
-from chassis.unit_of_work import announce
+from chassis.ports.events import Received
+from chassis.ports.tracing import new_traceparent
+from chassis.ports.unit_of_work import announce
 
 from application.charge_due import ChargeDue
 from application.messages import InventoryReserved

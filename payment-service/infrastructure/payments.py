@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from chassis.bulk import among_ids, delete_in_batches, deletion, insert_absent, json_rows
+from chassis.postgres.bulk import among_ids, delete_in_batches, deletion, insert_absent, json_rows
 from sqlalchemy import Row, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 

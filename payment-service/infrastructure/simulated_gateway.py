@@ -7,7 +7,7 @@ predictable, as a card processor's test cards do.
 import hashlib
 from uuid import UUID
 
-from chassis.inbox import RecentIds
+from chassis.ports.ids import RecentIds
 
 from domain.attempt import Answer, Attempt, Kind
 

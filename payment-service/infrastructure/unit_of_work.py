@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from chassis.unit_of_work import UnitOfWork
+from chassis.postgres.unit_of_work import UnitOfWork
 
 from infrastructure.payments import PostgresPayments
 

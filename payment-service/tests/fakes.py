@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from chassis.database import Conflict
+from chassis.ports.errors import Conflict
 from chassis.testing import MemoryUnit, Published
 
 from domain.attempt import Answer, Attempt

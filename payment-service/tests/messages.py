@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
-from chassis.ids import uuid7
+from chassis.ports.ids import uuid7
 
 from application.messages import InventoryReserved, OrderUndone
 from domain.attempt import Attempt, Kind

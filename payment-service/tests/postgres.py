@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
-from chassis.broker import Broker
-from chassis.database import Database
-from chassis.events import Encoder
-from chassis.outbox import Outbox
-from chassis.settings import DatabaseSettings
-from chassis.topology import Queue
+from chassis.messaging.broker import Broker
+from chassis.postgres.database import Database
+from chassis.messaging.envelope import Encoder
+from chassis.messaging.publisher import Outbox
+from chassis.runtime.settings import DatabaseSettings
+from chassis.messaging.topology import Queue
 from sqlalchemy import text
 
 from infrastructure.messages import PUBLISHED

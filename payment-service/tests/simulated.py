@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
 
-from chassis.batching import Batcher, in_batches
-from chassis.database import Database
-from chassis.events import Encoder
-from chassis.outbox import Outbox
-from chassis.periodic import Periodic
-from chassis.unit_of_work import UnitOfWork
+from chassis.runtime.group_commit import Batcher
+from chassis.runtime.jobs import in_batches
+from chassis.postgres.database import Database
+from chassis.messaging.envelope import Encoder
+from chassis.messaging.publisher import Outbox
+from chassis.runtime.jobs import Periodic
+from chassis.postgres.unit_of_work import UnitOfWork
 
 from application.charge_due import ChargeDue
 from application.enter_answers import EnterAnswers

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from uuid import UUID
 
-from chassis.events import BATCH, SINGLE
+from chassis.messaging.envelope import BATCH, SINGLE
 
 from bus import Bus, Event
 from system import ROOT

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import httpx
-from chassis.topology import RETRY_DELAYS_SECONDS, retry_name
+from chassis.messaging.topology import RETRY_DELAYS_SECONDS, retry_name
 
 import books
 from bus import bus

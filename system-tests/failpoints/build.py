@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from aio_pika import IncomingMessage
-from chassis.broker import Broker
-from chassis.consumer import Consumer
-from chassis.events import Outgoing, Received
-from chassis.outbox import Outbox
-from chassis.topology import DEAD_LETTER_EXCHANGE, EXCHANGE
+from chassis.messaging.broker import Broker
+from chassis.messaging.consumer import Consumer
+from chassis.ports.events import Outgoing, Received
+from chassis.messaging.publisher import Outbox
+from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, EXCHANGE
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import failpoints

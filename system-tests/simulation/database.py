@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from chassis import idempotency, inbox, outbox, unit_of_work
-from chassis.database import Unavailable
+from chassis.postgres import idempotency, inbox, outbox, unit_of_work
+from chassis.ports.errors import Unavailable
 
 from simulation.clock import OWNER, SECOND, Mortal, VirtualLoop
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from chassis.events import BATCH, SINGLE, join
-from chassis.topology import EXCHANGE
+from chassis.messaging.envelope import BATCH, SINGLE, join
+from chassis.messaging.topology import EXCHANGE
 
 from simulation.fleet import Node
 from simulation.rabbit import Stored, queues, route, waits_for

@@ -5,9 +5,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
-from chassis.broker import ANSWER_TIMEOUT_SECONDS, Unroutable
-from chassis.database import Unavailable, reason_of
-from chassis.topology import EXCHANGE
+from chassis.messaging.broker import ANSWER_TIMEOUT_SECONDS, Unroutable
+from chassis.ports.errors import Unavailable, reason_of
+from chassis.messaging.topology import EXCHANGE
 
 from simulation.clock import Mortal, VirtualLoop
 from simulation.wire import Ack, Ask, Effect, Message, Publish

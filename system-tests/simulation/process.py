@@ -6,13 +6,15 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, cast
 from uuid import UUID
 
-from chassis import inbox
-from chassis.app import Part
-from chassis.broker import Broker
-from chassis.consumer import Consumer
-from chassis.database import Database, Unavailable
-from chassis.events import Decoder, Encoder, Received, Wire
-from chassis.outbox import Outbox
+from chassis.postgres import inbox
+from chassis.http.app import Part
+from chassis.messaging.broker import Broker
+from chassis.messaging.consumer import Consumer
+from chassis.postgres.database import Database
+from chassis.ports.errors import Unavailable
+from chassis.messaging.envelope import Decoder, Encoder, Wire
+from chassis.ports.events import Received
+from chassis.messaging.publisher import Outbox
 
 from simulation import database
 from simulation.clock import SECOND, VirtualLoop

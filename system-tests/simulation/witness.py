@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from chassis.telemetry import trace_id
-from chassis.topology import EXCHANGE
+from chassis.ports.tracing import trace_id
+from chassis.messaging.topology import EXCHANGE
 
 from simulation.clients import customer_id, trace_of
 from simulation.fleet import Node

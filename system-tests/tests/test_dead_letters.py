@@ -15,7 +15,7 @@ import httpx
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 from chassis.testing import eventually
-from chassis.topology import DEAD_LETTER_EXCHANGE, DELIVERY_LIMIT
+from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, DELIVERY_LIMIT
 
 import books
 from bus import Bus, events_in

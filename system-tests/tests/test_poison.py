@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
-from chassis.events import BATCH, SINGLE
+from chassis.messaging.envelope import BATCH, SINGLE
 from chassis.testing import eventually
 
 from bus import Bus, Event, Listener, Management

@@ -16,7 +16,7 @@ NAMED = {"DATABASE_URL": "postgresql+asyncpg://a:b@c:1/d", "RABBITMQ_URL": "amqp
 LOAD = """
 import sys
 from pathlib import Path
-from chassis import settings
+from chassis.runtime import settings
 from settings import Settings
 settings.DOTENV = Path(sys.argv[1])
 print(settings.load(Settings).model_dump_json())

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from chassis.topology import DEAD_LETTER_EXCHANGE, EXCHANGE
+from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, EXCHANGE
 
 from bus import Management
 from system import DEFINITIONS, ROOT, SERVICES, System, management_url

@@ -25,8 +25,8 @@ import aio_pika
 import orjson
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from chassis.settings import ServiceSettings, load
-from chassis.topology import Queue
+from chassis.messaging.topology import Queue
+from chassis.runtime.settings import ServiceSettings, load
 
 SERVICES = ("order-service", "inventory-service", "payment-service", "notification-service")
 ANSWER_TIMEOUT_SECONDS = 10.0

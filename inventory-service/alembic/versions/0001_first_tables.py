@@ -4,8 +4,8 @@ Revision: 0001.
 """
 
 from alembic import op
-from chassis.inbox import CREATE_INBOX_1
-from chassis.outbox import CREATE_OUTBOX_1
+from chassis.postgres.inbox import CREATE_INBOX_1
+from chassis.postgres.outbox import CREATE_OUTBOX_1
 
 revision = "0001"
 down_revision = None

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import orjson
 import pytest
-from chassis.events import BATCH, SINGLE, Decoder, Received, Unreadable, Wire
+from chassis.messaging.envelope import BATCH, SINGLE, Decoder, Unreadable, Wire
+from chassis.ports.events import Received
 from chassis.testing.contracts import Contracts, read_examples, with_unknown_fields
 
 from application.messages import OrderCreated

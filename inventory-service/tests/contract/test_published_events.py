@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
-from chassis.events import Encoder
+from chassis.messaging.envelope import Encoder
 from chassis.testing import Published, received
 
 from application.messages import OrderCreated, OrderedLine

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
-from chassis.database import Conflict
-from chassis.events import Received
+from chassis.ports.errors import Conflict
+from chassis.ports.events import Received
 from chassis.testing import received
 
 from application.hold_stock import hold_stock

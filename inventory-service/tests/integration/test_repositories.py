@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
-from chassis.database import Conflict
+from chassis.ports.errors import Conflict
 from chassis.testing import eventually
 
 from domain.events import Line

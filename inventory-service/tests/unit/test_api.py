@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from chassis.app import create_app
-from chassis.database import Unavailable
+from chassis.http.app import create_app
+from chassis.ports.errors import Unavailable
 from chassis.testing.text import places_that_refuse_unstorable_text
 from fastapi import FastAPI
 

@@ -3,7 +3,7 @@ from itertools import permutations
 from uuid import UUID, uuid4
 
 import pytest
-from chassis.consumer import Rejected
+from chassis.ports.errors import Rejected
 from chassis.testing import received
 
 from domain.events import InventoryReleased, InventoryReserved, InventoryUnavailable

@@ -3,7 +3,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from chassis.reminders import MAX_REMINDERS_A_SECOND
+from chassis.runtime.reminders import MAX_REMINDERS_A_SECOND
 
 from application.messages import OrderCreated
 from domain.events import InventoryReserved

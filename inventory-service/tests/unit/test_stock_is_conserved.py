@@ -2,7 +2,7 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
-from chassis.consumer import Rejected
+from chassis.ports.errors import Rejected
 from chassis.testing import received
 from hypothesis import settings
 from hypothesis import strategies as st

@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 import pytest
-from chassis.events import BATCH, SINGLE, Decoder, Received, Unreadable, Wire
+from chassis.messaging.envelope import BATCH, SINGLE, Decoder, Unreadable, Wire
+from chassis.ports.events import Received
 from chassis.testing.contracts import read_examples, with_unknown_fields
 
 from application.notify_customers import compose

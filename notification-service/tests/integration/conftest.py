@@ -13,9 +13,9 @@ import httpx
 import orjson
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from chassis.events import SINGLE, join
+from chassis.messaging.envelope import SINGLE, join
 from chassis.testing import eventually
-from chassis.topology import EXCHANGE
+from chassis.messaging.topology import EXCHANGE
 
 SERVICE = "notification-service"
 

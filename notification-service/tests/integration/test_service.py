@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 import orjson
 import pytest
-from chassis.events import BATCH, SINGLE
+from chassis.messaging.envelope import BATCH, SINGLE
 from chassis.testing import eventually
 
 from infrastructure.messages import CONSUMED

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from chassis.app import create_app
+from chassis.http.app import create_app
 from chassis.testing.text import places_that_refuse_unstorable_text
 
 from api import notifications

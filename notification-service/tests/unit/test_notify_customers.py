@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 import pytest
-from chassis.events import Received
-from chassis.ids import uuid7
-from chassis.inbox import RecentIds
+from chassis.ports.events import Received
+from chassis.ports.ids import uuid7
+from chassis.ports.ids import RecentIds
 from chassis.testing import received
 
 from application.messages import OrderCompleted, OrderConfirmed

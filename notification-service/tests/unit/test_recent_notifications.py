@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from chassis.ids import uuid7
+from chassis.ports.ids import uuid7
 
 from domain.notification import Notification
 from infrastructure.recent_notifications import RecentNotifications

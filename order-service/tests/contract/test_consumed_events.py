@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 import pytest
-from chassis.events import BATCH, SINGLE, Decoder, Received, Wire
+from chassis.messaging.envelope import BATCH, SINGLE, Decoder, Wire
+from chassis.ports.events import Received
 from chassis.testing.contracts import Contracts, read_examples, with_unknown_fields
 
 from infrastructure.messages import CONSUMED

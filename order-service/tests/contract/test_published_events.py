@@ -6,10 +6,10 @@ from uuid import UUID
 
 import orjson
 import pytest
-from chassis.events import Encoder
+from application.announce import announce
+from chassis.messaging.envelope import Encoder
 from chassis.testing import MemoryUnit
 
-from application.announce import announce
 from domain.order import FINAL, Order, Status
 from infrastructure.messages import PUBLISHED
 from tests.builders import NOON, TRACEPARENT, WAYS, an_order, line

@@ -5,12 +5,12 @@ import aio_pika
 import httpx
 import pytest
 from aio_pika import ExchangeType
-from chassis.broker import Broker
-from chassis.database import Database
-from chassis.events import Encoder
-from chassis.outbox import Outbox
-from chassis.settings import DatabaseSettings
-from chassis.topology import EXCHANGE, Queue
+from chassis.messaging.broker import Broker
+from chassis.messaging.envelope import Encoder
+from chassis.messaging.publisher import Outbox
+from chassis.messaging.topology import EXCHANGE, Queue
+from chassis.postgres.database import Database
+from chassis.runtime.settings import DatabaseSettings
 from sqlalchemy import text
 
 from infrastructure.messages import PUBLISHED

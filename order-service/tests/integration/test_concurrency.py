@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from chassis.database import Database
-from chassis.reminders import MAX_REMINDERS_A_SECOND, remind
+from application.settle_orders import settle_orders
+from chassis.postgres.database import Database
+from chassis.runtime.reminders import MAX_REMINDERS_A_SECOND, remind
 from chassis.testing import eventually, received
 from sqlalchemy import text
 
 from application.cancel_orders import cancel_orders
 from application.expire_orders import expire_orders
-from application.settle_orders import settle_orders
 from domain.errors import IllegalTransition
 from domain.order import Order, Status
 from tests.builders import an_order

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
-from chassis.database import Database
-from chassis.idempotency import Claim
-from chassis.ids import uuid7
+from chassis.ports.idempotency import Claim
+from chassis.ports.ids import uuid7
+from chassis.postgres.database import Database
 from chassis.testing.stored import assert_every_column_is_written, assert_kept_whole, fill_inbox_and_outbox
 
 from domain.events import Line, OrderConfirmed, OrderEvent, OrderFailed

@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from chassis import idempotency
-from chassis.database import Database, is_outage
+from chassis.ports.errors import is_outage
+from chassis.postgres import idempotency
+from chassis.postgres.database import Database
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 

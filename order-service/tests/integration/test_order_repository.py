@@ -7,8 +7,8 @@ from typing import cast
 from uuid import uuid4
 
 import pytest
-from chassis.idempotency import Claim
-from chassis.ids import uuid7
+from chassis.ports.idempotency import Claim
+from chassis.ports.ids import uuid7
 
 from domain.order import Order, Status
 from infrastructure.unit_of_work import OrdersUnitOfWork

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
-from chassis import idempotency
-from chassis.database import Database
+from chassis.postgres import idempotency
+from chassis.postgres.database import Database
 from chassis.testing.pruning import (
     DAY,
     HOUR,

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import httpx
 import orjson
 import pytest
-from chassis.database import Database
-from chassis.events import BATCH, SINGLE
-from chassis.ids import uuid7
+from chassis.messaging.envelope import BATCH, SINGLE
+from chassis.ports.ids import uuid7
+from chassis.postgres.database import Database
 from chassis.testing import eventually
 from sqlalchemy import text
 

@@ -5,8 +5,8 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from chassis.database import Database
-from chassis.ids import uuid7
+from chassis.ports.ids import uuid7
+from chassis.postgres.database import Database
 from chassis.testing import eventually
 from sqlalchemy import text
 

@@ -4,14 +4,14 @@ from uuid import UUID
 
 import orjson
 import pytest
-from chassis.database import Database
-from chassis.idempotency import Claim
-from chassis.ids import uuid7
+from application.announce import announce
+from application.settle_orders import settle_orders
+from chassis.ports.idempotency import Claim
+from chassis.ports.ids import uuid7
+from chassis.postgres.database import Database
 from chassis.testing import received
 from sqlalchemy import text
 
-from application.announce import announce
-from application.settle_orders import settle_orders
 from domain.order import Order, Status
 from infrastructure.unit_of_work import OrdersUnitOfWork
 from tests.builders import an_order

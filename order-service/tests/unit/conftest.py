@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import httpx
 import pytest
-from chassis.app import create_app
+from chassis.http.app import create_app
 from fastapi import FastAPI
 
 from api import orders

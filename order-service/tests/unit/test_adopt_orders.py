@@ -4,7 +4,7 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
-from chassis.ids import uuid7
+from chassis.ports.ids import uuid7
 
 from application.adopt_orders import AdoptOrder, adopt_orders
 from domain.events import Line, OrderFailed

@@ -5,7 +5,8 @@ from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from chassis.reminders import remind
+from application.settle_orders import settle_orders
+from chassis.runtime.reminders import remind
 from chassis.testing import received
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -13,7 +14,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from application.cancel_orders import cancel_orders
 from application.expire_orders import expire_orders
-from application.settle_orders import settle_orders
 from domain.order import Order, TimelineEntry
 from tests.builders import NOON, TRACEPARENT, an_order
 from tests.facts import FACTS, Fact

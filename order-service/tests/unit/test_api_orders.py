@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import httpx
 import orjson
 import pytest
-from chassis.ids import uuid7
+from chassis.ports.ids import uuid7
 
 from domain.order import Status
 from tests.builders import NOON, TRACEPARENT, an_order, line, order_in

@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx
 import orjson
 import pytest
-from chassis.database import Unavailable
+from chassis.ports.errors import Unavailable
 from structlog.testing import capture_logs
 
 from tests.fakes import MemoryOrderUnit

@@ -6,7 +6,7 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
-from chassis.ids import uuid7
+from chassis.ports.ids import uuid7
 
 from domain.errors import IllegalTransition, InvalidOrder
 from domain.events import (

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from chassis.reminders import MAX_REMINDERS_A_SECOND, remind
+from application.settle_orders import settle_orders
+from chassis.runtime.reminders import MAX_REMINDERS_A_SECOND, remind
 from chassis.testing import received
 
 from application.cancel_orders import cancel_orders
 from application.expire_orders import expire_orders
-from application.settle_orders import settle_orders
 from domain.events import OrderCancelled, OrderCreated, OrderFailed
 from domain.order import Order, Status
 from tests.builders import NOON, TRACEPARENT, Act, an_order, fail, order_in, refuse

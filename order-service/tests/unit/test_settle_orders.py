@@ -4,10 +4,10 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from chassis.consumer import Rejected
+from application.settle_orders import settle_orders
+from chassis.ports.errors import Rejected
 from chassis.testing import received
 
-from application.settle_orders import settle_orders
 from domain.order import FINAL, Order, Status
 from tests.builders import NOON, TRACEPARENT, order_in
 from tests.facts import FACTS, Fact, paid, payment_failed, refunded, released, reserved, unavailable

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from chassis.events import Encoder
+from chassis.messaging.envelope import Encoder
 from chassis.testing import Published
 
 from application.messages import InventoryReserved

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from chassis.testing import topology_problems
-from chassis.topology import Queue
+from chassis.messaging.topology import Queue
 
 from infrastructure.messages import CONSUMED, PUBLISHED
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from chassis.batching import Batcher
-from chassis.database import Conflict
-from chassis.events import Received
+from chassis.runtime.group_commit import Batcher
+from chassis.ports.errors import Conflict
+from chassis.ports.events import Received
 from chassis.testing import eventually, received
 from sqlalchemy import text
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
-from chassis.ids import uuid7
+from chassis.ports.ids import uuid7
 from chassis.testing.stored import assert_every_column_is_written, assert_kept_whole, fill_inbox_and_outbox
 
 from domain.events import PaymentEvent, PaymentFailed, PaymentRefunded

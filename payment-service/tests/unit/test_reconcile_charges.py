@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from chassis.ids import uuid7
+from chassis.ports.ids import uuid7
 
 from application.reconcile_charges import ReconcileCharge, reconcile_charges
 from domain.events import PaymentRefunded

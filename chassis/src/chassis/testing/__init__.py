@@ -1,5 +1,5 @@
-"""Test support for every folder: real servers, each test run in a database and a vhost of its own, and a unit of
-work in memory. A conftest.py takes it in with `pytest_plugins = ["chassis.testing"]`.
+"""Test support for every folder: real servers, each test run in a database and a vhost of its own. A
+conftest.py takes it in with `pytest_plugins = ["chassis.testing"]`.
 
 Tests use the servers that DATABASE_URL, RABBITMQ_URL and RABBITMQ_MANAGEMENT_URL name, in the environment or in the
 root's `.env`, else those of this clone's `make up`; never a server that merely answers on the usual port, which may be
@@ -12,10 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
@@ -23,10 +20,10 @@ from uuid import UUID, uuid4
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import httpx
 import pytest
-from chassis import settings
-from chassis.events import OrderEvent, Received
-from chassis.ids import uuid7
-from chassis.topology import EXCHANGE, Queue
+from chassis.messaging.topology import EXCHANGE, Queue
+from chassis.ports.events import Received, routing_key
+from chassis.ports.ids import uuid7
+from chassis.runtime import settings
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _HOW = (
@@ -150,8 +147,10 @@ def topology_problems(definitions: Path, queue: Queue, published: Iterable[str])
     bound = {b["routing_key"] for b in bindings if (b["source"], b["destination"]) == (EXCHANGE, queue.service)}
     read = {binding["routing_key"] for binding in bindings if binding["source"] == EXCHANGE}
     queues = {declared["name"]: declared["arguments"] for declared in document["queues"]}
-    problems = [f"{key} is bound or read, but not both" for key in bound.symmetric_difference(queue.routing_keys)]
-    problems += [f"{key} is published, and no queue takes it" for key in set(published) - read]
+    problems = [
+        f"{key} is bound or read, but not both" for key in bound.symmetric_difference(map(routing_key, queue.events))
+    ]
+    problems += [f"{key} is published, and no queue takes it" for key in set(map(routing_key, published)) - read]
     if queues.get(queue.service) != queue.arguments:
         problems.append(f"the queue {queue.service} is declared with {queues.get(queue.service)}")
     if f"{queue.service}.dlq" not in queues:
@@ -201,55 +200,6 @@ async def eventually(condition: Callable[[], object], *, seconds: float = 15) ->
             if result:
                 return
             await asyncio.sleep(0.02)
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    event: OrderEvent
-    traceparent: str
-    event_id: UUID
-    time: datetime
-    repeat: bool = False
-
-
-@dataclass
-class MemoryUnit:
-    """What a use case sees of a unit of work, in memory. A service's tests add its repositories."""
-
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    published: list[Published] = field(default_factory=list)
-    unchanged_events: list[Received] = field(default_factory=list)
-    reminders: Counter[str] = field(default_factory=Counter)
-    seconds: set[int] = field(default_factory=set)
-    """Those in which some unit was the first; a test's units share them."""
-    _after_commit: list[Callable[[], None]] = field(default_factory=list)
-
-    def publish(self, event: OrderEvent, traceparent: str, *, repeat: bool = False) -> None:
-        self.published.append(Published(event, traceparent, uuid7(), self.now, repeat))
-
-    def reminded(self, kind: str) -> None:
-        self.reminders[kind] += 1
-
-    async def first_this_second(self) -> bool:
-        second = int(self.now.timestamp())
-        known = second in self.seconds
-        self.seconds.add(second)
-        return not known
-
-    def unchanged(self, event: Received) -> None:
-        self.unchanged_events.append(event)
-
-    def after_commit(self, act: Callable[[], None]) -> None:
-        self._after_commit.append(act)
-
-    def commit(self) -> None:
-        acts, self._after_commit = self._after_commit, []
-        for act in acts:
-            act()
-
-    @property
-    def events(self) -> list[OrderEvent]:
-        return [published.event for published in self.published]
 
 
 def received(

@@ -10,7 +10,8 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from chassis.events import SINGLE, Decoder, Received, Wire
+from chassis.messaging.envelope import SINGLE, Decoder
+from chassis.ports.events import Received
 from jsonschema import Draft202012Validator, FormatChecker, SchemaError  # type: ignore[import-untyped]  # it ships none
 
 _formats = FormatChecker(["uuid"])
@@ -86,16 +87,16 @@ def with_unknown_fields(value: Any) -> Any:
     return {name: with_unknown_fields(inner) for name, inner in value.items()} | {"newfield": {"a": [1]}}
 
 
-def read_examples(consumed: Mapping[Wire, type], wire: Wire, contracts: Contracts) -> Iterator[tuple[Any, Received]]:
+def read_examples(consumed: Mapping[str, type], name: str, contracts: Contracts) -> Iterator[tuple[Any, Received]]:
     """Every example that the producer ever gave, with unknown fields in it, and what the consumer reads in it. Fails if
     it can't be read, or if the envelope is not read as it was sent."""
-    examples = contracts.kept_examples(wire.type)
-    assert examples, f"{contracts.folder} has forgotten all examples of {wire.type}"
+    examples = contracts.kept_examples(name)
+    assert examples, f"{contracts.folder} has forgotten all examples of {name}"
     for example in examples:
         [event] = Decoder(consumed).decode(orjson.dumps(with_unknown_fields(example)), SINGLE)
         assert isinstance(event, Received), event
-        assert isinstance(event.data, consumed[wire])
-        sent = UUID(example["id"]), wire.type, example["subject"], example["traceparent"]
+        assert isinstance(event.data, consumed[name])
+        sent = UUID(example["id"]), name, example["subject"], example["traceparent"]
         assert (event.id, event.type, event.order_id, event.traceparent) == sent
         yield example, event
 

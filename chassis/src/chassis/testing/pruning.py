@@ -1,19 +1,19 @@
 """Which rows of a service's tables go with time, and which stay: each table has a decision, with rows that show it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from chassis import inbox
-from chassis.database import Database
+from chassis.postgres import inbox
+from chassis.postgres.database import Database
+from chassis.postgres.repository import delete_in_batches
 from chassis.testing import eventually
 from chassis.testing.running import load_main
 from chassis.testing.tables import Row, an_inbox_row, an_outbox_row, connected, insert, key, keys
-from sqlalchemy import MetaData
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Executable, MetaData
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LONG = 1000 * DAY
@@ -83,11 +83,11 @@ async def emptied(database_url: str, schema: str, metadata: MetaData) -> AsyncIt
     await tables.empty()
 
 
-async def prune(database: Database, *forget: Callable[[AsyncConnection], Awaitable[None]]) -> None:
-    """What the inbox and these forget, each as the service runs it."""
-    for each in (inbox.prune, *forget):
+async def prune(database: Database, *statements: Executable) -> None:
+    """Runs the inbox's pruning and these, each as the service does."""
+    for statement in (inbox.PRUNE, *statements):
         async with database.autocommit() as connection:
-            await each(connection)
+            await delete_in_batches(connection, statement)
 
 
 async def prunes_by_itself(
@@ -97,7 +97,7 @@ async def prunes_by_itself(
     for turns in (1, 2):
         with pytest.MonkeyPatch.context() as patch:
             if turns > 1:
-                patch.setattr("chassis.service.PRUNE_EVERY_SECONDS", 0.05)
+                patch.setattr("chassis.runtime.service.PRUNE_EVERY_SECONDS", 0.05)
             main = load_main(folder, DATABASE_URL=database_url, RABBITMQ_URL=rabbitmq_url)
         await tables.fill(decisions, stay=False)
         async with main.app.router.lifespan_context(main.app):

@@ -9,10 +9,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
-from chassis.database import Database
-from chassis.events import OrderEvent
+from chassis.ports.events import OrderEvent
+from chassis.postgres.database import Database
+from chassis.postgres.unit_of_work import UnitOfWork
 from chassis.testing import received
-from chassis.unit_of_work import UnitOfWork
 from sqlalchemy import MetaData, Table, select
 
 A = TypeVar("A")

@@ -17,17 +17,21 @@ import structlog
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
 from aio_pika.exceptions import PublishError
-from chassis.database import Unavailable, abandoned_is_unavailable, reason_of
-from chassis.ids import uuid7
-from chassis.periodic import survived
-from chassis.telemetry import BROKER_CONNECTED, DEAD_LETTERS
-from chassis.topology import EXCHANGE, Queue, assert_topology
+from chassis.messaging.topology import EXCHANGE, Queue, assert_topology
+from chassis.ports.errors import Unavailable, abandoned_is_unavailable, reason_of, survived
+from chassis.ports.ids import uuid7
+from prometheus_client import Gauge
 
 HEARTBEAT_SECONDS = 10
 WATCH_EVERY_SECONDS = 5.0
 ASSERT_EVERY_SECONDS = 60.0
 ANSWER_TIMEOUT_SECONDS = 10.0
 MAX_IN_FLIGHT = 200
+
+DEAD_LETTERS = Gauge(
+    "dead_letters", "Messages in the service's dead-letter queue, except for messages that a person is inspecting"
+)
+BROKER_CONNECTED = Gauge("broker_connected", "1 while this process is connected and a consumer of its queue, else 0")
 
 log = structlog.get_logger()
 

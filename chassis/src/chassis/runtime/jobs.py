@@ -2,11 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import TypeVar
 
 import structlog
-from chassis.database import Unavailable, is_conflict, is_outage, reason_of
+from chassis.ports.errors import Conflict, Unavailable, is_outage, reason_of, survived
+from chassis.runtime.group_commit import Transaction
 
 TURN_MAY_TAKE_SECONDS = 120.0
 """A turn that takes longer is taken for one that hangs: it is cancelled, and the next one tries again."""
@@ -19,20 +21,7 @@ LATE_AFTER_SECONDS = 20.0
 log = structlog.get_logger()
 
 
-@contextmanager
-def survived(name: str) -> Iterator[None]:
-    """For a round of a loop that must go on: what is raised in it ends the round and is logged, also the CancelledError
-    of a future that a library cancelled. Only what ends the process, or this very task, gets through."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        with suppress(Exception):  # a line that can't be written is no reason either
-            log.exception(f"{name} failed")
+U = TypeVar("U", bound=Transaction)
 
 
 class Periodic:
@@ -103,7 +92,7 @@ class Periodic:
         except Unavailable:
             self._well_at = _now()  # what is away was told where it was noticed, and has a check of its own
         except Exception as error:
-            if limit.expired() or not (is_outage(error) or is_conflict(error)):
+            if limit.expired() or not (is_outage(error) or isinstance(error, Conflict)):
                 raise
             if not told:
                 log.warning(f"{self.name}: not now", reason=reason_of(error))
@@ -113,3 +102,19 @@ class Periodic:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def in_batches(
+    units: Callable[[], AbstractAsyncContextManager[U]], use_case: Callable[[U], Awaitable[bool]]
+) -> Callable[[], Awaitable[None]]:
+    """Runs the use case in a unit of its own, and again while it returns True: there may be more."""
+
+    async def act() -> None:
+        more = True
+        while more:
+            async with units() as unit:
+                await unit.start()
+                more = await use_case(unit)
+                await unit.commit()
+
+    return act

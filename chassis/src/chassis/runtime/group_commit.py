@@ -1,4 +1,4 @@
-"""Batches of work in one transaction each: concurrent requests share one; what is due is done some rows at a time."""
+"""Group commit: concurrent requests share a transaction."""
 
 import asyncio
 import random
@@ -6,14 +6,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, Protocol, TypeVar
 
-from chassis.database import Unavailable, abandoned_is_unavailable, is_conflict, is_outage, reason_of
-from chassis.telemetry import COMMAND_BATCH_SIZE
+from chassis.ports.errors import Conflict, Unavailable, abandoned_is_unavailable, is_outage, reason_of
+from prometheus_client import Histogram
 
 MAX_COMMANDS_A_BATCH = 200
 MAX_CONFLICTS = 5
 
+COMMAND_BATCH_SIZE = Histogram(
+    "command_batch_size",
+    "Commands that shared a transaction",
+    ("command",),
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200),
+)
 
-class Starting(Protocol):
+
+class Transaction(Protocol):
     """The part of a unit of work that is used here."""
 
     async def start(self) -> None: ...
@@ -23,10 +30,10 @@ class Starting(Protocol):
 
 C = TypeVar("C")
 R = TypeVar("R")
-U = TypeVar("U", bound=Starting)
+U = TypeVar("U", bound=Transaction)
 
 
-class Batcher(Generic[C, R, U]):
+class GroupCommit(Generic[C, R, U]):
     """Runs a use case for whoever calls `submit`; the use case returns a result, or an exception, for each command.
 
     What arrives while a batch is being committed is the next batch; a lone command waits for nobody. This is group
@@ -88,9 +95,7 @@ class Batcher(Generic[C, R, U]):
             try:
                 with abandoned_is_unavailable():
                     return await self._attempt(commands)
-            except Exception as error:
-                if not is_conflict(error):
-                    raise
+            except Conflict:
                 await asyncio.sleep(random.uniform(0, 0.05))
         raise Unavailable("too many transactions want the same rows")
 
@@ -102,19 +107,3 @@ class Batcher(Generic[C, R, U]):
                 raise ValueError(f"{self._name}: {len(results)} results for {len(commands)} commands")
             await unit.commit()
             return results
-
-
-def in_batches(
-    units: Callable[[], AbstractAsyncContextManager[U]], use_case: Callable[[U], Awaitable[bool]]
-) -> Callable[[], Awaitable[None]]:
-    """Runs the use case in a unit of its own, and again while it returns True: there may be more."""
-
-    async def act() -> None:
-        more = True
-        while more:
-            async with units() as unit:
-                await unit.start()
-                more = await use_case(unit)
-                await unit.commit()
-
-    return act

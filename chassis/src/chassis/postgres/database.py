@@ -1,13 +1,14 @@
-"""Connections to PostgreSQL, and which of its errors mean "not now" rather than "not this"."""
+"""Connections to PostgreSQL, and what its errors mean: "not now", "lost to another transaction", or "not this"."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import orjson
 import structlog
-from chassis.settings import DatabaseSettings
+from chassis.ports.errors import Conflict, Interrupted, Unavailable, reason_of
 from sqlalchemy import event, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -20,6 +21,8 @@ _OUTAGE_CLASSES = ("08", "53", "57P", "58")
 _OUTAGE_CODES = ("25006", "25P03", "28000", "28P01", "3D000", "3F000", "42P01", "42703", "42501")
 # A transaction that lost to another one: it did nothing, and can be run again at once.
 _CONFLICT_CODES = ("40001", "40P01", "55P03")
+_NO_TABLES = ("42P01", "3F000")
+_MIGRATE = "the schema lacks its tables: run `alembic upgrade head` first"
 
 # Statements find their rows by keys, also while the planner still takes a table for small. They have one generic plan:
 # planning each execution anew would cost a batch of one more than a better plan could save.
@@ -30,65 +33,31 @@ CLOSED_WITHIN_SECONDS = 3.0
 log = structlog.get_logger()
 
 
-class Unavailable(Exception):
-    """Something that this service needs is away or overloaded for now. The message is fit for the caller to read."""
-
-
-@contextmanager
-def abandoned_is_unavailable() -> Iterator[None]:
-    """Libraries cancel the futures of those who wait for an answer when they give a connection up. Such a
-    CancelledError is not addressed to the waiting task, which may be the only one that does its work: it becomes
-    Unavailable."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise Unavailable("the connection was given up before an answer came") from None
-
-
-class Conflict(Exception):
-    """The transaction lost to a concurrent one: it did nothing, and can be run again at once."""
-
-
-def _sqlstate(error: DBAPIError) -> str:
-    return str(getattr(error.orig, "sqlstate", None) or "")
-
-
-def is_outage(error: BaseException) -> bool:
-    """Whether the work could not be done for now, through no fault of its own."""
-    if isinstance(error, DBAPIError):
-        code = _sqlstate(error)
-        return (
-            error.connection_invalidated
-            or isinstance(error, InterfaceError)
-            or code.startswith(_OUTAGE_CLASSES)
-            or code in _OUTAGE_CODES
-        )
-    return isinstance(error, Unavailable | PoolTimeoutError | TimeoutError | OSError)
-
-
-def is_conflict(error: BaseException) -> bool:
-    """Whether the transaction lost to a concurrent one (deadlock, serialization, a row made first) and can be run
-    again."""
-    return isinstance(error, Conflict) or (
-        isinstance(error, DBAPIError)
-        and (
-            _sqlstate(error) in _CONFLICT_CODES
-            or type(error.orig).__name__ == "InvalidCachedStatementError"  # a migration changed the table since
-        )
-    )
+def _in_our_words(context: ExceptionContext) -> BaseException | None:
+    """The error as the ports have it: Interrupted, Conflict, or None for a mistake of ours, which stays as it is."""
+    error = context.sqlalchemy_exception
+    if not isinstance(error, DBAPIError):
+        return None
+    code = str(getattr(error.orig, "sqlstate", None) or "")
+    # The last is asyncpg's word for a table that a migration has changed since the statement was prepared.
+    if code in _CONFLICT_CODES or type(error.orig).__name__ == "InvalidCachedStatementError":
+        return Conflict(reason_of(error))
+    if code in _NO_TABLES:
+        return Interrupted(_MIGRATE)
+    lost = context.is_disconnect or isinstance(error, InterfaceError)
+    if lost or code.startswith(_OUTAGE_CLASSES) or code in _OUTAGE_CODES:
+        return Interrupted(reason_of(error))
+    return None
 
 
 class Database:
     """The pool of one service, every connection of which looks into that service's schema."""
 
-    def __init__(self, settings: DatabaseSettings, *, service: str, schema: str) -> None:
+    def __init__(self, url: str, *, pool_size: int, service: str, schema: str) -> None:
         self.schema = schema
         self.engine = create_async_engine(
-            settings.database_url,
-            pool_size=settings.database_pool_size,
+            url,
+            pool_size=pool_size,
             max_overflow=0,
             pool_timeout=5,
             pool_use_lifo=True,
@@ -107,6 +76,7 @@ class Database:
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         event.listen(self.engine.sync_engine, "connect", self._made)
         event.listen(self.engine.sync_engine, "checkout", self._taken)
+        event.listen(self.engine.sync_engine, "handle_error", _in_our_words, retval=True)
         self._generation = 0
         self._away = False
 
@@ -160,8 +130,7 @@ class Database:
             async with asyncio.timeout(3), self.autocommit() as connection:
                 await connection.execute(text("SELECT 1 FROM inbox LIMIT 1"))
         except Exception as error:
-            missing = isinstance(error, DBAPIError) and _sqlstate(error) in ("42P01", "3F000")
-            return reason_of(error) if missing else "the database does not answer; the log says why"
+            return _MIGRATE if str(error) == _MIGRATE else "the database does not answer; the log says why"
         return None
 
     async def start(self) -> None:
@@ -172,12 +141,3 @@ class Database:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSED_WITHIN_SECONDS):
                 await self.engine.dispose()
-
-
-def reason_of(error: BaseException) -> str:
-    """One line for a log or a health check, without SQL and parameters."""
-    if isinstance(error, DBAPIError):
-        if _sqlstate(error) in ("42P01", "3F000"):
-            return "the schema lacks its tables: run `alembic upgrade head` first"
-        error = error.orig or error
-    return f"{type(error).__name__}: {error}".splitlines()[0][:300]

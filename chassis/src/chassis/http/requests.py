@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Self, TypeVar
 
-from chassis.openapi import reference
-from chassis.problems import Problem, validation_problem
+from chassis.http.openapi import reference
+from chassis.http.problems import Problem, validation_problem
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, WithJsonSchema
@@ -22,6 +22,7 @@ BODY_WITHIN_SECONDS = 20
 # A double round-trips a decimal of up to 15 significant digits, and NUMERIC(12,2) has at most 12.
 JsonNumber = Annotated[Decimal, PlainSerializer(float, return_type=float), WithJsonSchema({"type": "number"})]
 
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 # A number that a double may round: pydantic reads every number with a point as one.
 _LONG_NUMBER = re.compile(rb"[:,\[]\s*-?[0-9][0-9.eE+-]{15,}")
 # What PostgreSQL can't store as text, and how a JSON document may have it: unescaped, neither of them is JSON.
@@ -123,6 +124,13 @@ async def read_json(request: Request, model: type[M]) -> M:
         if errors[0]["type"] == "json_invalid":
             raise Problem(400, "malformed-json", detail=f"The body is not JSON: {errors[0]['msg']}.") from None
         raise validation_problem(errors) from None
+
+
+def checked_key(value: str | None) -> str | None:
+    """The Idempotency-Key header's value; raises a 422 problem unless it is 1 to 255 visible ASCII characters."""
+    if value is None or _IDEMPOTENCY_KEY.fullmatch(value):
+        return value
+    raise Problem(422, "invalid-idempotency-key", detail="Idempotency-Key must be 1 to 255 visible ASCII characters.")
 
 
 def json_response(content: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

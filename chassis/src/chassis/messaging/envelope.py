@@ -5,67 +5,20 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Any
 from uuid import UUID
 
 import orjson
-from chassis.telemetry import valid_traceparent
-from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
+from chassis.ports.events import OrderEvent, Outgoing, Received, routing_key
+from chassis.ports.tracing import valid_traceparent
+from pydantic import TypeAdapter, ValidationError
 
 SINGLE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
-Instant = Annotated[AwareDatetime, Field(lt=datetime(9000, 1, 1, tzinfo=UTC))]
-"""A time in an event's data, far enough from the last that there is for a few days to be added."""
 MAX_BODY_BYTES = 512 * 1024
 MAX_EVENTS_READ = 1000
-
-Slug = Annotated[str, Field(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
-"""A reason in an event's data: for programs to compare, and for people to look up in docs/events.md."""
-
-
-class OrderEvent(Protocol):
-    """A domain event: a dataclass whose fields are the event's `data`. `name` is its CloudEvents type: a string that
-    the service owns, not the class's name."""
-
-    name: ClassVar[str]
-
-    @property
-    def order_id(self) -> UUID: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """How a consumed event is called outside."""
-
-    type: str
-    routing_key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """An event ready to be sent: what a row of the outbox holds."""
-
-    id: UUID
-    type: str
-    routing_key: str
-    order_id: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """An event taken from a queue; `data` is an instance of the class that the consumer declared for its type."""
-
-    id: UUID
-    type: str
-    order_id: str
-    traceparent: str | None
-    data: Any
-    document: Any = field(repr=False)
-    repeat: bool = False
-    """Whether the publisher has said it before, under another id, and says it again because nobody answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +33,10 @@ class Unreadable:
 
 
 class Encoder:
-    """Turns the domain events of one service into what the outbox sends."""
+    """Encodes the domain events of one service."""
 
-    def __init__(self, source: str, routing_keys: Mapping[type, str]) -> None:
+    def __init__(self, source: str) -> None:
         self._source = source
-        self._routing_keys = routing_keys
 
     def encode(
         self, event: OrderEvent, *, event_id: UUID, time: datetime, traceparent: str, repeat: bool = False
@@ -104,7 +56,7 @@ class Encoder:
             "data": event,
         }
         body = orjson.dumps(envelope, default=_plain, option=orjson.OPT_UTC_Z)
-        return Outgoing(event_id, event.name, self._routing_keys[type(event)], str(event.order_id), body)
+        return Outgoing(event_id, event.name, routing_key(event.name), str(event.order_id), body)
 
 
 def _plain(value: object) -> float | str:
@@ -121,11 +73,11 @@ def join(bodies: list[bytes]) -> tuple[bytes, str]:
 
 
 class Decoder:
-    """Reads messages for one consumer, which declares a class, with the fields it uses, for each type it reads."""
+    """Reads messages for one consumer, which declares for each type of event a class with the fields it uses."""
 
-    def __init__(self, consumed: Mapping[Wire, type]) -> None:
+    def __init__(self, consumed: Mapping[str, type]) -> None:
         self._adapters: dict[str, TypeAdapter[Any]] = {
-            wire.type: TypeAdapter(data_class) for wire, data_class in consumed.items()
+            name: TypeAdapter(data_class) for name, data_class in consumed.items()
         }
 
     def decode(self, body: bytes, content_type: str | None) -> list[Received | Unreadable]:

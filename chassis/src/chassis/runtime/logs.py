@@ -10,7 +10,7 @@ from typing import TextIO, cast
 
 import orjson
 import structlog
-from chassis.settings import ServiceSettings
+from chassis.runtime.settings import ServiceSettings
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 

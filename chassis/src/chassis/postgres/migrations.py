@@ -8,7 +8,6 @@ import asyncio
 
 from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
-from chassis.settings import PostgresSettings, load
 from sqlalchemy import Connection, MetaData, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -16,9 +15,9 @@ _LOCK = 0x6F726465725F6462  # "order_db"
 _SCHEMAS_FOR_PEOPLE = "orders, inventory, payments, public"
 
 
-def run(metadata: MetaData, schema: str) -> None:
+def run(metadata: MetaData, schema: str, url: str) -> None:
     """Brings the schema to the revision that Alembic was called for; a role of the schema's name owns all of it."""
-    asyncio.run(_run(metadata, schema, load(PostgresSettings).database_url))
+    asyncio.run(_run(metadata, schema, url))
 
 
 async def _run(metadata: MetaData, schema: str, url: str) -> None:

@@ -1,23 +1,26 @@
-"""The transactional outbox: events are rows until the broker has confirmed them.
+"""Publishes committed events: at once from memory, and what a crash or an outage left behind by the sweep.
 
-The process that committed them sends them at once from memory and deletes the confirmed rows in batches. What a crash
-or an outage leaves behind is sent by the sweeper, of which each service has one at a time, by advisory lock.
+Events with the same routing key that are ready at the same moment travel in one message. The rows of those that the
+broker has confirmed are deleted in batches.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from datetime import datetime
 from itertools import groupby
+from typing import Protocol
 from uuid import UUID
 
 import structlog
-from chassis.broker import Broker
-from chassis.database import Database, reason_of
-from chassis.events import Outgoing, join
-from chassis.telemetry import EVENTS_PUBLISHED, MESSAGES_PUBLISHED, OUTBOX_AGE_SECONDS, OUTBOX_BACKLOG
-from sqlalchemy import Column, DateTime, MetaData, Table, Text, Uuid, func, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from chassis.messaging.broker import Broker
+from chassis.messaging.envelope import Encoder, join
+from chassis.ports.errors import reason_of
+from chassis.ports.events import OrderEvent, Outgoing
+from chassis.ports.ids import uuid7
+from prometheus_client import Counter, Gauge
 
 MAX_EVENTS_A_MESSAGE = 100
 MAX_MESSAGE_BYTES = 128 * 1024
@@ -26,77 +29,14 @@ MAX_EVENTS_IN_MEMORY = 2_000
 SWEEP_EVERY_SECONDS = 5.0
 DELETE_EVERY_SECONDS = 0.5
 """The longer, the fewer transactions, and the more events that a crash has sent twice."""
-LEFT_BEHIND_AFTER_SECONDS = 5
 STUCK_AFTER_SECONDS = 20
 
-CREATE_OUTBOX_1 = (
-    """
-    CREATE TABLE outbox (
-        id uuid PRIMARY KEY,
-        type text NOT NULL,
-        routing_key text NOT NULL,
-        order_id text NOT NULL,
-        body text NOT NULL,
-        created_at timestamptz NOT NULL DEFAULT now()
-    ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)
-    """,
-)
-"""For the services' migrations, as CREATE_INBOX_1 is. Each row is deleted within moments, so its dead rows are cleared
-early and often."""
-
-_SWEEPER_LOCK = 0x6F7574626F78  # "outbox"; paired with the schema's hash, so that each service has its own
-
-_INSERT = text(
-    """
-    INSERT INTO outbox (id, type, routing_key, order_id, body)
-    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:keys AS text[]),
-                         CAST(:order_ids AS text[]), CAST(:bodies AS text[]))
-    """
-)
-_DELETE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS uuid[]))")
-_LEFT_BEHIND = text(
-    """
-    SELECT id, type, routing_key, order_id, body FROM outbox
-    WHERE created_at < now() - make_interval(secs => :age) AND id > :after ORDER BY id LIMIT 1000
-    """
-)
-_BACKLOG = text(
-    """
-    SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)
-    FROM (SELECT created_at FROM outbox ORDER BY id LIMIT 10001) AS oldest
-    """
-)
-_TRY_LOCK = text("SELECT pg_try_advisory_lock(hashtextextended(:schema, :lock))")
-_UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended(:schema, :lock))")
+EVENTS_PUBLISHED = Counter("events_published", "Events the broker has confirmed", ("type",))
+MESSAGES_PUBLISHED = Counter("messages_published", "AMQP messages the broker has confirmed")
+OUTBOX_BACKLOG = Gauge("outbox_backlog", "Events in the outbox at the last sweep (at most 10,001 are counted)")
+OUTBOX_AGE_SECONDS = Gauge("outbox_oldest_age_seconds", "Age of the oldest event in the outbox at the last sweep")
 
 log = structlog.get_logger()
-
-
-def outbox_table(metadata: MetaData) -> Table:
-    return Table(
-        "outbox",
-        metadata,
-        Column("id", Uuid, primary_key=True),
-        Column("type", Text, nullable=False),
-        Column("routing_key", Text, nullable=False),
-        Column("order_id", Text, nullable=False),
-        Column("body", Text, nullable=False),
-        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    )
-
-
-async def insert_into_outbox(connection: AsyncConnection, events: Sequence[Outgoing]) -> None:
-    """Adds the rows to the transaction at hand."""
-    await connection.execute(
-        _INSERT,
-        {
-            "ids": [event.id for event in events],
-            "types": [event.type for event in events],
-            "keys": [event.routing_key for event in events],
-            "order_ids": [event.order_id for event in events],
-            "bodies": [event.body.decode() for event in events],
-        },
-    )
 
 
 def coalesce(events: Iterable[Outgoing]) -> list[list[Outgoing]]:
@@ -117,18 +57,32 @@ def _routing_key(event: Outgoing) -> str:
     return event.routing_key
 
 
-class Outbox:
-    """Sends what was committed. `send` never waits and never raises: the rows are the truth, memory is the fast way."""
+class Rows(Protocol):
+    """The outbox's rows: those of events that are committed and not known to be confirmed."""
 
-    def __init__(self, database: Database, broker: Broker) -> None:
-        self._database = database
+    async def delete(self, ids: Sequence[UUID]) -> None: ...
+
+    async def backlog(self) -> tuple[int, float]: ...
+
+    def left_behind(self) -> AsyncGenerator[list[Outgoing], None]: ...
+
+
+class Publisher:
+    """`send` never waits and never raises: the rows are the truth, memory is the fast way."""
+
+    def __init__(self, rows: Rows, broker: Broker, encoder: Encoder) -> None:
+        self._rows = rows
         self._broker = broker
+        self._encoder = encoder
         self._sending: set[UUID] = set()
         self._tasks: set[asyncio.Task[bool]] = set()
         self._confirmed: list[UUID] = []
         self._deleter: asyncio.Task[None] | None = None
         self._oldest_age = 0.0
         self._waiting = 0
+
+    def encode(self, event: OrderEvent, *, time: datetime, traceparent: str, repeat: bool = False) -> Outgoing:
+        return self._encoder.encode(event, event_id=uuid7(), time=time, traceparent=traceparent, repeat=repeat)
 
     @property
     def takes_repeats(self) -> bool:
@@ -191,44 +145,24 @@ class Outbox:
         if not ids:
             return
         try:
-            async with self._database.autocommit() as connection:
-                await connection.execute(_DELETE, {"ids": ids})
+            await self._rows.delete(ids)
         except Exception as error:  # the sweep sends them once more, and the inboxes know them
             log.warning("published events not deleted yet", events=len(ids), reason=reason_of(error))
 
     async def sweep(self) -> None:
         """Sends what was left behind and measures the backlog. Run every SWEEP_EVERY_SECONDS and after a reconnect."""
-        lock = {"schema": self._database.schema, "lock": _SWEEPER_LOCK}
-        async with self._database.autocommit() as connection:
-            backlog, age = (await connection.execute(_BACKLOG)).one()
-            OUTBOX_BACKLOG.set(backlog)
-            OUTBOX_AGE_SECONDS.set(age)
-            self._oldest_age, self._waiting = float(age), backlog
-            if age < LEFT_BEHIND_AFTER_SECONDS or not self._broker.connected:
-                return
-            try:
-                if (await connection.execute(_TRY_LOCK, lock)).scalar_one():
-                    await self._send_left_behind(connection)
-                    await connection.execute(_UNLOCK, lock)
-            except BaseException:
-                await connection.invalidate()  # the lock, which may be ours, ends with its connection
-                raise
-
-    async def _send_left_behind(self, connection: AsyncConnection) -> None:
-        after = UUID(int=0)  # within one sweep only: a row that can't be sent must not hold up those behind it
-        while rows := (
-            await connection.execute(_LEFT_BEHIND, {"age": LEFT_BEHIND_AFTER_SECONDS, "after": after})
-        ).all():
-            after = rows[-1].id
-            events = [
-                Outgoing(row.id, row.type, row.routing_key, row.order_id, row.body.encode())
-                for row in rows
-                if row.id not in self._sending
-            ]
-            answered = await asyncio.gather(*(self._publish(message) for message in coalesce(events)))
-            await self._delete()  # before another replica may sweep
-            if not self._broker.connected or (answered and not any(answered)):
-                return
+        self._waiting, self._oldest_age = await self._rows.backlog()
+        OUTBOX_BACKLOG.set(self._waiting)
+        OUTBOX_AGE_SECONDS.set(self._oldest_age)
+        if not self._waiting or not self._broker.connected:
+            return
+        async with aclosing(self._rows.left_behind()) as batches:
+            async for batch in batches:
+                events = [event for event in batch if event.id not in self._sending]
+                answered = await asyncio.gather(*(self._publish(message) for message in coalesce(events)))
+                await self._delete()  # before another replica may sweep
+                if not self._broker.connected or (answered and not any(answered)):
+                    return
 
     async def problem(self) -> str | None:
         """None, or why the outbox is stuck, as of the last sweep (which is a job, and watched as such)."""

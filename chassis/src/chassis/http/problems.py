@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 import structlog
-from chassis.database import is_conflict, is_outage, reason_of
-from chassis.openapi import header, reference
-from chassis.telemetry import trace_id
+from chassis.http.openapi import header, reference
+from chassis.ports.errors import Conflict, is_outage, reason_of
+from chassis.ports.tracing import trace_id
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
@@ -139,7 +139,7 @@ def _allowed(request: Request) -> str:
 
 def failure(request: Request, error: Exception) -> Response:
     """The answer to an error that nobody foresaw: 503 when something we need is away, else 500, with nothing of it."""
-    if is_outage(error) or is_conflict(error):
+    if is_outage(error) or isinstance(error, Conflict):
         log.debug("request refused", path=request.url.path, reason=reason_of(error))
         detail = "The service can't do this right now. Try again later, with the same Idempotency-Key if it had one."
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}

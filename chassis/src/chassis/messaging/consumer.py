@@ -5,10 +5,10 @@ One loop owns the delivery tags of a channel. A message is acknowledged when eac
 """
 
 import asyncio
+import collections
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -18,17 +18,12 @@ import aiormq
 import orjson
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
-from chassis.broker import Broker
-from chassis.database import is_conflict, is_outage, reason_of
-from chassis.events import SINGLE, Decoder, Received, Unreadable
-from chassis.telemetry import (
-    EVENT_BATCH_SIZE,
-    EVENTS_CONSUMED,
-    EVENTS_DEAD_LETTERED,
-    EVENTS_DUPLICATE,
-    EVENTS_RETRIED,
-)
-from chassis.topology import DEAD_LETTER_EXCHANGE, RETRY_DELAYS_SECONDS, retry_name
+from chassis.messaging.broker import Broker
+from chassis.messaging.envelope import SINGLE, Decoder, Unreadable
+from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, RETRY_DELAYS_SECONDS, retry_name
+from chassis.ports.errors import Conflict, Rejected, is_outage, reason_of
+from chassis.ports.events import Received
+from prometheus_client import Counter, Histogram
 
 MAX_EVENTS_A_BATCH = 200
 MAX_CONFLICTS = 20
@@ -39,18 +34,15 @@ CAREFUL_MESSAGES = 200
 have come. A message that kills the process, or the connection, each time it is delivered then spends its own deliveries
 alone, and not those of all that were fetched with it: a quorum queue delivers what was returned to it first."""
 
+EVENTS_CONSUMED = Counter("events_consumed", "Events taken in", ("type",))
+EVENTS_DUPLICATE = Counter("events_duplicate", "Events that the inbox knew already")
+EVENTS_RETRIED = Counter("events_retried", "Events set aside for a later attempt")
+EVENTS_DEAD_LETTERED = Counter("events_dead_lettered", "Events given to the dead-letter queue", ("reason",))
+EVENT_BATCH_SIZE = Histogram(
+    "event_batch_size", "Events that shared a transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200)
+)
+
 log = structlog.get_logger()
-
-
-class Rejected(Exception):
-    """Raised by a use case for an event that no later attempt can cure: it goes to the dead letters at once.
-
-    `reason` is a slug listed in docs/events.md.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
 
 
 class Receiving(Protocol):
@@ -216,7 +208,7 @@ class Consumer(Generic[U]):
                         log.warning("consuming paused, trying again until it can be done", reason=reason_of(error))
                     pauses += 1
                     await asyncio.sleep(random.uniform(0.1, min(0.25 * 2**pauses, 5.0)))
-                elif is_conflict(error) and conflicts < MAX_CONFLICTS:
+                elif isinstance(error, Conflict) and conflicts < MAX_CONFLICTS:
                     conflicts += 1
                     await asyncio.sleep(random.uniform(0.0, 0.05))
                 elif len(deliveries) == 1:
@@ -232,7 +224,7 @@ class Consumer(Generic[U]):
             if fresh:
                 await self._use_case(fresh, unit)
             await unit.commit()
-        types = Counter(event.type for event in fresh)
+        types = collections.Counter(event.type for event in fresh)
         for name, number in types.items():
             EVENTS_CONSUMED.labels(name).inc(number)
         EVENT_BATCH_SIZE.observe(len(events))

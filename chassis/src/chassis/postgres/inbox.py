@@ -1,12 +1,10 @@
 """The inbox: which events have taken effect, kept in the transaction of the effect (idempotent receiver)."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from chassis.bulk import delete_in_batches, deletion
-from chassis.events import Received
+from chassis.postgres.repository import deletion
 from sqlalchemy import Column, DateTime, Index, MetaData, Table, Text, Uuid, func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,7 +23,7 @@ CREATE_INBOX_1 = (
 )
 """For the services' migrations. A migration is never edited: a change of the table is a CHANGE_INBOX_2 beside this."""
 
-_TAKE_IN = text(
+TAKE_IN = text(
     """
     WITH fresh AS (
         INSERT INTO inbox (consumer, event_id)
@@ -35,7 +33,7 @@ _TAKE_IN = text(
     SELECT now(), array(SELECT event_id FROM fresh)
     """
 )
-_PRUNE = deletion("inbox", "processed_at < now() - make_interval(days => :days)")
+PRUNE = deletion("inbox", f"processed_at < now() - make_interval(days => {KEPT_DAYS})")
 
 
 def inbox_table(metadata: MetaData) -> Table:
@@ -54,32 +52,5 @@ async def take_in(connection: AsyncConnection, consumer: str, ids: Sequence[UUID
 
     Of two transactions that record the same id the second waits for the first, and finds it if it was committed.
     """
-    now, fresh = (await connection.execute(_TAKE_IN, {"consumer": consumer, "ids": list(set(ids))})).one()
+    now, fresh = (await connection.execute(TAKE_IN, {"consumer": consumer, "ids": list(set(ids))})).one()
     return now, set(fresh)
-
-
-async def prune(connection: AsyncConnection) -> None:
-    """Forgets what is older than KEPT_DAYS."""
-    await delete_in_batches(connection, _PRUNE, days=KEPT_DAYS)
-
-
-def distinct(events: Sequence[Received], fresh: set[UUID]) -> list[Received]:
-    """The fresh events in their order, each once, though a batch may hold one twice."""
-    return list({event.id: event for event in events if event.id in fresh}.values())
-
-
-class RecentIds:
-    """The last ids seen, in memory: the inbox of a service without a database."""
-
-    def __init__(self, capacity: int = 10_000) -> None:
-        self._capacity = capacity
-        self._ids: OrderedDict[UUID, None] = OrderedDict()
-
-    def __contains__(self, event_id: UUID) -> bool:
-        return event_id in self._ids
-
-    def add(self, event_id: UUID) -> None:
-        self._ids[event_id] = None
-        self._ids.move_to_end(event_id)
-        if len(self._ids) > self._capacity:
-            self._ids.popitem(last=False)

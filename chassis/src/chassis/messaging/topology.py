@@ -9,6 +9,7 @@ from typing import Any
 
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractQueue
+from chassis.ports.events import routing_key
 
 EXCHANGE = "order_events"
 DEAD_LETTER_EXCHANGE = "order_events.dlx"
@@ -19,10 +20,10 @@ DELIVERY_LIMIT = 50
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The queue of one service and the routing keys that it reads."""
+    """The queue of one service, bound to the events that the service reads."""
 
     service: str
-    routing_keys: Sequence[str]
+    events: Sequence[str]
 
     @property
     def dead_letters(self) -> str:
@@ -73,6 +74,6 @@ async def assert_topology(channel: AbstractChannel, queue: Queue) -> AbstractQue
         waiting = await channel.declare_queue(retry_name(delay), durable=True, arguments=_retry_arguments(delay))
         await waiting.bind(exchange, "")
     own = await channel.declare_queue(queue.service, durable=True, arguments=queue.arguments)
-    for routing_key in queue.routing_keys:
-        await own.bind(EXCHANGE, routing_key)
+    for event in queue.events:
+        await own.bind(EXCHANGE, routing_key(event))
     return own

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Protocol, TypeVar
 from uuid import UUID
 
-from chassis.openapi import header
+from chassis.http.openapi import header
 from fastapi import Query, Request, Response
 from pydantic import TypeAdapter
 

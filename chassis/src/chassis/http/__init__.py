@@ -1,0 +1,1 @@
+"""HTTP: the application, problem details, bodies, pages, health and the OpenAPI document."""

@@ -1,0 +1,59 @@
+"""Events, as use cases see them."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from typing import Annotated, Any, ClassVar, Protocol
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+_WORD = re.compile("[A-Z][a-z0-9]*")
+
+Instant = Annotated[AwareDatetime, Field(lt=datetime(9000, 1, 1, tzinfo=UTC))]
+"""A time in an event's data, early enough that adding some days does not overflow."""
+
+Slug = Annotated[str, Field(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
+"""A reason in an event's data: for programs to compare, and for people to look up in docs/events.md."""
+
+
+@cache
+def routing_key(name: str) -> str:
+    """The key under which events of that name travel: OrderCreated under order.created."""
+    return ".".join(word.lower() for word in _WORD.findall(name))
+
+
+class OrderEvent(Protocol):
+    """A domain event: a dataclass whose fields are the event's `data`. `name` is its CloudEvents type: a string that
+    the service owns, not the class's name."""
+
+    name: ClassVar[str]
+
+    @property
+    def order_id(self) -> UUID: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An encoded event: what a row of the outbox holds."""
+
+    id: UUID
+    type: str
+    routing_key: str
+    order_id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An event taken from a queue; `data` is an instance of the class that the consumer declared for its type."""
+
+    id: UUID
+    type: str
+    order_id: str
+    traceparent: str | None
+    data: Any
+    document: Any = field(repr=False)
+    repeat: bool = False
+    """Whether the publisher has sent the same fact before, under another id, and repeats it because nobody answered."""

@@ -1,0 +1,222 @@
+"""The base of every repository: an aggregate lies in its table column by column, and a whole batch is one statement.
+
+Each column is the aggregate's field or property of the same name: a new column is written in the table, its migration
+and the domain, and nowhere else. Statements are built once: SQLAlchemy takes longer to build a query than the server to
+answer it. A statement that writes takes its rows as JSON; one that changes rows names their keys besides, since the
+planner takes any JSON for a hundred rows, and would rather read all of a table than look up so many.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from enum import StrEnum
+from operator import attrgetter
+from types import UnionType
+from typing import Any, Generic, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+import orjson
+from chassis.ports.errors import Conflict
+from pydantic import TypeAdapter
+from sqlalchemy import ARRAY, Column, ColumnElement, Dialect, Executable, Table, Uuid, bindparam, func, select, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+PRUNED_AT_ONCE = 10_000
+_POSTGRESQL: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+_ABOVE_ALL = UUID(int=(1 << 128) - 1)
+
+A = TypeVar("A")
+
+
+class Mapped(Generic[A]):
+    """How one kind of aggregate lies in its table, and the statements for it. `key` is the unique column by which the
+    aggregates are found, locked and sorted.
+
+    Each statement says what it does in its execution options (`does`), which is how a stand-in for PostgreSQL that
+    tests use knows the statement without reading its SQL.
+    """
+
+    def __init__(self, table: Table, kind: type[A], *, key: str) -> None:
+        self.table, self.kind, self.key = table, kind, key
+        self.columns = tuple(str(column.name) for column in table.columns)
+        self.state: Callable[[A], tuple[Any, ...]] = attrgetter(*self.columns)
+        self._loaded = self._readers()
+        with_keys = select(table).where(table.c[key] == func.any(bindparam("keys", type_=ARRAY(Uuid))))
+        self.get = self._does("get", with_keys)
+        self.lock = self._does("lock", with_keys.order_by(table.c[key]).with_for_update())
+        columns = ", ".join(self.columns)
+        self.insert = self._does(
+            "insert",
+            text(
+                f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {self._rows(self.columns)}"
+                f" ORDER BY {key} ON CONFLICT DO NOTHING"
+            ),
+        )
+        self._updates: dict[tuple[str, ...], Executable] = {}
+
+    def find(self, *conditions: ColumnElement[bool]) -> Executable:
+        """Reads the rows that meet the conditions."""
+        return self._does("find", select(self.table).where(*conditions), conditions)
+
+    def page(self, by: Column[Any], *conditions: ColumnElement[bool]) -> Executable:
+        """Reads the last `most` of these rows below `before`, the newest first."""
+        query = select(self.table).where(by < bindparam("before", type_=Uuid), *conditions)
+        return self._does("page", query.order_by(by.desc()).limit(bindparam("most")), by, conditions)
+
+    def lock_due(self, due: Column[Any], *conditions: ColumnElement[bool]) -> Executable:
+        """Locks the first `most` rows whose time has come, the oldest first; without those that are locked already."""
+        query = select(self.table).where(due <= func.now(), *conditions).order_by(due).limit(bindparam("most"))
+        return self._does("lock due", query.with_for_update(skip_locked=True), due, conditions)
+
+    def prune(self, due: Column[Any], *conditions: ColumnElement[bool]) -> Executable:
+        """Deletes rows whose time has come."""
+        where = " AND ".join(
+            str(condition.compile(dialect=_POSTGRESQL, compile_kwargs={"literal_binds": True}))
+            for condition in (due < func.now(), *conditions)
+        )
+        return self._does("prune", deletion(self.table.name, where), due, conditions)
+
+    def update(self, columns: tuple[str, ...]) -> Executable:
+        """Writes these columns of the rows."""
+        if columns not in self._updates:
+            name, key = self.table.name, self.key
+            changes = ", ".join(f"{column} = r.{column}" for column in columns)
+            self._updates[columns] = self._does(
+                "update",
+                text(
+                    f"UPDATE {name} SET {changes} FROM {self._rows((key, *columns))}"
+                    f" WHERE {name}.{key} = ANY(CAST(:keys AS uuid[])) AND {name}.{key} = r.{key}"
+                ),
+            )
+        return self._updates[columns]
+
+    def load(self, row: Sequence[Any]) -> A:
+        """The aggregate that a row holds."""
+        return self.kind(**{name: read(row[at]) if read else row[at] for name, at, read in self._loaded})
+
+    def _does(self, what: str, statement: Any, *details: object) -> Executable:
+        does: Executable = statement.execution_options(does=(what, self, *details))
+        return does
+
+    def _rows(self, columns: Iterable[str]) -> str:
+        typed = (f"{name} {self.table.c[name].type.compile(_POSTGRESQL)}" for name in columns)
+        return f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS r ({', '.join(typed)})"
+
+    def _readers(self) -> list[tuple[str, int, Callable[[Any], Any] | None]]:
+        """Of each field that a column holds: its name, the column's place, and what makes the one of the other."""
+        hints = get_type_hints(self.kind)
+        names = [field.name for field in fields(cast(Any, self.kind)) if field.name not in ("events", "repeats")]
+        if lost := set(names) - set(self.columns):
+            raise TypeError(f"{self.table.name} has no column for {', '.join(sorted(lost))} of {self.kind.__name__}")
+        return [(name, self.columns.index(name), _reader(hints[name], self.table.c[name])) for name in names]
+
+
+def _reader(hint: Any, column: Column[Any]) -> Callable[[Any], Any] | None:
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if isinstance(column.type, JSONB):
+        return TypeAdapter(hint).validate_python
+    status = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, StrEnum)), None)
+    if status is None:
+        return None
+    known: Mapping[str | None, Any] = {member.value: member for member in status} | {None: None}
+    return known.__getitem__
+
+
+class PostgresRepository(Generic[A]):
+    """Loads and adds aggregates and remembers them, so that the unit of work can save what has changed."""
+
+    mapped: Mapped[A]
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._seen: dict[UUID, A] = {}
+        self._before: dict[UUID, tuple[Any, ...]] = {}
+        """The state in which those that were loaded were loaded."""
+
+    def __iter__(self) -> Iterator[A]:
+        """What this repository has locked or added, in the order of the keys."""
+        return (self._seen[key] for key in sorted(self._seen))
+
+    async def read(self, statement: Executable, **parameters: object) -> list[A]:
+        """Those that a statement of the mapping's finds, to be read only (`page` takes `before` and `most`)."""
+        return [self.mapped.load(row) for row in await self._connection.execute(statement, parameters)]
+
+    async def get(self, keys: Sequence[UUID]) -> dict[UUID, A]:
+        """Those that exist, to be read only."""
+        found = await self.read(self.mapped.get, keys=list(set(keys)))
+        return {self._key(aggregate): aggregate for aggregate in found}
+
+    async def newest(self, statement: Executable, *, before: UUID | None, limit: int, **parameters: object) -> list[A]:
+        """A page that a `page` statement reads, from below `before` on."""
+        return await self.read(statement, before=before or _ABOVE_ALL, most=limit, **parameters)
+
+    async def locked(self, keys: Sequence[UUID]) -> dict[UUID, A]:
+        """Those that exist, by key, locked in the order of their keys until the transaction ends."""
+        wanted = set(keys)
+        if unseen := wanted - self._seen.keys():
+            await self.locked_by(self.mapped.lock, keys=list(unseen))
+        return {key: self._seen[key] for key in sorted(wanted & self._seen.keys())}
+
+    async def locked_by(self, statement: Executable, **parameters: object) -> list[A]:
+        """Those that a statement of the mapping's locks (`lock_due` takes `most`)."""
+        found = await self.read(statement, **parameters)
+        for aggregate in found:
+            self._seen[self._key(aggregate)] = aggregate
+            self._before[self._key(aggregate)] = self.mapped.state(aggregate)
+        return found
+
+    def add(self, added: A) -> A:
+        self._seen[self._key(added)] = added
+        return added
+
+    async def insert_added(self) -> None:
+        """Inserts the added aggregates. A row can't be locked before it exists: of two transactions that insert the
+        same one, the second waits for the first, and raises Conflict if that is committed."""
+        added = [self._seen[key] for key in sorted(self._seen.keys() - self._before.keys())]
+        if added:
+            columns = self.mapped.columns
+            rows = [dict(zip(columns, self.mapped.state(aggregate), strict=True)) for aggregate in added]
+            if (await self._connection.execute(self.mapped.insert, {"rows": _json(rows)})).rowcount < len(rows):
+                raise Conflict("another transaction has inserted one of these rows first")
+
+    async def save_changed(self) -> None:
+        """Writes the rows that differ from what was loaded, and of these the columns that differ in any of them."""
+        changed: dict[UUID, tuple[Any, ...]] = {}
+        places: set[int] = set()
+        for key in sorted(self._before):
+            before, after = self._before[key], self.mapped.state(self._seen[key])
+            if before != after:
+                changed[key] = after
+                places.update(place for place, value in enumerate(after) if value != before[place])
+        if changed:
+            name = self.mapped.key
+            columns = [(self.mapped.columns[place], place) for place in sorted(places)]
+            rows = [{name: key} | {column: after[place] for column, place in columns} for key, after in changed.items()]
+            statement = self.mapped.update(tuple(column for column, _ in columns))
+            await self._connection.execute(statement, {"keys": list(changed), "rows": _json(rows)})
+
+    def _key(self, aggregate: A) -> UUID:
+        key: UUID = getattr(aggregate, self.mapped.key)
+        return key
+
+
+def deletion(table: str, condition: str) -> Any:
+    """Deletes rows that are past their time, at most PRUNED_AT_ONCE at once, in whatever order they are found.
+
+    The condition is stated twice: until 17.7, 16.11 and 15.15 PostgreSQL did not look again whether a row that another
+    transaction has just renewed is still the one that was picked ("Add missing EPQ recheck for TID Scan").
+    """
+    some = f"SELECT ctid FROM {table} WHERE {condition} LIMIT {PRUNED_AT_ONCE}"
+    return text(f"DELETE FROM {table} WHERE ctid = ANY(ARRAY({some})) AND ({condition})")
+
+
+async def delete_in_batches(connection: AsyncConnection, statement: Executable, **parameters: object) -> None:
+    """Runs a `deletion`, each time in a transaction of its own, until nothing is left."""
+    while (await connection.execute(statement, parameters)).rowcount:
+        pass
+
+
+def _json(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as one JSON parameter. Decimal travels as a string, so that no digit is lost on the way to numeric."""
+    return orjson.dumps(rows, default=str).decode()

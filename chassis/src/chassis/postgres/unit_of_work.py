@@ -1,0 +1,132 @@
+"""The unit of work: one transaction for a whole batch. It remembers what its repositories loaded and added, and at the
+commit inserts, saves and publishes; events leave after the commit, and only then."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+from uuid import UUID
+
+from chassis.ports.events import OrderEvent, Outgoing, Received
+from chassis.postgres import inbox
+from chassis.postgres.database import Database
+from chassis.postgres.outbox import insert_into_outbox
+from chassis.postgres.repository import PostgresRepository
+from prometheus_client import Counter
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+TURNS_TO_LEAVE = 2
+"""Of the event loop: in the first a committed event becomes a message, in the second that is written to the broker. The
+next service may begin then, and need not wait until this one has put its connection back, acknowledged and logged."""
+
+EVENTS_UNCHANGED = Counter("events_unchanged", "Events that came late or too early and changed nothing", ("type",))
+REMINDERS = Counter("reminders", "What was said again because nobody had answered", ("kind",))
+
+NOW = text("SELECT now()")
+
+
+class Publishing(Protocol):
+    """What a unit of work needs of the publisher."""
+
+    def encode(self, event: OrderEvent, *, time: datetime, traceparent: str, repeat: bool = False) -> Outgoing: ...
+
+    def send(self, events: Sequence[Outgoing]) -> None: ...
+
+
+R = TypeVar("R", bound=PostgresRepository[Any])
+
+
+class UnitOfWork:
+    """Leaving it without commit() rolls back. It begins with `start()` or with `take_in(...)`, either of which sets
+    the clock. Each service adds its repositories."""
+
+    now: datetime
+    connection: AsyncConnection
+
+    def __init__(self, database: Database, publisher: Publishing) -> None:
+        self._database = database
+        self._publisher = publisher
+        self._repositories: list[PostgresRepository[Any]] = []
+        self.unchanged_events: list[Received] = []
+        self.reminders: list[str] = []
+        self._after_commit: list[Callable[[], None]] = []
+
+    def open_repositories(self) -> None:
+        """Makes this service's repositories, each by `tracked`."""
+        raise NotImplementedError
+
+    def tracked(self, repository: R) -> R:
+        """Lets the commit save what the repository has loaded and added."""
+        self._repositories.append(repository)
+        return repository
+
+    async def __aenter__(self) -> Self:
+        self.connection = await self._database.connect()
+        self.open_repositories()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, TimeoutError):
+            self._database.distrust()
+        await self.connection.close()  # rolls back what was not committed
+
+    async def start(self) -> None:
+        self.now = (await self.connection.execute(NOW)).scalar_one()
+
+    async def take_in(self, consumer: str, events: Sequence[Received]) -> list[Received]:
+        """Enters the events in the inbox and returns those that were not in it, each once."""
+        self.now, fresh = await inbox.take_in(self.connection, consumer, [event.id for event in events])
+        return list({event.id: event for event in events if event.id in fresh}.values())
+
+    async def first_this_second(self) -> bool:
+        """Whether no unit of this service's, in whichever process, has asked this before in the same second of the
+        database's clock. The second is taken in like an event, so a unit that is rolled back leaves it to another."""
+        second = UUID(int=int(self.now.timestamp()))
+        return bool((await inbox.take_in(self.connection, "seconds", [second]))[1])
+
+    def unchanged(self, event: Received) -> None:
+        self.unchanged_events.append(event)
+
+    def reminded(self, kind: str) -> None:
+        self.reminders.append(kind)
+
+    def after_commit(self, act: Callable[[], None]) -> None:
+        self._after_commit.append(act)
+
+    async def commit(self) -> None:
+        """Inserts before it updates, each in the order of the keys: inserting may wait for another transaction, and
+        what has updated a row waits for nobody, so two units never wait for each other in a circle."""
+        for repository in self._repositories:
+            await repository.insert_added()
+        for repository in self._repositories:
+            await repository.save_changed()
+        events = [
+            self._publisher.encode(event, time=self.now, traceparent=aggregate.traceparent, repeat=repeat)
+            for repository in self._repositories
+            for aggregate in repository
+            for event, repeat in _facts(aggregate)
+        ]
+        if events:
+            await insert_into_outbox(self.connection, events)
+        await self.connection.commit()
+        self._publisher.send(events)
+        for unchanged in self.unchanged_events:
+            EVENTS_UNCHANGED.labels(unchanged.type).inc()
+        for kind in self.reminders:
+            REMINDERS.labels(kind).inc()
+        for act in self._after_commit:
+            act()
+        for _ in range(TURNS_TO_LEAVE if events else 0):
+            await asyncio.sleep(0)
+
+
+def _facts(aggregate: Any) -> Iterable[tuple[OrderEvent, bool]]:
+    """What the aggregate has to say, with whether it was said before. An item of stock says nothing by itself."""
+    for event in getattr(aggregate, "events", ()):
+        yield event, False
+    for event in getattr(aggregate, "repeats", ()):
+        yield event, True

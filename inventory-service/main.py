@@ -1,30 +1,36 @@
 """The inventory service: `uvicorn main:app --port 8002`. The composition root: adapters are built only here."""
 
-from chassis.runtime.group_commit import Batcher
+from collections.abc import Awaitable, Callable
+
 from chassis.runtime.service import Service
 from chassis.runtime.settings import load
 
 from api import inventory as inventory_api
-from application.hold_stock import hold_stock
-from application.set_stock import set_stock
+from application.handle_events import handle_events
+from application.messages import CONSUMED
+from application.set_stock import SetStock, Stocked, set_stock
 from domain import errors
-from infrastructure.holds import prune_tombstones
 from infrastructure.items import PostgresItems
-from infrastructure.messages import CONSUMED, PUBLISHED
+from infrastructure.reservations import OLD_TOMBSTONES
 from infrastructure.tables import SCHEMA
 from infrastructure.unit_of_work import InventoryUnitOfWork
 from settings import Settings
 
-service = Service(
-    "inventory-service", load(Settings), version="1.0.0", schema=SCHEMA, published=PUBLISHED, consumed=CONSUMED
+
+def compose(service: Service[InventoryUnitOfWork]) -> Callable[[SetStock], Awaitable[Stocked]]:
+    """Gives the service its use cases; returns the one that requests call."""
+    service.consumes(handle_events)
+    service.reminds(lambda unit: unit.reservations)
+    service.prunes("tombstones", OLD_TOMBSTONES)
+    return service.command("set_stock", set_stock)
+
+
+service = Service.connected(
+    "inventory-service", load(Settings), schema=SCHEMA, unit_of_work=InventoryUnitOfWork, consumed=CONSUMED
 )
-units = service.units(InventoryUnitOfWork)
 app = service.app(
-    "Keeps the stock: holds it for orders, and sells or releases it as the order service decides.",
-    units=units,
-    consume=hold_stock,
-    routers=[inventory_api.router(Batcher("set_stock", units, set_stock).submit, service.reading(PostgresItems))],
-    jobs=[service.reminders(units, lambda unit: unit.holds)],
-    prune=[prune_tombstones],
+    "Keeps the stock: reserves it for orders, and sells or releases it as the order service decides.",
+    version="1.0.0",
+    routers=[inventory_api.router(compose(service), service.reading(PostgresItems))],
     errors={errors.ItemNotFound: 404},
 )

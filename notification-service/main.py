@@ -1,39 +1,51 @@
 """The notification service: `uvicorn main:app --port 8004`. The composition root: adapters are built only here."""
 
-from chassis.runtime import logs
+from collections.abc import Awaitable, Callable
+
 from chassis.http.app import create_app
 from chassis.messaging.broker import Broker
 from chassis.messaging.consumer import Consumer
 from chassis.messaging.envelope import Decoder
-from chassis.ports.ids import RecentIds
-from chassis.runtime.settings import load
 from chassis.messaging.topology import Queue
+from chassis.ports.ids import RecentIds
+from chassis.runtime import logs
+from chassis.runtime.settings import load
 
 from api import notifications as notifications_api
-from application.notify_customers import NotifyCustomers
-from application.send_notifications import SendNotifications
+from application.handle_events import HandleEvents
+from application.messages import CONSUMED
+from application.ports import NotificationChannel, NotificationLog
+from application.send_notifications import SendNotification, SendNotifications
+from domain.notification import Notification
 from infrastructure.log_channel import LogChannel
-from infrastructure.messages import CONSUMED
 from infrastructure.recent_notifications import RecentNotifications
 from infrastructure.unit_of_work import MemoryUnitOfWork
 from settings import Settings
 
 SERVICE = "notification-service"
 
+
+def compose(
+    broker: Broker, channel: NotificationChannel, sent: NotificationLog
+) -> tuple[Callable[[SendNotification], Awaitable[Notification]], Consumer[MemoryUnitOfWork]]:
+    """The use case that requests call, and the consumer of events."""
+    send = SendNotifications(channel, sent)
+    told = RecentIds()
+    consumer = Consumer(
+        broker,
+        service=SERVICE,
+        decoder=Decoder(CONSUMED),
+        units=lambda: MemoryUnitOfWork(told),
+        use_case=HandleEvents(send),
+    )
+    return send, consumer
+
+
 settings = load(Settings)
 logs.configure(SERVICE, settings)
-broker = Broker(settings.rabbitmq_url, Queue(SERVICE, [wire.routing_key for wire in CONSUMED]))
-told = RecentIds()
+broker = Broker(settings.rabbitmq_url, Queue(SERVICE, list(CONSUMED)))
 recent = RecentNotifications()
-send = SendNotifications(LogChannel(), recent)
-consumer = Consumer(
-    broker,
-    service=SERVICE,
-    decoder=Decoder(CONSUMED),
-    units=lambda: MemoryUnitOfWork(told),
-    use_case=NotifyCustomers(send),
-)
-
+send, consumer = compose(broker, LogChannel(), recent)
 app = create_app(
     service=SERVICE,
     version="1.0.0",

@@ -2,49 +2,49 @@
 
 from datetime import timedelta
 
-from chassis.runtime.group_commit import Batcher
-from chassis.runtime.jobs import in_batches
-from chassis.runtime.jobs import Periodic
 from chassis.runtime.service import Service
 from chassis.runtime.settings import load
 
 from api import payments as payments_api
-from application.charge_due import ChargeDue
-from application.enter_answers import EnterAnswers
-from application.take_payments import TakePayments
+from application.charge_payments import ApplyAnswers, ChargePayments
+from application.handle_events import HandleEvents
+from application.messages import CONSUMED
+from application.ports import PaymentGateway
 from domain import errors
-from infrastructure.messages import CONSUMED, PUBLISHED
-from infrastructure.observed_gateway import ObservedGateway
-from infrastructure.payments import PostgresPayments, prune_tombstones
+from infrastructure.gateway_calls import BackgroundCalls
+from infrastructure.payments import OLD_TOMBSTONES, PostgresPayments
 from infrastructure.simulated_gateway import SimulatedGateway
 from infrastructure.tables import SCHEMA
-from infrastructure.unit_of_work import PaymentsUnitOfWork
+from infrastructure.unit_of_work import PaymentUnitOfWork
 from settings import Settings
 
 DUE_EVERY_SECONDS = 0.5
 
-settings = load(Settings)
-service = Service("payment-service", settings, version="1.0.0", schema=SCHEMA, published=PUBLISHED, consumed=CONSUMED)
-units = service.units(PaymentsUnitOfWork)
-gateway = ObservedGateway(
-    SimulatedGateway(
-        success_rate=settings.payment_success_rate,
-        decline_rate=settings.payment_decline_rate,
-        timeout_rate=settings.payment_timeout_rate,
-    )
-)
-enter_answers = EnterAnswers([timedelta(seconds=delay) for delay in settings.payment_retry_delays_seconds])
-charge_due = ChargeDue(gateway, Batcher("enter_answers", units, enter_answers).submit)
-due = Periodic("due payments", DUE_EVERY_SECONDS, in_batches(units, charge_due))
-charge_due.on_room = due.wake
 
+def compose(service: Service[PaymentUnitOfWork], settings: Settings, gateway: PaymentGateway) -> None:
+    """Gives the service its use cases."""
+    retry_delays = [timedelta(seconds=delay) for delay in settings.payment_retry_delays_seconds]
+    calls = BackgroundCalls(gateway, service.command("apply_answers", ApplyAnswers(retry_delays)))
+    charge_payments = ChargePayments(calls)
+    service.workers.append(calls)
+    service.consumes(HandleEvents(charge_payments))
+    service.every(DUE_EVERY_SECONDS, "due payments", charge_payments.begin_due, after=calls.have_room)
+    service.prunes("tombstones", OLD_TOMBSTONES)
+
+
+settings = load(Settings)
+service = Service.connected(
+    "payment-service", settings, schema=SCHEMA, unit_of_work=PaymentUnitOfWork, consumed=CONSUMED
+)
+gateway = SimulatedGateway(
+    success_rate=settings.payment_success_rate,
+    decline_rate=settings.payment_decline_rate,
+    timeout_rate=settings.payment_timeout_rate,
+)
+compose(service, settings, gateway)
 app = service.app(
     "Charges for orders whose stock is held, and gives back what was charged for orders that are undone.",
-    units=units,
-    consume=TakePayments(charge_due),
+    version="1.0.0",
     routers=[payments_api.router(service.reading(PostgresPayments))],
-    workers=[charge_due],
-    jobs=[due],
-    prune=[prune_tombstones],
     errors={errors.PaymentNotFound: 404},
 )

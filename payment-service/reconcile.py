@@ -5,20 +5,19 @@ running service sends it; run twice, it changes nothing the second time."""
 import asyncio
 import sys
 
-from chassis.runtime.group_commit import Batcher
 from pydantic import TypeAdapter
 
 from application.reconcile_charges import ReconcileCharge, reconcile_charges
-from main import service, units
+from main import service
 
 _CHARGE = TypeAdapter(ReconcileCharge)
 
 
 async def main() -> None:
-    reconcile = Batcher("reconcile_charges", units, reconcile_charges)
+    reconcile = service.command("reconcile_charges", reconcile_charges)
 
     async def enter(charge: ReconcileCharge) -> None:
-        outcome = "entered, to be refunded" if await reconcile.submit(charge) else "left as it is"
+        outcome = "entered, to be refunded" if await reconcile(charge) else "left as it is"
         print(f"The charge of payment {charge.payment_id}, order {charge.order_id}: {outcome}.")
 
     charges = [_CHARGE.validate_json(line) for line in sys.stdin]

@@ -1,6 +1,6 @@
 """The inventory resource."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
@@ -17,9 +17,9 @@ from domain.item import Item
 
 
 class ItemReader(Protocol):
-    async def get(self, product_id: UUID) -> Item | None: ...
+    async def get(self, keys: Sequence[UUID]) -> dict[UUID, Item]: ...
 
-    async def listed(self, *, before: UUID | None, limit: int) -> list[Item]: ...
+    async def listed(self, *, before: UUID | None, limit: int) -> Sequence[Item]: ...
 
 
 def router(
@@ -37,9 +37,9 @@ def router(
 
     @routes.get("/{product_id}", response_model=ItemResponse, responses=documented(404, 422))
     async def get_item(product_id: UUID) -> Response:
-        """How much of a product is free, and how much is held."""
+        """How much of a product is free, and how much is reserved."""
         async with reading() as items:
-            item = await items.get(product_id)
+            item = (await items.get([product_id])).get(product_id)
         if item is None:
             raise ItemNotFound("There is no item of this product.")
         return json_response(ItemResponse.model_validate(item))
@@ -54,7 +54,7 @@ def router(
         openapi_extra=json_body(SetStockRequest),
     )
     async def put_item(request: Request, product_id: UUID) -> Response:
-        """Sets what is free to be ordered, and never touches what is held."""
+        """Sets what is free to be ordered, and never touches what is reserved."""
         body = await read_json(request, SetStockRequest)
         stocked = await set_stock(SetStock(product_id, body.quantity_available))
         return json_response(ItemResponse.model_validate(stocked.item), 201 if stocked.created else 200)

@@ -41,3 +41,12 @@ class OrderUndone:
     customer_id: UUID
     reason: Slug
     expires_at: Instant
+
+
+CONSUMED: dict[str, type] = {
+    "OrderCreated": OrderCreated,
+    "OrderCompleted": OrderCompleted,
+    "OrderFailed": OrderUndone,
+    "OrderCancelled": OrderUndone,
+}
+"""By the name of the event, which need not be the class's."""

@@ -1,8 +1,10 @@
-"""Sets how much of a product is free to be ordered, whatever is held of it."""
+"""Sets how much of a product is free to be ordered, whatever is reserved of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
+
+from chassis.ports.ids import uuid7
 
 from application.ports import InventoryUnit
 from domain.item import Item
@@ -21,14 +23,13 @@ class Stocked:
 
 
 async def set_stock(commands: Sequence[SetStock], unit: InventoryUnit) -> list[Stocked | Exception]:
-    product_ids = list({command.product_id for command in commands})
-    created = await unit.items.make(product_ids)
-    items = await unit.items.locked(product_ids)
+    items = await unit.items.locked([command.product_id for command in commands])
     results: list[Stocked | Exception] = []
     for command in commands:
+        created = command.product_id not in items
+        if created:
+            items[command.product_id] = unit.items.add(Item.new(uuid7(), command.product_id, unit.now))
         item = items[command.product_id]
         item.set_available(command.quantity, unit.now)
-        results.append(Stocked(replace(item), command.product_id in created))
-        created.discard(command.product_id)
-    await unit.items.save(list(items.values()))
+        results.append(Stocked(replace(item), created))
     return results

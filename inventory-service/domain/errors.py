@@ -7,4 +7,4 @@ class ItemNotFound(Exception):
 
 class IllegalTransition(Exception):
     def __init__(self, current: str, wanted: str) -> None:
-        super().__init__(f"The hold is {current} and can't become {wanted}.")
+        super().__init__(f"The reservation is {current} and can't become {wanted}.")

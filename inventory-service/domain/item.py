@@ -1,7 +1,8 @@
-"""An item: how much of a product is free to be ordered, and how much is held for orders that are not final."""
+"""An item: how much of a product is free to be ordered, and how much is reserved for orders that are not final."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 from uuid import UUID
 
 
@@ -14,15 +15,19 @@ class Item:
     created_at: datetime
     updated_at: datetime
 
+    @classmethod
+    def new(cls, item_id: UUID, product_id: UUID, now: datetime) -> Self:
+        return cls(item_id, product_id, 0, 0, now, now)
+
     def set_available(self, quantity: int, now: datetime) -> None:
-        """Sets what is free; what is held stays held."""
+        """Sets what is free; what is reserved stays reserved."""
         self.quantity_available = quantity
         self.updated_at = now
 
     def has(self, quantity: int) -> bool:
         return self.quantity_available >= quantity
 
-    def hold(self, quantity: int, now: datetime) -> None:
+    def reserve(self, quantity: int, now: datetime) -> None:
         self._move(-quantity, quantity, now)
 
     def sell(self, quantity: int, now: datetime) -> None:

@@ -35,8 +35,8 @@ inventory_items = Table(
     CheckConstraint("reserved_quantity >= 0", name="inventory_items_reserved"),
 )
 
-holds = Table(
-    "holds",
+reservations = Table(
+    "reservations",
     metadata,
     Column("order_id", Uuid, primary_key=True),
     Column("customer_id", Uuid, nullable=False),
@@ -51,10 +51,10 @@ holds = Table(
     Column("traceparent", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    CheckConstraint("status IN ('held', 'sold', 'released', 'refused', 'void')", name="holds_status"),
+    CheckConstraint("status IN ('held', 'sold', 'released', 'refused', 'void')", name="reservations_status"),
 )
-Index("holds_due_at", holds.c.due_at, postgresql_where=holds.c.due_at.is_not(None))
-Index("holds_remind_at", holds.c.remind_at, postgresql_where=holds.c.remind_at.is_not(None))
+Index("reservations_due_at", reservations.c.due_at, postgresql_where=reservations.c.due_at.is_not(None))
+Index("reservations_remind_at", reservations.c.remind_at, postgresql_where=reservations.c.remind_at.is_not(None))
 
 inbox = inbox_table(metadata)
 outbox = outbox_table(metadata)

@@ -1,19 +1,15 @@
 """The unit of work of this service: the chassis's, with the repositories."""
 
-from typing import Self
-
 from chassis.postgres.unit_of_work import UnitOfWork
 
-from infrastructure.holds import PostgresHolds
 from infrastructure.items import PostgresItems
+from infrastructure.reservations import PostgresReservations
 
 
 class InventoryUnitOfWork(UnitOfWork):
-    holds: PostgresHolds
+    reservations: PostgresReservations
     items: PostgresItems
 
-    async def __aenter__(self) -> Self:
-        await super().__aenter__()
-        self.holds = PostgresHolds(self.connection)
-        self.items = PostgresItems(self.connection)
-        return self
+    def open_repositories(self) -> None:
+        self.reservations = self.tracked(PostgresReservations(self.connection))
+        self.items = self.tracked(PostgresItems(self.connection))

@@ -12,8 +12,8 @@ from uuid import UUID
 from chassis.ports.errors import Conflict
 from chassis.ports.ids import uuid7
 from chassis.testing import MemoryUnit, Published
-
 from domain.hold import Hold
+
 from domain.item import Item
 
 V = TypeVar("V")

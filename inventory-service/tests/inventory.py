@@ -3,13 +3,13 @@
 from datetime import timedelta
 from uuid import UUID
 
+from application.hold_stock import hold_stock
 from chassis.ports.events import Received
 from chassis.runtime.reminders import remind
 from chassis.testing import Published, received
-
-from application.hold_stock import hold_stock
-from application.set_stock import SetStock, Stocked, set_stock
 from domain.hold import Hold
+
+from application.set_stock import SetStock, Stocked, set_stock
 from domain.item import Item
 from tests.fakes import FakeStore
 from tests.messages import TRACEPARENT

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 
 from chassis.messaging.broker import Broker
-from chassis.postgres.database import Database
 from chassis.messaging.envelope import Encoder
 from chassis.messaging.publisher import Outbox
-from chassis.runtime.settings import DatabaseSettings
 from chassis.messaging.topology import Queue
+from chassis.postgres.database import Database
+from chassis.runtime.settings import DatabaseSettings
 from sqlalchemy import text
 
 from infrastructure.items import PostgresItems

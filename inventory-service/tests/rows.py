@@ -6,8 +6,8 @@ from typing import Any
 from uuid import uuid4
 
 from chassis.testing.tables import an_inbox_row, an_outbox_row
-
 from domain.hold import Status
+
 from tests.messages import TRACEPARENT
 
 

@@ -9,16 +9,16 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from chassis.runtime.group_commit import Batcher
-from chassis.postgres.database import Database
+from application.hold_stock import hold_stock
 from chassis.messaging.envelope import Encoder
 from chassis.messaging.publisher import Outbox
-from chassis.runtime.reminders import reminding
+from chassis.postgres.database import Database
 from chassis.postgres.unit_of_work import UnitOfWork
-
-from application.hold_stock import hold_stock
-from application.set_stock import SetStock, Stocked, set_stock
+from chassis.runtime.group_commit import Batcher
+from chassis.runtime.reminders import reminding
 from domain.hold import Hold, Status
+
+from application.set_stock import SetStock, Stocked, set_stock
 from domain.item import Item
 from infrastructure import holds as postgres
 from infrastructure.messages import CONSUMED, PUBLISHED

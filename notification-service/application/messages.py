@@ -62,3 +62,16 @@ class PaymentRefunded:
     customer_id: UUID
     amount: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
+
+
+CONSUMED: dict[str, type] = {
+    "InventoryUnavailable": InventoryUnavailable,
+    "OrderConfirmed": OrderConfirmed,
+    "OrderCompleted": OrderCompleted,
+    "OrderFailed": OrderFailed,
+    "OrderCancelled": OrderCancelled,
+    "PaymentProcessed": PaymentProcessed,
+    "PaymentFailed": PaymentFailed,
+    "PaymentRefunded": PaymentRefunded,
+}
+"""By the name of the event, which need not be the class's."""

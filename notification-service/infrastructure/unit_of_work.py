@@ -7,7 +7,6 @@ from typing import Self
 
 from chassis.ports.events import Received
 from chassis.ports.ids import RecentIds
-from chassis.postgres.inbox import distinct
 
 
 class MemoryUnitOfWork:
@@ -23,7 +22,7 @@ class MemoryUnitOfWork:
         pass
 
     async def take_in(self, consumer: str, events: Sequence[Received]) -> list[Received]:
-        return distinct(events, {event.id for event in events if event.id not in self._told})
+        return list({event.id: event for event in events if event.id not in self._told}.values())
 
     def told(self, event: Received) -> None:
         self._told.add(event.id)

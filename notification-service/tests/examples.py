@@ -7,7 +7,6 @@ from uuid import uuid4
 from chassis.messaging.envelope import Wire
 from chassis.ports.ids import uuid7
 from chassis.testing.contracts import Contracts
-
 from infrastructure.messages import CONSUMED
 
 ROOT = Path(__file__).parents[2]

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from chassis.ports.ids import RecentIds
-
 from application.notify_customers import NotifyCustomers
-from application.send_notifications import SendNotifications
+from chassis.ports.ids import RecentIds
 from infrastructure.messages import CONSUMED, PUBLISHED
+
+from application.send_notifications import SendNotifications
 from infrastructure.recent_notifications import RecentNotifications
 from infrastructure.unit_of_work import MemoryUnitOfWork
 

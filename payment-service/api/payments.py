@@ -15,7 +15,7 @@ from domain.payment import Payment
 
 
 class PaymentReader(Protocol):
-    async def get(self, payment_id: UUID) -> Payment | None: ...
+    async def with_id(self, payment_id: UUID) -> Payment | None: ...
 
     async def of_order(self, order_id: UUID) -> Payment | None: ...
 
@@ -27,7 +27,7 @@ def router(reading: Callable[[], AbstractAsyncContextManager[PaymentReader]]) ->
     async def get_payment(payment_id: UUID) -> Response:
         """A payment and how it stands."""
         async with reading() as payments:
-            return _answer(await payments.get(payment_id), "There is no such payment.")
+            return _answer(await payments.with_id(payment_id), "There is no such payment.")
 
     @routes.get("/order/{order_id}", response_model=PaymentResponse, responses=documented(404, 422))
     async def get_payment_of_order(order_id: UUID) -> Response:

@@ -26,3 +26,11 @@ class OrderUndone:
     customer_id: UUID
     reason: Slug
     expires_at: Instant
+
+
+CONSUMED: dict[str, type] = {
+    "InventoryReserved": InventoryReserved,
+    "OrderFailed": OrderUndone,
+    "OrderCancelled": OrderUndone,
+}
+"""By the name of the event, which need not be the class's."""

@@ -27,20 +27,17 @@ class ReconcileCharge:
 async def reconcile_charges(charges: Sequence[ReconcileCharge], unit: PaymentUnit) -> list[bool]:
     """For each charge whether it is entered now, to be refunded: one that is known is not, nor one under another id
     than the order's payment has."""
-    known = await unit.payments.locked([charge.order_id for charge in charges])
-    new: dict[UUID, Payment] = {}
+    payments = await unit.payments.locked([charge.order_id for charge in charges])
     results = []
     for charge in charges:
-        payment = known.get(charge.order_id) or new.get(charge.order_id)
+        payment = payments.get(charge.order_id)
         if payment is None and charge.payment_id == payment_id(charge.order_id):
-            payment = new[charge.order_id] = Payment.new(
-                charge.order_id, charge.customer_id, charge.expires_at, charge.traceparent, unit.now
+            payment = payments[charge.order_id] = unit.payments.add(
+                Payment.new(charge.order_id, charge.customer_id, charge.expires_at, charge.traceparent, unit.now)
             )
         results.append(
             payment is not None
             and payment.id == charge.payment_id
             and payment.enter_charge(charge.amount, charge.currency, charge.undone_reason, unit.now)
         )
-    await unit.payments.add(list(new.values()))
-    await unit.payments.save(list(known.values()))
     return results

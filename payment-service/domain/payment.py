@@ -109,6 +109,11 @@ class Payment:
             updated_at=now,
         )
 
+    @property
+    def awaits_attempt(self) -> bool:
+        """Whether the gateway is to be asked now, and nobody asks it."""
+        return self.status in (Status.PENDING, Status.REFUNDING) and self.lease is None
+
     def open(self, amount: Decimal, currency: str, now: datetime) -> None:
         """The stock is held: the charge is due. Past the order's deadline the payment is void.
 

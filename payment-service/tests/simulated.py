@@ -9,23 +9,22 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
 
-from chassis.runtime.group_commit import Batcher
-from chassis.runtime.jobs import in_batches
-from chassis.postgres.database import Database
-from chassis.messaging.envelope import Encoder
-from chassis.messaging.publisher import Outbox
-from chassis.runtime.jobs import Periodic
-from chassis.postgres.unit_of_work import UnitOfWork
-
 from application.charge_due import ChargeDue
 from application.enter_answers import EnterAnswers
-from application.ports import PaymentGateway
 from application.take_payments import TakePayments
+from chassis.messaging.envelope import Encoder
+from chassis.messaging.publisher import Outbox
+from chassis.postgres.database import Database
+from chassis.postgres.unit_of_work import UnitOfWork
+from chassis.runtime.group_commit import Batcher
+from chassis.runtime.jobs import Periodic, in_batches
+from infrastructure.observed_gateway import ObservedGateway
+
+from application.ports import PaymentGateway
 from domain.attempt import Answer
 from domain.payment import Payment, Status
 from infrastructure import payments as postgres
 from infrastructure.messages import CONSUMED, PUBLISHED
-from infrastructure.observed_gateway import ObservedGateway
 from tests.fakes import FakePayments, FakeStore, View
 
 __all__ = ["CONSUMED", "NAME", "PUBLISHED", "compose", "make_store", "read_answer"]

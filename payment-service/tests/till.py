@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from chassis.testing import Published, received
-
 from application.charge_due import ChargeDue
 from application.enter_answers import Answered, EnterAnswers
-from application.ports import PaymentGateway
 from application.take_payments import TakePayments
+from chassis.testing import Published, received
+
+from application.ports import PaymentGateway
 from domain.payment import Payment
 from tests.fakes import FakeStore
 from tests.messages import TRACEPARENT

@@ -2,8 +2,8 @@
 
 import pytest
 from chassis.testing.tables import SAME, Cases, Net, Row, everywhere
-
 from domain.hold import Status
+
 from infrastructure.tables import SCHEMA, metadata
 from tests.rows import ROWS, a_hold_row
 

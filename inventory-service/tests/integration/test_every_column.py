@@ -7,9 +7,9 @@ from uuid import uuid4
 
 from chassis.ports.ids import uuid7
 from chassis.testing.stored import assert_every_column_is_written, assert_kept_whole, fill_inbox_and_outbox
+from domain.hold import Demand, Hold, Status
 
 from domain.events import InventoryEvent, InventoryReleased, InventoryUnavailable, Line
-from domain.hold import Demand, Hold, Status
 from domain.item import Item
 from infrastructure.tables import holds, inventory_items, metadata
 from tests.postgres import PostgresStore

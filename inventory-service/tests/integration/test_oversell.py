@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
+from application.hold_stock import hold_stock
 from chassis.ports.errors import Conflict
 from chassis.ports.events import Received
 from chassis.testing import received
 
-from application.hold_stock import hold_stock
 from application.set_stock import SetStock, set_stock
 from tests.messages import completed, order_created, undone
 from tests.postgres import SERVICE, PostgresStore

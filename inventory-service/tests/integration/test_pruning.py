@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from uuid import uuid4
 
 import pytest
+from application.hold_stock import hold_stock
 from chassis.testing import received
 from chassis.testing.pruning import (
     DAY,
@@ -17,10 +18,9 @@ from chassis.testing.pruning import (
     prune,
     prunes_by_itself,
 )
-
-from application.hold_stock import hold_stock
 from domain.hold import Status
 from infrastructure.holds import prune_tombstones
+
 from infrastructure.tables import SCHEMA, metadata
 from tests.messages import order_created, undone
 from tests.postgres import PostgresStore

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 import pytest
 from chassis.ports.errors import Conflict
 from chassis.testing import eventually
+from domain.hold import Demand, Hold, Status
 
 from domain.events import Line
-from domain.hold import Demand, Hold, Status
 from domain.item import Item
 from tests.fakes import FakeStore
 from tests.messages import CUSTOMER, TRACEPARENT

@@ -4,10 +4,10 @@ from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
+from domain.hold import Demand, Hold, Status
 
 from domain.errors import IllegalTransition
 from domain.events import InventoryReleased, InventoryReserved, InventoryUnavailable, Line
-from domain.hold import Demand, Hold, Status
 from domain.item import Item
 from tests.messages import CUSTOMER, PRICE, TRACEPARENT
 

@@ -2,15 +2,15 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
+from application.hold_stock import hold_stock
 from chassis.ports.errors import Rejected
 from chassis.testing import received
+from domain.hold import Status
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from application.hold_stock import hold_stock
 from application.messages import OrderCreated
-from domain.hold import Status
 from tests.inventory import Inventory
 from tests.messages import completed, order_created, run, undone
 

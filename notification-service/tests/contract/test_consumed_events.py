@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 import pytest
+from application.notify_customers import compose
 from chassis.messaging.envelope import BATCH, SINGLE, Decoder, Unreadable, Wire
 from chassis.ports.events import Received
 from chassis.testing.contracts import read_examples, with_unknown_fields
-
-from application.notify_customers import compose
 from infrastructure.messages import CONSUMED
+
 from tests.examples import contracts_of, example_of
 
 NAMES = [wire.type for wire in CONSUMED]

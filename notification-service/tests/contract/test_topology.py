@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from chassis.testing import topology_problems
 from chassis.messaging.topology import Queue
-
+from chassis.testing import topology_problems
 from infrastructure.messages import CONSUMED, PUBLISHED
 
 DEFINITIONS = Path(__file__).parents[3] / "deploy" / "rabbitmq" / "definitions.json"

@@ -14,8 +14,8 @@ import orjson
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from chassis.messaging.envelope import SINGLE, join
-from chassis.testing import eventually
 from chassis.messaging.topology import EXCHANGE
+from chassis.testing import eventually
 
 SERVICE = "notification-service"
 

@@ -10,8 +10,8 @@ import orjson
 import pytest
 from chassis.messaging.envelope import BATCH, SINGLE
 from chassis.testing import eventually
-
 from infrastructure.messages import CONSUMED
+
 from tests.examples import an_event
 from tests.integration.conftest import World, load_main, running
 

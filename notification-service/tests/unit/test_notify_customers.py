@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 import pytest
+from application.notify_customers import NotifyCustomers
 from chassis.ports.events import Received
-from chassis.ports.ids import uuid7
-from chassis.ports.ids import RecentIds
+from chassis.ports.ids import RecentIds, uuid7
 from chassis.testing import received
 
 from application.messages import OrderCompleted, OrderConfirmed
-from application.notify_customers import NotifyCustomers
 from application.send_notifications import SendNotifications
 from infrastructure.recent_notifications import RecentNotifications
 from infrastructure.unit_of_work import MemoryUnitOfWork

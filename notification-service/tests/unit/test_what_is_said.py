@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from application.notify_customers import compose
+from infrastructure.messages import CONSUMED
 
 from application.messages import (
     InventoryUnavailable,
@@ -17,8 +19,6 @@ from application.messages import (
     PaymentProcessed,
     PaymentRefunded,
 )
-from application.notify_customers import compose
-from infrastructure.messages import CONSUMED
 
 ORDER, CUSTOMER = UUID("0198c5f0-7d2a-7cc3-a1b4-2f6d1c9be001"), UUID("5d0f4a1c-94ab-4b3c-8a38-7f1f2f0d9e11")
 SAID: dict[Any, tuple[str, str]] = {

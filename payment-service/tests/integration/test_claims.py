@@ -6,17 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from chassis.runtime.group_commit import Batcher
+from application.charge_due import ChargeDue
+from application.enter_answers import EnterAnswers
+from application.take_payments import TakePayments
 from chassis.ports.errors import Conflict
 from chassis.ports.events import Received
+from chassis.runtime.group_commit import Batcher
 from chassis.testing import eventually, received
 from sqlalchemy import text
 
 from application import charge_due
-from application.charge_due import ChargeDue
-from application.enter_answers import EnterAnswers
 from application.messages import InventoryReserved
-from application.take_payments import TakePayments
 from domain.attempt import Answer, Kind
 from tests.fakes import FakeGateway
 from tests.messages import reserved, undone

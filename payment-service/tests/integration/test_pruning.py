@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
+from application.charge_due import ChargeDue
+from application.take_payments import TakePayments
 from chassis.testing import received
 from chassis.testing.pruning import (
     DAY,
@@ -17,8 +19,6 @@ from chassis.testing.pruning import (
     prunes_by_itself,
 )
 
-from application.charge_due import ChargeDue
-from application.take_payments import TakePayments
 from domain.payment import Status, payment_id
 from infrastructure.payments import prune_tombstones
 from infrastructure.tables import SCHEMA, metadata

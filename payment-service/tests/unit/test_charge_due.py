@@ -3,9 +3,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from application.enter_answers import Answered
 
 from application import charge_due
-from application.enter_answers import Answered
 from domain.attempt import Answer, Attempt
 from domain.payment import LEASE, Status
 from tests.fakes import FakeGateway

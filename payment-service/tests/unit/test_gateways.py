@@ -6,13 +6,13 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
+from infrastructure.observed_gateway import ObservedGateway
 from prometheus_client import REGISTRY
 
 from application.ports import PaymentGateway
 from domain.attempt import Answer, Attempt, Kind
 from domain.payment import LEASE
 from infrastructure import observed_gateway
-from infrastructure.observed_gateway import ObservedGateway
 from infrastructure.simulated_gateway import SimulatedGateway
 from tests.fakes import FakeGateway
 from tests.messages import CUSTOMER, an_attempt

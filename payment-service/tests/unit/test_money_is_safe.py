@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
+from application.enter_answers import Answered
 from chassis.testing import received
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from application import charge_due
-from application.enter_answers import Answered
 from application.messages import InventoryReserved, OrderUndone
 from domain.attempt import Answer, Attempt, Kind
 from domain.payment import Payment, Status

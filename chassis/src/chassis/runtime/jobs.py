@@ -105,13 +105,18 @@ def _now() -> float:
 
 
 def in_batches(
-    units: Callable[[], AbstractAsyncContextManager[U]], use_case: Callable[[U], Awaitable[bool]]
+    units: Callable[[], AbstractAsyncContextManager[U]],
+    use_case: Callable[[U], Awaitable[bool]],
+    after: Callable[[], Awaitable[None]] | None = None,
 ) -> Callable[[], Awaitable[None]]:
-    """Runs the use case in a unit of its own, and again while it returns True: there may be more."""
+    """Runs the use case in a unit of its own, and again while it returns True: there may be more. Each run waits for
+    `after`, outside of any transaction."""
 
     async def act() -> None:
         more = True
         while more:
+            if after is not None:
+                await after()
             async with units() as unit:
                 await unit.start()
                 more = await use_case(unit)

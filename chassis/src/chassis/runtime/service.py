@@ -101,11 +101,17 @@ class Service(Generic[U]):
         """Runs the use case for one command, in a transaction that concurrent commands share."""
         return GroupCommit(name, self.units, use_case).submit
 
-    def every(self, seconds: float, name: str, use_case: Callable[[U], Awaitable[bool]]) -> Periodic:
-        """Runs the use case by itself, each time as often as it returns True: there may be more to do."""
-        job = Periodic(name, seconds, in_batches(self.units, use_case))
-        self.jobs.append(job)
-        return job
+    def every(
+        self,
+        seconds: float,
+        name: str,
+        use_case: Callable[[U], Awaitable[bool]],
+        *,
+        after: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Runs the use case by itself, each time as often as it returns True: there may be more to do. Each run waits
+        for `after`."""
+        self.jobs.append(Periodic(name, seconds, in_batches(self.units, use_case, after)))
 
     def reminds(self, waiting: Callable[[U], Reminded[Waiting]]) -> None:
         """Lets the aggregates of that repository ask again, though not while nothing leaves the outbox: reminders would

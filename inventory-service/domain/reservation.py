@@ -1,13 +1,14 @@
-"""The hold that an order has on stock.
+"""The stock reserved for an order.
 
     new -> held -> sold | released        new -> refused        new -> void
 
-`new` lasts no longer than the transaction that adds the hold. `void` is a tombstone: the order was undone, or its time
-had passed, before there was anything to hold, and nothing ever will be. No hold ends without the order service's
-decision, and one that waits for it asks again.
+`new` lasts no longer than the transaction that adds the reservation. `void` is a tombstone: the order was undone, or
+its time had passed, before there was anything to hold, and nothing ever will be. No reservation ends without the order
+service's decision, and one that waits for it asks again.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -33,30 +34,16 @@ class Status(StrEnum):
     VOID = "void"
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What an order wants held, with all that whoever charges for it needs to know."""
-
-    items: tuple[Line, ...]
-    total_amount: Decimal
-    currency: str
-
-    def quantities(self) -> dict[UUID, int]:
-        """By product: the same product on two lines is held as one sum."""
-        sums: dict[UUID, int] = {}
-        for line in self.items:
-            sums[line.product_id] = sums.get(line.product_id, 0) + line.quantity
-        return sums
-
-
 @dataclass(slots=True, eq=False)
-class Hold:
+class Reservation:
     order_id: UUID
     customer_id: UUID
     status: Status
     reason: str | None
-    demand: Demand | None
+    items: tuple[Line, ...] | None
     """None for a tombstone, which may never have heard of it."""
+    total_amount: Decimal | None
+    currency: str | None
     expires_at: datetime
     """The order's deadline, past which nothing is held for it any more."""
     due_at: datetime | None
@@ -68,7 +55,7 @@ class Hold:
     created_at: datetime
     updated_at: datetime
     events: list[InventoryEvent] = field(default_factory=list)
-    """What happened since the hold was made or loaded."""
+    """What happened since the reservation was created or loaded."""
     repeats: list[InventoryEvent] = field(default_factory=list)
     """What happened before, to be said again."""
 
@@ -79,7 +66,9 @@ class Hold:
             customer_id=customer_id,
             status=Status.NEW,
             reason=None,
-            demand=None,
+            items=None,
+            total_amount=None,
+            currency=None,
             expires_at=expires_at,
             due_at=None,
             remind_at=None,
@@ -88,43 +77,45 @@ class Hold:
             updated_at=now,
         )
 
-    def place(self, demand: Demand, items: Mapping[UUID, Item], now: datetime) -> None:
-        """Holds every line, or none: then the hold is refused. Past the order's deadline it is void, and says nothing.
+    def reserve(
+        self, lines: tuple[Line, ...], total_amount: Decimal, currency: str, stock: Mapping[UUID, Item], now: datetime
+    ) -> None:
+        """Holds every line, or none: then the reservation is refused. Past the order's deadline it is void, and says
+        nothing.
 
-        Raises IllegalTransition unless the hold is new.
+        Raises IllegalTransition unless the reservation is new.
         """
         if now >= self.expires_at:
             return self.void(now)
-        wanted = demand.quantities()
-        if not wanted.keys() <= items.keys():
-            return self._refuse("unknown-product", demand, now)
-        if not all(items[product_id].has(quantity) for product_id, quantity in wanted.items()):
-            return self._refuse("out-of-stock", demand, now)
-        self._become(Status.HELD, {Status.NEW}, now)
-        self.demand = demand
-        for product_id, quantity in wanted.items():
-            items[product_id].hold(quantity, now)
+        reason = _shortage(lines, stock)
+        self._become(Status.REFUSED if reason else Status.HELD, {Status.NEW}, now)
+        self.items, self.total_amount, self.currency, self.reason = lines, total_amount, currency, reason
+        if reason:
+            self.events.append(self._unavailable())
+            return None
+        for product_id, quantity in _quantities(lines).items():
+            stock[product_id].reserve(quantity, now)
         self.remind_at = now + REMINDED_AFTER
         self.events.append(self._reserved())
         return None
 
     def void(self, now: datetime) -> None:
-        """Leaves a tombstone. Raises IllegalTransition unless the hold is new."""
+        """Leaves a tombstone. Raises IllegalTransition unless the reservation is new."""
         self._become(Status.VOID, {Status.NEW}, now)
         self.due_at = self.expires_at + TOMBSTONE_KEPT
 
-    def sell(self, items: Mapping[UUID, Item], now: datetime) -> None:
+    def sell(self, stock: Mapping[UUID, Item], now: datetime) -> None:
         """The order is completed: what was held is gone. Raises IllegalTransition unless held."""
         self._become(Status.SOLD, {Status.HELD}, now)
-        for product_id, quantity in self._held().quantities().items():
-            items[product_id].sell(quantity, now)
+        for product_id, quantity in _quantities(self.items or ()).items():
+            stock[product_id].sell(quantity, now)
 
-    def release(self, reason: str, items: Mapping[UUID, Item], now: datetime) -> None:
+    def release(self, reason: str, stock: Mapping[UUID, Item], now: datetime) -> None:
         """The order is undone: what was held is free again. Raises IllegalTransition unless held."""
         self._become(Status.RELEASED, {Status.HELD}, now)
         self.reason = reason
-        for product_id, quantity in self._held().quantities().items():
-            items[product_id].release(quantity, now)
+        for product_id, quantity in _quantities(self.items or ()).items():
+            stock[product_id].release(quantity, now)
         self.events.append(self._released())
 
     def remind(self, now: datetime) -> str | None:
@@ -132,7 +123,8 @@ class Hold:
         answers with its decision, if there is one, and the payment service tells how the charge ended. After a minute,
         then at intervals that double up to an hour: each is as long as all before it and a minute.
 
-        Returns the kind of reminder that it is, or None for a hold that is not held, and waits for nothing.
+        Returns the kind of reminder that it is, or None for a reservation that is no longer held, and
+        so waits for nothing.
         """
         if self.status is not Status.HELD:
             self.remind_at = None
@@ -142,7 +134,8 @@ class Hold:
         return "reservation"
 
     def repeat(self) -> bool:
-        """Says again how the hold stands, for a service that seems not to know. False if it is being said anyway.
+        """Says again how the reservation stands, for a service that seems not to know. False if that is being said
+        anyway.
 
         Raises IllegalTransition for a sale and a tombstone, of which nobody was told.
         """
@@ -159,16 +152,12 @@ class Hold:
                 raise IllegalTransition(self.status, "announced again")
         return True
 
-    def _refuse(self, reason: str, demand: Demand, now: datetime) -> None:
-        self._become(Status.REFUSED, {Status.NEW}, now)
-        self.demand = demand
-        self.reason = reason
-        self.events.append(self._unavailable())
-
     def _reserved(self) -> InventoryReserved:
-        demand = self._held()
+        assert self.items is not None, "only a tombstone has no items"
+        assert self.total_amount is not None, "only a tombstone has no amount"
+        assert self.currency is not None, "only a tombstone has no currency"
         return InventoryReserved(
-            self.order_id, self.customer_id, demand.items, demand.total_amount, demand.currency, self.expires_at
+            self.order_id, self.customer_id, self.items, self.total_amount, self.currency, self.expires_at
         )
 
     def _unavailable(self) -> InventoryUnavailable:
@@ -177,14 +166,27 @@ class Hold:
     def _released(self) -> InventoryReleased:
         return InventoryReleased(self.order_id, self.customer_id, self.reason or "")
 
-    def _held(self) -> Demand:
-        assert self.demand is not None, "a hold that was ever held has its demand"
-        return self.demand
-
     def _become(self, wanted: Status, allowed: set[Status], now: datetime) -> None:
         if self.status not in allowed:
             raise IllegalTransition(self.status, wanted)
         self.status = wanted
         self.due_at = self.remind_at = None
-        # A transaction begins before it has the lock: the one that made the hold may have begun later.
+        # A transaction begins before it has the lock: the one that created the reservation may have begun later.
         self.updated_at = max(now, self.updated_at)
+
+
+def _shortage(lines: Sequence[Line], stock: Mapping[UUID, Item]) -> str | None:
+    """Why these lines can't all be held, or None if they can."""
+    wanted = _quantities(lines)
+    if not wanted.keys() <= stock.keys():
+        return "unknown-product"
+    enough = all(stock[product_id].has(quantity) for product_id, quantity in wanted.items())
+    return None if enough else "out-of-stock"
+
+
+def _quantities(lines: Sequence[Line]) -> Counter[UUID]:
+    """By product: the same product on two lines is held as one sum."""
+    sums: Counter[UUID] = Counter()
+    for line in lines:
+        sums[line.product_id] += line.quantity
+    return sums

@@ -28,7 +28,7 @@ _REASONS = {
 }
 
 
-class NotifyCustomers:
+class HandleEvents:
     def __init__(self, send: Callable[[SendNotification], Awaitable[object]]) -> None:
         self._send = send
 

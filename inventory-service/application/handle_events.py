@@ -1,0 +1,72 @@
+"""Reserves stock for new orders, and sells or releases it when the order service has decided.
+
+A batch reads everything once: first the reservations, then the items, each locked in the order of their keys, so two
+replicas never wait for each other in a circle.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from chassis.ports.errors import Rejected
+from chassis.ports.events import Received
+from chassis.ports.tracing import new_traceparent
+
+from application.messages import OrderCompleted, OrderCreated, OrderUndone
+from application.ports import InventoryUnit
+from domain.events import Line
+from domain.item import Item
+from domain.reservation import Reservation, Status
+
+
+async def handle_events(events: Sequence[Received], unit: InventoryUnit) -> None:
+    """Raises Rejected for the completion of an order for which nothing was ever reserved."""
+    reservations = await unit.reservations.locked([event.data.order_id for event in events])
+    for event in events:
+        order_id = event.data.order_id
+        if order_id not in reservations:
+            if isinstance(event.data, OrderCompleted):
+                raise Rejected("unknown-order", f"{event.type} about order {order_id}, for which nothing was reserved")
+            reservations[order_id] = unit.reservations.add(_new_reservation(event, unit.now))
+    items = await unit.items.locked([product for event in events for product in _products(event, reservations)])
+    for event in events:
+        reservation = reservations[event.data.order_id]
+        if not (_follow(reservation, event.data, items, unit.now) or _answer(reservation, event.data)):
+            unit.unchanged(event)
+
+
+def _new_reservation(event: Received, now: datetime) -> Reservation:
+    traceparent = event.traceparent or new_traceparent()
+    return Reservation.new(event.data.order_id, event.data.customer_id, event.data.expires_at, traceparent, now)
+
+
+def _products(event: Received, reservations: Mapping[UUID, Reservation]) -> Sequence[UUID]:
+    """The products whose stock may change for the event."""
+    lines = event.data.items if isinstance(event.data, OrderCreated) else reservations[event.data.order_id].items
+    return [line.product_id for line in lines or ()]
+
+
+def _follow(reservation: Reservation, data: object, items: Mapping[UUID, Item], now: datetime) -> bool:
+    """Does what the event asks for; False if it came twice or late, and asks for nothing any more."""
+    match data:
+        case OrderCreated() if reservation.status is Status.NEW:
+            lines = tuple(Line(line.product_id, line.quantity, line.price) for line in data.items)
+            reservation.reserve(lines, data.total_amount, data.currency, items, now)
+        case OrderCompleted() if reservation.status is Status.HELD:
+            reservation.sell(items, now)
+        case OrderUndone() if reservation.status is Status.HELD:
+            reservation.release(data.reason, items, now)
+        case OrderUndone() if reservation.status is Status.NEW:
+            reservation.void(now)
+        case _:
+            return False
+    return True
+
+
+def _answer(reservation: Reservation, data: object) -> bool:
+    """Repeats what was done when the event came first, because its sender has not heard of it. False if there is
+    nothing to repeat."""
+    match data, reservation.status:
+        case (OrderCreated(), Status.HELD | Status.REFUSED) | (OrderUndone(), Status.RELEASED):
+            return reservation.repeat()
+    return False

@@ -1,0 +1,20 @@
+"""Reservations in PostgreSQL."""
+
+from collections.abc import Sequence
+
+from chassis.postgres.repository import Mapped, PostgresRepository
+
+from domain.reservation import Reservation, Status
+from infrastructure.tables import reservations
+
+RESERVATIONS = Mapped(reservations, Reservation, key="order_id")
+TO_REMIND = RESERVATIONS.lock_due(reservations.c.remind_at)
+# No OrderCreated reserves anything past its order's deadline, so a tombstone may go some time after that.
+OLD_TOMBSTONES = RESERVATIONS.prune(reservations.c.due_at, reservations.c.status == Status.VOID)
+
+
+class PostgresReservations(PostgresRepository[Reservation]):
+    mapped = RESERVATIONS
+
+    async def locked_to_remind(self, limit: int) -> Sequence[Reservation]:
+        return await self.locked_by(TO_REMIND, most=limit)

@@ -1,0 +1,57 @@
+"""Opens a payment for every order whose stock is held, and undoes the payments of orders that are undone."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from chassis.ports.events import Received
+from chassis.ports.tracing import new_traceparent
+
+from application.charge_payments import ChargePayments
+from application.messages import InventoryReserved, OrderUndone
+from application.ports import PaymentUnit
+from domain.payment import Payment, Status
+
+
+class HandleEvents:
+    def __init__(self, charge_payments: ChargePayments) -> None:
+        self._charge_payments = charge_payments
+
+    async def __call__(self, events: Sequence[Received], unit: PaymentUnit) -> None:
+        """The first attempt begins in the transaction that opens the payment, as far as there is room for it."""
+        payments = await unit.payments.locked([event.data.order_id for event in events])
+        due: dict[Payment, None] = {}
+        for event in events:
+            order_id = event.data.order_id
+            if order_id not in payments:
+                payments[order_id] = unit.payments.add(_new_payment(event, unit.now))
+            payment = payments[order_id]
+            if _follow(payment, event.data, unit.now):
+                due[payment] = None
+            elif not _answer(payment, event.data):
+                unit.unchanged(event)
+        self._charge_payments.begin([payment for payment in due if payment.awaits_attempt], unit)
+
+
+def _new_payment(event: Received, now: datetime) -> Payment:
+    traceparent = event.traceparent or new_traceparent()
+    return Payment.new(event.data.order_id, event.data.customer_id, event.data.expires_at, traceparent, now)
+
+
+def _follow(payment: Payment, data: object, now: datetime) -> bool:
+    """Does what the event asks for; False if it came twice or late, and asks for nothing any more."""
+    match data:
+        case InventoryReserved() if payment.status is Status.NEW:
+            payment.open(data.total_amount, data.currency, now)
+            return True
+        case OrderUndone():
+            return payment.undo(data.reason, now)
+    return False
+
+
+def _answer(payment: Payment, data: object) -> bool:
+    """Repeats how the payment ended, because the event's sender has not heard of it. False if there is nothing to
+    repeat: the payment is under way, or was undone before it ended."""
+    match data, payment.status:
+        case (InventoryReserved(), Status.COMPLETED | Status.FAILED) | (OrderUndone(), Status.REFUNDED):
+            return payment.repeat()
+    return False

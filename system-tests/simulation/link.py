@@ -80,10 +80,11 @@ class Incoming:
 
 
 class Link:
-    """Stands in for chassis.broker.Broker."""
+    """Stands in for chassis.messaging.broker.Broker."""
 
     def __init__(self, calls: Calls, owner: Mortal, replica: int) -> None:
         self.connected = False
+        self.on_connected: Callable[[], None] = lambda: None  # the process sweeps its outbox itself
         self.consumer: Consuming | None = None
         self._calls = calls
         self._owner = owner
@@ -145,10 +146,10 @@ class Link:
 class Till:
     """The way to the payment gateway. `read` makes the service's own Answer of what comes back."""
 
-    def __init__(self, calls: Calls, replica: int, read: Callable[[str], Any]) -> None:
+    def __init__(self, calls: Calls, replica: int) -> None:
+        self.read: Callable[[str], Any] = str
         self._calls = calls
         self._replica = replica
-        self._read = read
 
     async def ask(self, attempt: Any) -> Any:
         call, answer = self._calls.make()
@@ -162,4 +163,4 @@ class Till:
                 f"{attempt.amount} {attempt.currency}",
             )
         )
-        return self._read(await answer)
+        return self.read(await answer)

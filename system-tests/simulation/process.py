@@ -2,54 +2,20 @@
 
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from uuid import UUID
 
-from chassis.postgres import inbox
-from chassis.http.app import Part
-from chassis.messaging.broker import Broker
-from chassis.messaging.consumer import Consumer
-from chassis.postgres.database import Database
 from chassis.ports.errors import Unavailable
-from chassis.messaging.envelope import Decoder, Encoder, Wire
 from chassis.ports.events import Received
-from chassis.messaging.publisher import Outbox
+from chassis.postgres import inbox
 
 from simulation import database
 from simulation.clock import SECOND, VirtualLoop
 from simulation.link import Calls, Link, Till
+from simulation.services import Simulated
 from simulation.wire import Answered, Broken, Committed, Crashed, Effect, Lost, Message, Struck, Told
 
 INBOX_KEEPS = inbox.KEPT_DAYS * 86_400 * SECOND
-
-
-class Composed(Protocol):
-    """A service's handlers in one process."""
-
-    consume: Callable[[Sequence[Received], Any], Awaitable[None]]
-    requests: Mapping[str, Callable[..., Awaitable[str]]]
-    jobs: Mapping[str, Callable[[], Awaitable[None]]]
-    workers: Sequence[Part]
-    prune: Sequence[Callable[[Any], Awaitable[None]]]
-
-    def units(self) -> AbstractAsyncContextManager[Any]: ...
-
-
-class Simulated(Protocol):
-    """What tests/simulated.py of a service offers."""
-
-    NAME: str
-    PUBLISHED: Mapping[type, str]
-    CONSUMED: Mapping[Wire, type]
-
-    def make_store(self, new_lock: Callable[[], Any], settings: Mapping[str, Any]) -> database.Store: ...
-
-    def compose(
-        self, *, database: Database, encoder: Encoder, outbox: Outbox, store: Any, world: "World", gateway: Till
-    ) -> Composed: ...
-
-    def read_answer(self, answer: str) -> Any: ...
 
 
 class World:
@@ -60,10 +26,9 @@ class World:
         self.settings = settings
         self.effects: list[Effect] = []
         self.loop = VirtualLoop()  # type: ignore[abstract]  # no sockets, signals or processes in there
-        self.dice = random.Random(f"{seed}:{service.NAME}")
+        self.dice = random.Random(f"{seed}:{service.name}")
         self.calls = Calls(self.loop, self.effects)
-        self.server = database.Server(self.loop, service.NAME, self.dice)
-        self.server.tables = service.make_store(self.server.new_lock, settings)
+        self.server = database.Server(self.loop, self.dice)
         self.server.at_commit = self._at_commit
         self.server.committed = self._committed
         self.server.die = lambda owner, where: self.crash(cast(Process, owner), where)
@@ -109,7 +74,7 @@ class World:
         for event_id in events:
             if self.loop.now - self._taken.get(event_id, -INBOX_KEEPS) < INBOX_KEEPS:
                 self.effects.append(
-                    Broken("taken in twice", f"{self.service.NAME} let the event {event_id} take effect twice.")
+                    Broken("taken in twice", f"{self.service.name} let the event {event_id} take effect twice.")
                 )
             self._taken[event_id] = self.loop.now
 
@@ -124,7 +89,7 @@ class World:
         self.took(connection.taken)
         before, self._statuses = (
             self._statuses,
-            {key: str(status) for key, status in self.server.tables.statuses().items()},
+            {key: str(status) for key, status in self.service.statuses(self.server).items()},
         )
         changes = [
             (str(order_id), before.get(order_id, ""), self._statuses.get(order_id, ""))
@@ -146,35 +111,21 @@ class Process:
         self.frozen_for = 0
         self._world = world
         self._running: set[str] = set()
-        service = world.service
         self.client = database.Client(world.server, self)
         self.link = Link(world.calls, self, replica)
-        client, link = cast(Database, self.client), cast(Broker, self.link)
-        self._outbox = Outbox(client, link)
-        self._composed = service.compose(
-            database=client,
-            encoder=Encoder(service.NAME, service.PUBLISHED),
-            outbox=self._outbox,
-            store=world.server.tables,
-            world=world,
-            gateway=Till(world.calls, replica, service.read_answer),
-        )
-        self._consumer: Consumer[Any] = Consumer(
-            link,
-            service=service.NAME,
-            decoder=Decoder(service.CONSUMED),
-            units=self._composed.units,
-            use_case=self._consume,
-        )
+        self._composed = world.service.compose(self.client, self.link, Till(world.calls, replica), world)
+        self._consumer = self._composed.consumer
+        self._handle_events = self._consumer.use_case
+        self._consumer.use_case = self._consume
 
     async def _consume(self, events: Sequence[Received], unit: Any) -> None:
         if self._world.handler_fails(self.replica):
             raise RuntimeError("a mistake that another attempt cures")
         if isinstance(connection := getattr(unit, "connection", None), database.Connection):
             connection.taken += [event.id for event in events]
-            await self._composed.consume(events, unit)
+            await self._handle_events(events, unit)
         else:  # without a database, what is done is done
-            await self._composed.consume(events, unit)
+            await self._handle_events(events, unit)
             taken = tuple(str(event.id) for event in events)
             self._world.effects.append(Committed(self.replica, (), (), taken))
 
@@ -186,8 +137,8 @@ class Process:
 
     async def _connect(self) -> None:
         await self.link.connect()
-        if self._world.service.PUBLISHED:
-            await self._run("outbox sweep", self._outbox.sweep)
+        if self._world.service.publishes:
+            await self._run("outbox sweep", self._composed.jobs["outbox sweep"])
 
     def disconnect(self) -> None:
         self.link.break_off()
@@ -208,10 +159,9 @@ class Process:
 
     def job(self, name: str) -> None:
         """A periodic job's turn; it is left out while the one before is still under way."""
-        act = {**self._composed.jobs, "outbox sweep": self._outbox.sweep, "pruning": self._prune}[name]
-        self.start(self._run(name, act))
+        self.start(self._run(name, self._prune if name == "pruning" else self._composed.jobs[name]))
 
-    async def _run(self, name: str, act: Callable[[], Awaitable[None]]) -> None:
+    async def _run(self, name: str, act: Callable[[], Awaitable[object]]) -> None:
         if name in self._running:
             return
         self._running.add(name)
@@ -220,22 +170,22 @@ class Process:
         except Exception as error:
             if not isinstance(error, OSError | Unavailable):
                 self._world.effects.append(
-                    Broken("a job failed", f"{self._world.service.NAME}: {name} failed: {error!r}.")
+                    Broken("a job failed", f"{self._world.service.name}: {name} failed: {error!r}.")
                 )
         finally:
             self._running.discard(name)
 
     async def _prune(self) -> None:
-        async with self.client.autocommit() as connection:
-            for forget in (inbox.prune, *self._composed.prune):
-                await forget(cast(Any, connection))
+        for name, act in self._composed.jobs.items():
+            if name.startswith("pruning"):
+                await act()
 
     def stop(self) -> None:
         self.start(self._stop())
 
     async def _stop(self) -> None:
         """As the application does when it is told to end: in the reverse order of its parts."""
-        for part in (self._consumer, *self._composed.workers, self._outbox):
+        for part in (self._consumer, *self._composed.parts):
             await part.stop()
         self._world.crash(self, "stopped")
 
@@ -247,8 +197,7 @@ class Process:
 
     def has_lost_its_consumer(self) -> bool:
         """The connection's own watch would see it within seconds."""
-        loop = self._consumer._loop
-        return not (self.dead or self.frozen) and self.link.connected and loop is not None and loop.done()
+        return not (self.dead or self.frozen) and self.link.connected and bool(self._consumer.has_ended)
 
     def report_if_lost(self) -> None:
         if self.has_lost_its_consumer():

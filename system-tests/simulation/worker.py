@@ -50,9 +50,9 @@ class Worker:
             process.report_if_lost()
         from simulation.database import as_micros
 
-        due = {name: as_micros(at) for name, at in world.server.tables.due().items()}
+        due = {name: as_micros(at) for name, at in self._service.due(world.server).items()}
         if world.server.outbox:
-            due["outbox sweep"] = min(row.created_at for row in world.server.outbox.values()) + 5 * SECOND
+            due["outbox sweep"] = as_micros(min(row.created_at for row in world.server.outbox.values())) + 5 * SECOND
         effects = tuple(world.effects)
         world.effects.clear()
         return Reply(effects, world.loop.next_timer(), tuple(sorted(due.items())), value)
@@ -71,7 +71,7 @@ class Worker:
 
         process = self._world.processes[replica] = Process(self._world, replica)
         process.connect()
-        if self._service.PUBLISHED:
+        if self._service.publishes:
             process.job("pruning")
 
     def _advance(self) -> None:
@@ -126,7 +126,7 @@ class Worker:
     def _look(self) -> dict[str, Any]:
         """What is left when all is quiet."""
         server = self._world.server
-        return {"rows": server.tables.rows(), "outbox": [row.type for row in server.outbox.values()]}
+        return {"rows": self._service.rows(server), "outbox": [row.type for row in server.outbox.values()]}
 
 
 def main() -> None:
@@ -137,15 +137,15 @@ def main() -> None:
 
     import structlog
 
-    structlog.configure(
+    ids = Ids()
+    chassis_ids = importlib.import_module("chassis.ports.ids")
+    chassis_ids.uuid7 = ids.uuid7  # type: ignore[attr-defined]  # before anyone takes it by name
+    service = importlib.import_module("simulation.services").load(folder.name)
+    structlog.configure(  # in place of what the service's main.py has configured
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=True
     )
-    ids = Ids()
-    chassis_ids = importlib.import_module("chassis.ids")
-    chassis_ids.uuid7 = ids.uuid7  # type: ignore[attr-defined]  # before anyone takes it by name
-    service = importlib.import_module("tests.simulated")
     if mutation:
-        importlib.import_module("simulation.mutations").apply(mutation, service.NAME)
+        importlib.import_module("simulation.mutations").apply(mutation, service.name)
     worker = Worker(service, ids)
     # Of coroutines whose process died before they began; nothing else in a worker is left to the garbage collector.
     warnings.filterwarnings("ignore", "coroutine .* was never awaited")

@@ -97,7 +97,7 @@ class Consumer(Generic[U]):
         self._service = service
         self._decoder = decoder
         self._units = units
-        self._use_case = use_case
+        self.use_case = use_case
         self._arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
         self._channel: AbstractChannel | None = None
         self._queue: AbstractQueue | None = None
@@ -114,10 +114,15 @@ class Consumer(Generic[U]):
         self._loop = asyncio.create_task(self._run(channel, queue), name="consumer")
         self._tag = await queue.consume(self._arrived.put)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the loop that consumes has ended, which the connection notices within WATCH_EVERY_SECONDS."""
+        return self._loop is not None and self._loop.done()
+
     async def attached(self) -> bool:
         if self.stopping:
             return True
-        if self._channel is None or self._channel.is_closed or self._loop is None or self._loop.done():
+        if self._channel is None or self._channel.is_closed or self._loop is None or self.has_ended:
             return False
         channel = await self._channel.get_underlay_channel()
         return isinstance(channel, aiormq.Channel) and self._tag in channel.consumers
@@ -222,7 +227,7 @@ class Consumer(Generic[U]):
         async with self._units() as unit:
             fresh = await unit.take_in(self._service, events)
             if fresh:
-                await self._use_case(fresh, unit)
+                await self.use_case(fresh, unit)
             await unit.commit()
         types = collections.Counter(event.type for event in fresh)
         for name, number in types.items():

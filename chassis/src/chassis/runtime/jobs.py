@@ -31,7 +31,7 @@ class Periodic:
     def __init__(self, name: str, every_seconds: float, act: Callable[[], Awaitable[object]]) -> None:
         self.name = name
         self.every_seconds = every_seconds
-        self._act = act
+        self.act = act
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._stopping = False
@@ -87,7 +87,7 @@ class Periodic:
         told, self._failing = self._failing, True
         try:
             async with asyncio.timeout(TURN_MAY_TAKE_SECONDS) as limit:
-                await self._act()
+                await self.act()
             self._failing, self._well_at = False, _now()
         except Unavailable:
             self._well_at = _now()  # what is away was told where it was noticed, and has a check of its own

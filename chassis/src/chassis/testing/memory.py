@@ -117,12 +117,16 @@ class Connection:
         return await _MAPPED[what](self, mapped, parameters or {}, *details)
 
     async def commit(self) -> None:
+        self.store()
+        self.roll_back()
+
+    def store(self) -> None:
+        """Makes what was written durable."""
         for (table, key), row in self.written.items():
             self.server.rows(table)[key] = row
         self.server.inbox |= self.inbox
         self.server.outbox |= {key: row for key, row in self.outbox.items() if key not in self.server.outbox}
         self.server.keys |= self.keys
-        self.roll_back()
 
     async def close(self) -> None:
         self.roll_back()
@@ -328,15 +332,12 @@ class MemoryDatabase:
         self.server = server or Server()
         self.schema = "memory"
 
-    def session(self) -> Connection:
-        return Connection(self.server)
-
     async def connect(self) -> Connection:
-        return self.session()
+        return Connection(self.server)
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[Connection]:
-        connection = self.session()
+        connection = await self.connect()
         try:
             yield connection
         finally:

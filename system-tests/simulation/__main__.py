@@ -41,7 +41,7 @@ def _report(result: Result) -> None:
     print(
         ", ".join(f"{counts.pop(name, 0)} {name}" for name in ("events", "commits", "messages", "gateway calls")) + "."
     )
-    for kind in ("orders", "holds", "payments"):
+    for kind in ("orders", "reservations", "payments"):
         of_kind = sorted((-counts.pop(name), name.split()[1]) for name in list(counts) if name.startswith(f"{kind} "))
         print(f"{kind.capitalize()}: " + ", ".join(f"{-number} {status}" for number, status in of_kind if status) + ".")
     print("Faults: " + ", ".join(f"{number} {name}" for name, number in Counter(counts).most_common()) + ".")

@@ -1,5 +1,6 @@
-"""PostgreSQL as the chassis's tests have it in memory, in virtual time and with faults: commits that fail or whose answer
-is lost, sessions that end with their process, a server that is away, round trips during which others come first."""
+"""PostgreSQL as the chassis's tests have it in memory, in virtual time and with faults: commits that fail or whose
+answer is lost, sessions that end with their process, a server that is away, round trips during which others come
+first."""
 
 import asyncio
 import random

@@ -36,7 +36,7 @@ Found = Iterator[tuple[str, str]]
 def at_rest(driver: "Driver", seen: dict[str, Any]) -> Found:
     """Each violation's rule and sentence."""
     orders: dict[str, Row] = {row["order"]: row for row in seen[ORDER]["rows"]}
-    holds: dict[str, Row] = {row["order"]: row for row in seen[INVENTORY]["rows"] if "order" in row}
+    reservations: dict[str, Row] = {row["order"]: row for row in seen[INVENTORY]["rows"] if "order" in row}
     items: dict[str, Row] = {row["product"]: row for row in seen[INVENTORY]["rows"] if "product" in row}
     payments: dict[str, Row] = {row["order"]: row for row in seen[PAYMENT]["rows"]}
     for service, what in seen.items():
@@ -45,13 +45,13 @@ def at_rest(driver: "Driver", seen: dict[str, Any]) -> Found:
     yield from _of_messages(driver)
     yield from _of_clients(driver, orders)
     for order in orders.values():
-        yield from _of_order(driver, order, holds.get(order["order"]), payments.get(order["order"]))
-    for kind, rows in (("hold", holds), ("payment", payments)):
+        yield from _of_order(driver, order, reservations.get(order["order"]), payments.get(order["order"]))
+    for kind, rows in (("reservation", reservations), ("payment", payments)):
         for order_id in rows.keys() - orders.keys():
             yield "stranger", f"There is a {kind} for {order_id}, which is no order."
     for order_id in driver.checkout.bank.accounts.keys() - orders.keys():
         yield "stranger", f"The gateway was asked to charge for {order_id}, which is no order."
-    yield from _of_stock(driver, holds, items)
+    yield from _of_stock(driver, reservations, items)
 
 
 def _of_messages(driver: "Driver") -> Found:
@@ -88,16 +88,16 @@ def _of_clients(driver: "Driver", orders: dict[str, Row]) -> Found:
             yield "cancel", f"Order {number} is {status}, but its cancel was answered with {outcome}."
 
 
-def _of_order(driver: "Driver", order: Row, hold: Row | None, payment: Row | None) -> Found:
+def _of_order(driver: "Driver", order: Row, reservation: Row | None, payment: Row | None) -> Found:
     name, status = driver.witness.name_of(order["order"]).capitalize(), order["status"]
     if status not in FINAL:
         yield "not final", f"{name} is {status}, which is not final."
         return
-    held, paid = (hold["status"] if hold else "absent"), (payment["status"] if payment else "absent")
+    held, paid = (reservation["status"] if reservation else "absent"), (payment["status"] if payment else "absent")
     if driver.scenario.afterwards:  # tombstones may have been pruned since
         held, paid = (held if held != "void" else "absent"), (paid if paid != "void" else "absent")
     if held not in HOLD_AFTER[status]:
-        yield "hold", f"{name} is {status}, but its hold is {held}."
+        yield "reservation", f"{name} is {status}, but its reservation is {held}."
     if paid not in PAYMENT_AFTER[status]:
         yield "payment", f"{name} is {status}, but its payment is {paid}."
     if payment is not None and payment["awaited"]:
@@ -161,13 +161,13 @@ def _of_customer(driver: "Driver", name: str, order: Row) -> Found:
         yield "told twice", f"{name} is {order['status']}, and its customer was told {times} times."
 
 
-def _of_stock(driver: "Driver", holds: dict[str, Row], items: dict[str, Row]) -> Found:
+def _of_stock(driver: "Driver", reservations: dict[str, Row], items: dict[str, Row]) -> Found:
     held: Counter[str] = Counter()
     sold: Counter[str] = Counter()
-    for hold in holds.values():
-        for product, quantity in hold["quantities"].items():
-            held[product] += quantity if hold["status"] == "held" else 0
-            sold[product] += quantity if hold["status"] == "sold" else 0
+    for reservation in reservations.values():
+        for product, quantity in reservation["quantities"].items():
+            held[product] += quantity if reservation["status"] == "held" else 0
+            sold[product] += quantity if reservation["status"] == "sold" else 0
     for number, initial in enumerate(driver.scenario.stock, start=1):
         item = items[product_id(number)]
         available, reserved = item["available"], item["reserved"]
@@ -176,7 +176,7 @@ def _of_stock(driver: "Driver", holds: dict[str, Row], items: dict[str, Row]) ->
         if reserved != held[product_id(number)]:
             yield (
                 "stock",
-                f"Product {number} has {reserved} reserved, but its holds add up to {held[product_id(number)]}.",
+                f"Product {number} has {reserved} reserved, but its reservations add up to {held[product_id(number)]}.",
             )
         if available + reserved + sold[product_id(number)] != initial:
             yield (

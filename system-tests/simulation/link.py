@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from chassis.messaging.broker import ANSWER_TIMEOUT_SECONDS, Unroutable
-from chassis.ports.errors import Unavailable, reason_of
 from chassis.messaging.topology import EXCHANGE
+from chassis.ports.errors import Unavailable, reason_of
 
 from simulation.clock import Mortal, VirtualLoop
 from simulation.wire import Ack, Ask, Effect, Message, Publish

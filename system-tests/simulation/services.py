@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from simulation.database import Client, Server
@@ -35,7 +35,7 @@ class Simulated:
     """A service without a database."""
 
     publishes = False
-    watched: Mapping[str, str] = {}
+    watched: ClassVar[Mapping[str, str]] = {}
     """The jobs that work on rows whose time has come, with the column that says when."""
 
     def __init__(self, name: str) -> None:
@@ -120,7 +120,7 @@ class _WithDatabase(Simulated):
 
 
 class _Order(_WithDatabase):
-    watched = {"order deadlines": "due_at", "reminders": "remind_at"}
+    watched: ClassVar[Mapping[str, str]] = {"order deadlines": "due_at", "reminders": "remind_at"}
 
     def unit_of_work(self) -> Any:
         return self.main.OrderUnitOfWork
@@ -159,7 +159,7 @@ class _Order(_WithDatabase):
 
 
 class _Inventory(_WithDatabase):
-    watched = {"reminders": "remind_at"}
+    watched: ClassVar[Mapping[str, str]] = {"reminders": "remind_at"}
 
     def unit_of_work(self) -> Any:
         return self.main.InventoryUnitOfWork
@@ -196,7 +196,7 @@ class _Inventory(_WithDatabase):
 
 
 class _Payment(_WithDatabase):
-    watched = {"due payments": "due_at"}
+    watched: ClassVar[Mapping[str, str]] = {"due payments": "due_at"}
 
     def unit_of_work(self) -> Any:
         return self.main.PaymentUnitOfWork

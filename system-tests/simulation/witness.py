@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from chassis.ports.tracing import trace_id
 from chassis.messaging.topology import EXCHANGE
+from chassis.ports.tracing import trace_id
 
 from simulation.clients import customer_id, trace_of
 from simulation.fleet import Node
@@ -61,7 +61,7 @@ IMPOSSIBLE_AFTER: dict[tuple[str, str], tuple[str, ...]] = {
     (PAYMENT, "InventoryReserved"): ("",),
     **{(PAYMENT, decision): ("pending", "completed", "") for decision in _DECISIONS},
 }
-"""How an order, a hold or a payment can't stand any more once its service has taken in that event."""
+"""How an order, a reservation or a payment can't stand any more once its service has taken in that event."""
 
 REMINDERS_OF_THE_OPEN = ("OrderCreated", "InventoryReserved")
 QUIET_AFTER = 3600 * SECOND
@@ -79,7 +79,7 @@ class Witness:
         self.events: dict[str, dict[str, Any]] = {}
         """Every event that was ever published, by id."""
         self.statuses: dict[str, dict[str, str]] = {service: {} for service in SERVICES}
-        """The status of each order, hold and payment, by service and order id."""
+        """The status of each order, reservation and payment, by service and order id."""
         self.taken: dict[str, set[str]] = {service: set() for service in SERVICES}
         """Ids of the events that took effect, by service."""
         self.told: Counter[tuple[str, str]] = Counter()
@@ -111,7 +111,7 @@ class Witness:
             self._driver.tell(f"commits: {', '.join(steps)}", node)
 
     def _check_effect(self, service: str, event_id: str) -> None:
-        """Whether its order, hold or payment stands as it must once this event has been taken in."""
+        """Whether its order, reservation or payment stands as it must once this event has been taken in."""
         event = self.events[event_id]
         impossible = IMPOSSIBLE_AFTER.get((service, event["type"]), ())
         status = self.statuses[service].get(event["subject"], "")
@@ -124,8 +124,8 @@ class Witness:
         self._driver.tell(f"tells the customer of order {self._numbers.get(told.customer)}: {told.subject}", node)
 
     def count(self) -> None:
-        """How the run's orders, holds and payments stand."""
-        for service, kind in ((ORDER, "orders"), (INVENTORY, "holds"), (PAYMENT, "payments")):
+        """How the run's orders, reservations and payments stand."""
+        for service, kind in ((ORDER, "orders"), (INVENTORY, "reservations"), (PAYMENT, "payments")):
             for status in self.statuses[service].values():
                 self._driver.note(f"{kind} {status}")
 

@@ -1,25 +1,25 @@
-"""Mistakes with stock and its holds."""
+"""Mistakes with stock and its reservations."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from simulation.mutations.registry import module, mutation
+from simulation.mutations.registry import module, mutation, unnoticed_conflicts
 from simulation.scenario import INVENTORY
 
 
 @mutation("inventory keeps no tombstone", INVENTORY)
 def no_tombstone() -> None:
-    hold_stock = module("application.hold_stock")
-    follow = hold_stock._follow
+    handle_events = module("application.handle_events")
+    follow = handle_events._follow
 
-    def follow_known(hold: Any, event: Any, items: Any, now: Any) -> Any:
-        if isinstance(event.data, hold_stock.OrderUndone) and hold.status == "new":
+    def follow_known(reservation: Any, data: Any, items: Any, now: Any) -> Any:
+        if isinstance(data, handle_events.OrderUndone) and reservation.status == "new":
             return False
-        return follow(hold, event, items, now)
+        return follow(reservation, data, items, now)
 
-    hold_stock._follow = follow_known
+    handle_events._follow = follow_known
 
 
 @mutation(
@@ -28,30 +28,18 @@ def no_tombstone() -> None:
     healed_because="what is reserved after its tombstone is gone asks again, and is told the decision",
 )
 def pruned_early() -> None:
-    module("domain.hold").TOMBSTONE_KEPT = -timedelta(days=1)
+    module("domain.reservation").TOMBSTONE_KEPT = -timedelta(days=1)
 
 
-@mutation("a hold added over one that another process has added since", INVENTORY)
-def added_over() -> None:
-    async def add(self: Any, key: Any, row: Any) -> None:
-        self._changed[key] = self._rows.copy(row)
-
-    module("tests.fakes").View.add = add
+@mutation("a reservation that another process has added since is not noticed", INVENTORY)
+def lost_insert() -> None:
+    unnoticed_conflicts()
 
 
 @mutation("items read without a lock", INVENTORY)
 def items_not_locked() -> None:
-    fakes = module("tests.fakes")
-
-    async def read(self: Any, product_ids: Any) -> Any:
-        rows = self._view._rows.committed | self._view._changed
-        return {key: self._view._rows.copy(rows[key]) for key in product_ids if key in rows}
-
-    def save(self: Any, key: Any, row: Any) -> None:
-        self._changed[key] = self._rows.copy(row)
-
-    fakes.FakeItems.locked = read
-    fakes.View.save = save
+    items = module("infrastructure.items").ITEMS
+    items.lock = items.get
 
 
 @mutation("sold without a look at what is available", INVENTORY)
@@ -69,22 +57,22 @@ def oversold() -> None:
 
 @mutation("some lines held though others are short", INVENTORY)
 def not_all_or_nothing() -> None:
-    hold = module("domain.hold").Hold
-    place = hold.place
+    reservation = module("domain.reservation").Reservation
+    reserve = reservation.reserve
 
-    def place_what_is_there(self: Any, demand: Any, items: Any, now: Any) -> None:
-        place(self, demand, items, now)
-        for product_id, quantity in demand.quantities().items() if self.status == "refused" else ():
-            if product_id in items and items[product_id].has(quantity):
-                items[product_id].hold(quantity, now)
+    def reserve_what_is_there(self: Any, lines: Any, total_amount: Any, currency: Any, stock: Any, now: Any) -> None:
+        reserve(self, lines, total_amount, currency, stock, now)
+        for line in lines if self.status == "refused" else ():
+            if line.product_id in stock and stock[line.product_id].has(line.quantity):
+                stock[line.product_id].reserve(line.quantity, now)
 
-    hold.place = place_what_is_there
+    reservation.reserve = reserve_what_is_there
 
 
 @mutation("stock released on PaymentFailed", INVENTORY, bindings=(("payment.failed", INVENTORY),))
 def release_on_payment_failed() -> None:
-    hold_stock, events = module("application.hold_stock"), module("chassis.events")
-    follow = hold_stock._follow
+    handle_events = module("application.handle_events")
+    follow = handle_events._follow
 
     @dataclass(frozen=True)
     class PaymentFailed:
@@ -93,52 +81,52 @@ def release_on_payment_failed() -> None:
         reason: str
         expires_at: datetime = datetime(2100, 1, 1, tzinfo=UTC)
 
-    def follow_payment(hold: Any, event: Any, items: Any, now: Any) -> Any:
-        if not isinstance(event.data, PaymentFailed):
-            return follow(hold, event, items, now)
-        if hold.status != "held":
+    def follow_payment(reservation: Any, data: Any, items: Any, now: Any) -> Any:
+        if not isinstance(data, PaymentFailed):
+            return follow(reservation, data, items, now)
+        if reservation.status != "held":
             return False
-        hold.release(event.data.reason, items, now)
+        reservation.release(data.reason, items, now)
         return True
 
-    hold_stock._follow = follow_payment
-    module("infrastructure.messages").CONSUMED[events.Wire("PaymentFailed", "payment.failed")] = PaymentFailed
+    handle_events._follow = follow_payment
+    module("application.messages").CONSUMED["PaymentFailed"] = PaymentFailed
 
 
 @mutation("what an undone order held is not released", INVENTORY)
 def not_released() -> None:
-    hold_stock = module("application.hold_stock")
-    follow = hold_stock._follow
+    handle_events = module("application.handle_events")
+    follow = handle_events._follow
 
-    def follow_most(hold: Any, event: Any, items: Any, now: Any) -> Any:
-        if isinstance(event.data, hold_stock.OrderUndone) and hold.status == "held":
+    def follow_most(reservation: Any, data: Any, items: Any, now: Any) -> Any:
+        if isinstance(data, handle_events.OrderUndone) and reservation.status == "held":
             return False
-        return follow(hold, event, items, now)
+        return follow(reservation, data, items, now)
 
-    hold_stock._follow = follow_most
+    handle_events._follow = follow_most
 
 
-@mutation("nobody is reminded of holds", INVENTORY)
+@mutation("nobody is reminded of reservations", INVENTORY)
 def no_reminders() -> None:
     async def remind(waiting: Any, unit: Any) -> None:
         pass
 
-    module("chassis.reminders").remind = remind
+    module("chassis.runtime.service").remind = remind
 
 
 def _silent(about: str) -> None:
-    """Answers nothing to what it knows, if the hold stands like that."""
-    hold_stock = module("application.hold_stock")
-    answer = hold_stock._answer
+    """Answers nothing to what it knows, if the reservation stands like that."""
+    handle_events = module("application.handle_events")
+    answer = handle_events._answer
 
-    def answer_others(hold: Any, event: Any) -> Any:
-        return hold.status != about and answer(hold, event)
+    def answer_others(reservation: Any, data: Any) -> Any:
+        return reservation.status != about and answer(reservation, data)
 
-    hold_stock._answer = answer_others
+    handle_events._answer = answer_others
 
 
 @mutation(
-    "who asks again about a hold gets no answer",
+    "who asks again about a reservation gets no answer",
     INVENTORY,
     healed_because="stock that is held asks by itself",
 )
@@ -158,23 +146,24 @@ def released_silently() -> None:
 
 @mutation("a reservation is made anew for whoever asks again", INVENTORY)
 def held_anew() -> None:
-    hold_stock = module("application.hold_stock")
-    follow = hold_stock._follow
+    handle_events = module("application.handle_events")
+    follow = handle_events._follow
 
-    def follow_again(hold: Any, event: Any, items: Any, now: Any) -> Any:
-        if isinstance(event.data, hold_stock.OrderCreated) and hold.status == "released":
-            hold.status = module("domain.hold").Status.NEW
-        return follow(hold, event, items, now)
+    def follow_again(reservation: Any, data: Any, items: Any, now: Any) -> Any:
+        if isinstance(data, handle_events.OrderCreated) and reservation.status == "released":
+            reservation.status = module("domain.reservation").Status.NEW
+        return follow(reservation, data, items, now)
 
-    hold_stock._follow = follow_again
+    handle_events._follow = follow_again
 
 
 @mutation("stock held for an order past its deadline", INVENTORY)
 def held_past_deadline() -> None:
-    hold = module("domain.hold").Hold
-    place = hold.place
+    reservation = module("domain.reservation").Reservation
+    reserve = reservation.reserve
 
-    def place_always(self: Any, demand: Any, items: Any, now: Any) -> Any:
-        return place(self, demand, items, min(now, self.expires_at - timedelta(microseconds=1)))
+    def reserve_always(self: Any, lines: Any, total_amount: Any, currency: Any, stock: Any, now: Any) -> Any:
+        before = min(now, self.expires_at - timedelta(microseconds=1))
+        return reserve(self, lines, total_amount, currency, stock, before)
 
-    hold.place = place_always
+    reservation.reserve = reserve_always

@@ -1,6 +1,7 @@
 """Mistakes in how messages are taken in, sent and acknowledged: the chassis."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ def no_inbox() -> None:
     async def take_in(connection: Any, consumer: str, ids: Any) -> Any:
         return connection.now, set(ids)
 
-    module("chassis.inbox").take_in = take_in
+    module("chassis.postgres.inbox").take_in = take_in
 
 
 @mutation("notification's memory of events dropped", NOTIFICATION)
@@ -26,7 +27,7 @@ def no_memory() -> None:
 
 @mutation("what is said again is news to customers", NOTIFICATION)
 def repeats_told() -> None:
-    notify = module("application.notify_customers").NotifyCustomers
+    notify = module("application.handle_events").HandleEvents
     tell = notify.__call__
 
     async def tell_all(self: Any, events: Any, unit: Any) -> None:
@@ -37,24 +38,19 @@ def repeats_told() -> None:
 
 @mutation("what is said again has the id that it had", *WITH_DATABASE)
 def same_id() -> None:
-    unit_of_work = module("chassis.unit_of_work")
-    publish = unit_of_work.UnitOfWork.publish
+    publisher = module("chassis.messaging.publisher").Publisher
 
-    def publish_as_before(self: Any, event: Any, traceparent: str, *, repeat: bool = False) -> None:
-        publish(self, event, traceparent)
-        last = self._events[-1]
+    def encode(self: Any, event: Any, *, time: Any, traceparent: str, repeat: bool = False) -> Any:
         event_id = UUID(int=event.order_id.int ^ int.from_bytes(event.name.encode()[-8:]))
-        body = last.body.replace(str(last.id).encode(), str(event_id).encode()).replace(
-            str(self.now.isoformat().removesuffix("+00:00")).encode(), b"2026-01-01T00:00:00"
-        )
-        self._events[-1] = unit_of_work.Outgoing(event_id, last.type, last.routing_key, last.order_id, body)
+        began = datetime(2026, 1, 1, tzinfo=UTC)
+        return self._encoder.encode(event, event_id=event_id, time=began, traceparent=traceparent)
 
-    unit_of_work.UnitOfWork.publish = publish_as_before
+    publisher.encode = encode
 
 
 @mutation("acknowledged before the commit")
 def ack_first() -> None:
-    consumer = module("chassis.consumer").Consumer
+    consumer = module("chassis.messaging.consumer").Consumer
     take = consumer._take
 
     async def nothing(multiple: bool = False) -> None:
@@ -71,19 +67,20 @@ def ack_first() -> None:
 
 @mutation("published before the commit", *WITH_DATABASE)
 def publish_first() -> None:
-    unit_of_work = module("chassis.unit_of_work").UnitOfWork
-    commit = unit_of_work.commit
+    publisher = module("chassis.messaging.publisher").Publisher
+    encode = publisher.encode
 
-    async def send_and_commit(self: Any) -> None:
-        self._outbox.send(self._events)
-        await commit(self)
+    def encode_and_send(self: Any, *arguments: Any, **named: Any) -> Any:
+        encoded = encode(self, *arguments, **named)
+        self.send([encoded])
+        return encoded
 
-    unit_of_work.commit = send_and_commit
+    publisher.encode = encode_and_send
 
 
 @mutation("outbox rows deleted before the broker has confirmed", *WITH_DATABASE)
 def delete_first() -> None:
-    outbox = module("chassis.outbox").Outbox
+    outbox = module("chassis.messaging.publisher").Publisher
     publish = outbox._publish
 
     async def delete_and_publish(self: Any, message: Any) -> None:
@@ -98,7 +95,7 @@ def no_outbox() -> None:
     async def insert(connection: Any, events: Any) -> None:
         pass
 
-    module("chassis.unit_of_work").insert_into_outbox = insert
+    module("chassis.postgres.unit_of_work").insert_into_outbox = insert
 
 
 @mutation("nobody sweeps the outbox", *WITH_DATABASE)
@@ -106,7 +103,7 @@ def no_sweep() -> None:
     async def sweep(self: Any) -> None:
         pass
 
-    module("chassis.outbox").Outbox.sweep = sweep
+    module("chassis.messaging.publisher").Publisher.sweep = sweep
 
 
 @mutation("an event whose handler failed is dropped", *WITH_DATABASE)
@@ -114,12 +111,12 @@ def no_retry() -> None:
     async def set_aside(self: Any, delivery: Any, error: Exception) -> None:
         pass
 
-    module("chassis.consumer").Consumer._set_aside = set_aside
+    module("chassis.messaging.consumer").Consumer._set_aside = set_aside
 
 
 @mutation("the rest of a batch is dropped after a failure in it", INVENTORY, ORDER, PAYMENT)
 def batch_dropped() -> None:
-    consumer = module("chassis.consumer").Consumer
+    consumer = module("chassis.messaging.consumer").Consumer
     settle = consumer._settle
 
     async def settle_first(self: Any, deliveries: Any) -> Any:
@@ -134,7 +131,7 @@ def batch_dropped() -> None:
 
 @mutation("a transaction in doubt is taken for a failed one, and its events are dropped", *WITH_DATABASE)
 def doubt_dropped() -> None:
-    consumer = module("chassis.consumer")
+    consumer = module("chassis.messaging.consumer")
     consumer.is_outage = lambda error: False
 
     async def set_aside(self: Any, delivery: Any, error: Exception) -> None:

@@ -1,10 +1,10 @@
 """Mistakes with money."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
-from simulation.mutations.registry import module, mutation
+from simulation.mutations.registry import module, mutation, unnoticed_conflicts
 from simulation.scenario import PAYMENT
 
 
@@ -115,43 +115,36 @@ def stale_answer() -> None:
 )
 def not_read_again() -> None:
     begin = _payment().begin_attempt
-    enter_answers = module("application.enter_answers")
+    apply = _payment().apply
     remembered: dict[Any, Any] = {}
 
     def begin_and_remember(self: Any, lease: Any, now: Any) -> Any:
         attempt = begin(self, lease, now)
-        remembered[lease] = replace(self, events=[])
+        remembered[lease] = replace(self)
         return attempt
 
-    async def settle(self: Any, answers: Any, unit: Any) -> Any:
-        locked = await unit.payments.locked([answered.attempt.order_id for answered in answers])
-        results = []
-        for answered in answers:
-            attempt = answered.attempt
-            if locked[attempt.order_id].lease == attempt.lease:
-                locked[attempt.order_id] = remembered[attempt.lease]
-            payment = locked[attempt.order_id]
-            results.append(payment.apply(attempt, answered.answer, self._retry_delays, unit.now))
-        await unit.payments.save(list(locked.values()))
-        for payment in locked.values():
-            enter_answers.announce(payment, unit)
-        return results
+    def apply_to_remembered(self: Any, attempt: Any, answer: Any, delays: Any, now: Any) -> Any:
+        if self.lease == attempt.lease:
+            for kept in fields(self):
+                if kept.name not in ("events", "repeats"):
+                    setattr(self, kept.name, getattr(remembered[attempt.lease], kept.name))
+        return apply(self, attempt, answer, delays, now)
 
     _payment().begin_attempt = begin_and_remember
-    enter_answers.EnterAnswers.__call__ = settle
+    _payment().apply = apply_to_remembered
 
 
 @mutation("payment keeps no tombstone", PAYMENT)
 def no_tombstone() -> None:
-    take_payments = module("application.take_payments")
-    follow = take_payments._follow
+    handle_events = module("application.handle_events")
+    follow = handle_events._follow
 
-    def follow_known(payment: Any, message: Any, unit: Any) -> Any:
-        if not isinstance(message, take_payments.InventoryReserved) and payment.status == "new":
+    def follow_known(payment: Any, data: Any, now: Any) -> Any:
+        if not isinstance(data, handle_events.InventoryReserved) and payment.status == "new":
             return False
-        return follow(payment, message, unit)
+        return follow(payment, data, now)
 
-    take_payments._follow = follow_known
+    handle_events._follow = follow_known
 
 
 @mutation(
@@ -163,12 +156,9 @@ def pruned_early() -> None:
     module("domain.payment").TOMBSTONE_KEPT = -timedelta(days=1)
 
 
-@mutation("a payment added over one that another process has added since", PAYMENT)
-def added_over() -> None:
-    async def add(self: Any, key: Any, row: Any) -> None:
-        self._changed[key] = self._rows.copy(row)
-
-    module("tests.fakes").View.add = add
+@mutation("a payment that another process has added since is not noticed", PAYMENT)
+def lost_insert() -> None:
+    unnoticed_conflicts()
 
 
 @mutation("a cancel does not refund", PAYMENT)
@@ -200,9 +190,9 @@ def announced_and_refunded() -> None:
 
 def _silent(about: str) -> None:
     """Answers nothing to what it knows, if the payment stands like that."""
-    take_payments = module("application.take_payments")
-    answer = take_payments._answer
-    take_payments._answer = lambda payment, message: payment.status != about and answer(payment, message)
+    handle_events = module("application.handle_events")
+    answer = handle_events._answer
+    handle_events._answer = lambda payment, data: payment.status != about and answer(payment, data)
 
 
 @mutation("who asks again about a payment gets no answer", PAYMENT)

@@ -66,16 +66,15 @@ def main() -> int:
 
 def _test() -> None:
     say("building")
-    _compose(
-        "--profile", "operations", "build", "--quiet"
-    )  # its progress is a thousand lines of pip; `up --build` then finds all of it made
+    # Its progress is a thousand lines of pip; `up --build` then finds all of it made.
+    _compose("--profile", "operations", "build", "--quiet")
     _compose("up", "--build", "-d", "--wait")
     for name in (*layout.SERVICES, "operations"):
         _check_image(name)
     _check_started()
     readme_lines.check(_PORTS)
     kept = _settled()
-    _compose("run", "--rm", "-T", "operations", "books", "--settled")
+    _compose("run", "--rm", "-T", "operations", "books")
     _compose("run", "--rm", "-T", "operations", "dead-letters")
     say("stopping the services, then all; and starting it again")
     _compose("stop", *layout.SERVICES)

@@ -1,4 +1,4 @@
-"""Calls the operators' tool in operations/ and tells it where the running system is: `make books`, `make restore`, ..."""
+"""`make books`, `make restore` and the like: calls the operators' tool and tells it where the running system is."""
 
 import os
 import shlex

@@ -3,6 +3,7 @@ help."""
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from operations import backup, books, dead_letters, demo, load, reconcile, restore
 from operations.addresses import Refused
@@ -18,7 +19,7 @@ _COMMANDS = {
 }
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="operations",
         description="What an operator runs on the order processing system.",
@@ -36,7 +37,7 @@ def main() -> int:
         )
         module.add_arguments(command)
         command.set_defaults(run=module.run)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
     except Refused as refusal:

@@ -141,7 +141,7 @@ async def all_final(database: asyncpg.Connection, orders: list[str], *, within_s
     query = "SELECT count(*) FROM orders.orders WHERE id = ANY($1::uuid[]) AND due_at IS NULL"
 
     async def final() -> bool:
-        return int(await database.fetchval(query, orders)) == len(orders)
+        return int(await database.fetchval(query, orders)) >= len(orders)
 
     return await until(final, within_seconds=within_seconds)
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from operations.__main__ import main
 from operations.books.report import metrics
 from operations.books.rules import ATTENTION, OVERDUE, Audit
-from tests.commands import run
 from tests.ledger import CANCELLED, KINDS, NEVER_SOLD, Kind, Ledger, order_id
 from tests.planted import BALANCE, Planted, event, hold, item, order, payment
 
@@ -246,14 +246,20 @@ async def test_the_command_ends_with_1_for_what_is_wrong_or_overdue(
     status: int,
     headings: list[str],
     verdict: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     await planted.plant(*[ONE_OF_EACH[kind] for kind in planted_kinds])
 
-    done = await asyncio.to_thread(run, "books", *arguments, DATABASE_URL=planted.url)
+    monkeypatch.setenv("DATABASE_URL", planted.url)
 
-    lines = done.stdout.splitlines()
-    assert (done.returncode, done.stderr) == (status, "")
+    ended = await asyncio.to_thread(main, ["books", *arguments])
+
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert (ended, printed.err) == (status, "")
     assert [line for line in lines if line.endswith(":")] == headings
     assert verdict in lines[-1]
     if arguments != ("--metrics",):
         assert lines[-1].startswith(f"{len(KINDS)} orders (")
+        assert " failed, " in lines[-1]

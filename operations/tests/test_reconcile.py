@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from operations import reconcile
+from operations.__main__ import main
 from operations.books.rows import LOST, Row, payment_id
 from operations.books.rules import Entry
 from operations.reconcile import Charge, Found
-from tests.commands import run
 from tests.ledger import CANCELLED, CUSTOMER, TOTAL, Kind, Ledger, order_id
 from tests.planted import Planted, without
 
@@ -228,15 +228,17 @@ async def test_what_the_database_has_of_an_order_is_seen_together_with_its_charg
 
 
 async def test_only_looking_enters_nothing_and_a_line_that_is_no_charge_is_named(
-    planted: Planted, tmp_path: Path
+    planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await planted.plant(without("orders.orders", "to be charged"))
     before = [finding.sentence for finding in (await planted.audit()).findings]
     report = tmp_path / "charges.jsonl"
 
+    monkeypatch.setenv("DATABASE_URL", planted.url)
+
     async def said_by(*arguments: str) -> tuple[int, str, str]:
-        ended = await asyncio.to_thread(run, "reconcile", *arguments, DATABASE_URL=planted.url)
-        return ended.returncode, ended.stdout, ended.stderr
+        status = await asyncio.to_thread(main, ["reconcile", *arguments])
+        return status, *capsys.readouterr()
 
     status, said, _ = await said_by("--dry-run")
     assert status == 0

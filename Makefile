@@ -53,7 +53,7 @@ dead-letters: ## The events that were set aside (ARGS="redrive order-service --a
 backup: ## Write a backup of the running system's database, checked (FILE=backups/<time>.dump)
 	@$(RUN) backup --file "$(FILE)"
 
-restore: ## Make the database anew from one and start again; what was there, and in the queues, is kept aside (FILE=...)
+restore: ## Make the database anew from a backup and start again; the old one is kept (FILE=..., YES=1 answers the question)
 	@$(RUN) restore --file "$(FILE)"
 
 reconcile: ## After a restore: undo what is left of forgotten orders (ARGS="--charges FILE", the gateway's report; --dry-run)

@@ -14,8 +14,9 @@ from uuid import UUID
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 from chassis.testing import make_database, make_vhost
 
-import books
-from system import ROOT, SERVICES, Service, all_healthy, attended, fresh_system
+from operations import books
+from operations.addresses import SERVICES
+from system import ROOT, Service, all_healthy, attended, fresh_system
 
 Services = Mapping[str, Sequence[Service]]
 """By name, with all replicas."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from lean_http import Connection
+from operations.lean_http import Connection
 
 RETRY_AFTER_SECONDS = 0.1
 PATIENCE_SECONDS = 60.0

@@ -13,7 +13,7 @@ import asyncpg  # type: ignore[import-untyped]  # it ships none
 import meter
 from contestants import Baseline, Floor
 from generator import Basket, Generator, Placed
-from lean_http import Connection
+from operations.lean_http import Connection
 
 Figures = dict[str, float]
 """By name; report.py says what each is. What is not measured is not there."""

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from aio_pika.abc import AbstractIncomingMessage
 
 from bus import Bus, Event, Management, events_in
-from system import SERVICES
+from operations.addresses import SERVICES
 
 _EVERY_SECONDS = 0.02
 _SHARE_HELD_BACK = 0.8

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from system import ROOT, SERVICES
+from operations.addresses import SERVICES
+from system import ROOT
 
 
 class Failed(Exception):
@@ -32,6 +33,7 @@ class Installed:
             return subprocess.run(
                 [*program, *arguments],
                 env=self._environment,
+                stdin=subprocess.DEVNULL,  # nobody is there to be asked
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -5,9 +5,10 @@ from uuid import UUID, uuid4
 
 from chassis.testing import eventually
 
-import books
 from bus import Event, Listener
-from shop import Line, Shop
+from operations import books
+from operations.shop import Line
+from shop import Shop
 from system import System
 
 CREATED = ("OrderCreated", "pending", None)

@@ -5,30 +5,22 @@ import json
 import os
 import shlex
 import signal
-import subprocess
 import sys
 from types import FrameType
 
-import backup
 import checks
 import docker
 import install
 import layout
 import locks
 import logs
+import operations
 import poetry_tool
 import profiles
 import servers
 import suites
 import system
 from console import Problem, report, say, shown
-
-_TOOLS = {
-    "demo": (["demo.py"], "place orders and show how they end"),
-    "load": (["load.py"], "place many orders, wait for their ends and check the books"),
-    "books": (["books.py"], "whether orders, stock, holds and payments agree"),
-    "dead-letters": (["-m", "chassis.dead_letters"], "list, show, redrive or drop dead letters: COMMAND [SERVICE ...]"),
-}
 
 
 def main() -> int:
@@ -76,9 +68,6 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("name", choices=(*servers.PAIR, *layout.SERVICES))
     add("backup", "write a backup of the database", profile=True).add_argument("--file", default="")
     add("restore", "make the database anew from a backup", profile=True).add_argument("--file", default="")
-    add("reconcile", "make the books agree after a restore", profile=True).add_argument(
-        "--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)"
-    )
     add("chaos", "the whole system under load and seeded faults (SEED, MINUTES), on servers of its own").add_argument(
         "--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)"
     )
@@ -93,8 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     tests.add_argument("--only", default="")
     tests.add_argument("--arguments", default=os.environ.get("ARGS", ""), help="pytest's (default: $ARGS)")
     add("check", "format, lint, types, layers, lock files, contracts").add_argument("--only", default="")
-    for name, (_, text) in _TOOLS.items():
-        add(name, text).add_argument("--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)")
+    for name, text in operations.COMMANDS.items():
+        add(name, text, profile=True).add_argument(
+            "--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)"
+        )
     return parser
 
 
@@ -183,17 +174,17 @@ def _logs(options: argparse.Namespace) -> None:
     logs.follow(profiles.load(options.profile), [options.only] if options.only else layout.SERVICES)
 
 
-def _backup(options: argparse.Namespace) -> None:
-    backup.backup(profiles.load(options.profile), options.file)
+def _backup(options: argparse.Namespace) -> int:
+    return operations.run(profiles.load(options.profile), "backup", *([options.file] if options.file else []))
 
 
 def _restore(options: argparse.Namespace) -> None:
     with profiles.changing(options.profile):
-        backup.restore(profiles.load(options.profile), options.file)
+        operations.restore(profiles.load(options.profile), options.file)
 
 
-def _reconcile(options: argparse.Namespace) -> None:
-    backup.reconcile(profiles.load(options.profile), options.arguments)
+def _operate(options: argparse.Namespace) -> int:
+    return operations.run(profiles.load(options.profile), options.command, *shlex.split(options.arguments))
 
 
 def _chaos(options: argparse.Namespace) -> int:
@@ -228,24 +219,6 @@ def _check(options: argparse.Namespace) -> bool:
     return not checks.run(options.only)
 
 
-def _tool(options: argparse.Namespace) -> int:
-    """Runs a program of the system tests against the running system, which it finds in the environment."""
-    profile = profiles.load(profiles.SYSTEM)
-    if not profile.ports:
-        raise Problem("The system was never started: `make up` first.")
-    install.install(["system-tests"])
-    program, _ = _TOOLS[options.command]
-    environment = layout.inherited_environment() | system.addresses(profile)
-    arguments = shlex.split(options.arguments)
-    if options.command == "dead-letters" and not arguments:
-        arguments = ["list", *layout.SERVICES]
-    return subprocess.run(
-        [install.python("system-tests"), *program, *arguments],
-        cwd=layout.ROOT / "system-tests",
-        env=environment,
-    ).returncode
-
-
 _COMMANDS = {
     "install": _install,
     "poetry": _poetry,
@@ -262,11 +235,10 @@ _COMMANDS = {
     "restart": _one,
     "backup": _backup,
     "restore": _restore,
-    "reconcile": _reconcile,
     "chaos": _chaos,
     "bench": _bench,
     "mutate": _mutate,
     "test": _test,
     "check": _check,
-    **dict.fromkeys(_TOOLS, _tool),
+    **dict.fromkeys(operations.COMMANDS, _operate),
 }

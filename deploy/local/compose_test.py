@@ -66,13 +66,16 @@ def main() -> int:
 
 def _test() -> None:
     say("building")
-    _compose("build", "--quiet")  # its progress is a thousand lines of pip; `up --build` then finds all of it made
+    # Its progress is a thousand lines of pip; `up --build` then finds all of it made.
+    _compose("--profile", "operations", "build", "--quiet")
     _compose("up", "--build", "-d", "--wait")
-    for name in layout.SERVICES:
+    for name in (*layout.SERVICES, "operations"):
         _check_image(name)
     _check_started()
     readme_lines.check(_PORTS)
     kept = _settled()
+    _compose("run", "--rm", "-T", "operations", "books")
+    _compose("run", "--rm", "-T", "operations", "dead-letters")
     say("stopping the services, then all; and starting it again")
     _compose("stop", *layout.SERVICES)
     _check_exits()
@@ -173,7 +176,7 @@ def _docker(*arguments: str) -> str:
 @contextmanager
 def _clean() -> Iterator[None]:
     """Leaves nothing behind, and begins with nothing that a run that was killed left."""
-    remove = ("down", "--volumes", "--remove-orphans", "--rmi", "all", "--timeout", "10")
+    remove = ("--profile", "operations", "down", "--volumes", "--remove-orphans", "--rmi", "all", "--timeout", "10")
     with _bounded(_CLEANING_SECONDS):
         _compose(*remove)
     try:

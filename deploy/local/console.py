@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+import layout
+
 
 class Problem(Exception):
     """Something the user can put right. Its text names the problem and what to do; `detail` is printed below it."""
@@ -15,6 +17,15 @@ class Problem(Exception):
 
 def say(line: str = "") -> None:
     print(line, flush=True)
+
+
+def confirm() -> None:
+    """Asks on a terminal whether to go on, unless YES=1 has answered. Raises Problem if the answer isn't yes."""
+    if layout.setting("YES") == "1" or not sys.stdin.isatty():
+        return
+    print("Go on? [y/N] ", end="", flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Problem("Nothing was done. YES=1 answers in advance.")
 
 
 def shown(path: Path) -> str:

@@ -9,7 +9,7 @@ RUN = ROOT / ".run"
 SERVICES = ("order-service", "inventory-service", "payment-service", "notification-service")
 # Each of these migrates its own schema and logs in under its own role, whose password is its name.
 DATABASE_ROLES = {"order-service": "orders", "inventory-service": "inventory", "payment-service": "payments"}
-PROJECTS = ("chassis", *SERVICES, "system-tests", "bench", "mutation")
+PROJECTS = ("chassis", *SERVICES, "operations", "system-tests", "bench", "mutation")
 
 DATABASE = "order_processing"
 POSTGRES_USER = POSTGRES_PASSWORD = "postgres"

@@ -28,8 +28,8 @@ def run(only: str, arguments: str) -> bool:
         servers.provide()
     if "system-tests" in names:
         packages.provide_promtool()
-    # The system's tests start the services, so these must be there too.
-    install.install([*names, *(layout.SERVICES if "system-tests" in names else ())])
+    # These two migrate or start the services, which must be there too.
+    install.install([*names, *(layout.SERVICES if {"operations", "system-tests"} & set(names) else ())])
     results: dict[str, tuple[int, float]] = {}
     with private_servers("test") as addresses:
         environment = layout.inherited_environment() | addresses | {"REQUIRE_SERVERS": "1"}

@@ -3,7 +3,8 @@
 import random
 from dataclasses import dataclass
 
-from system import ROLES, SERVICES
+from operations.addresses import SERVICES
+from system import ROLES
 
 SERVERS = ("postgres", "rabbitmq")
 INSTANCES = (*SERVICES, *(f"{service}-2" for service in ROLES))

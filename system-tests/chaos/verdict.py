@@ -15,13 +15,14 @@ import asyncpg  # type: ignore[import-untyped]  # it ships none
 import httpx
 from chassis.messaging.topology import RETRY_DELAYS_SECONDS, retry_name
 
-import books
 from bus import bus
 from chaos.catalogue import Catalogue
 from chaos.poison import TOKEN, Poison
 from chaos.shoppers import Shoppers
-from shop import FINAL
-from system import SERVICES, System, management_url
+from operations import books
+from operations.addresses import SERVICES
+from operations.books.rows import FINAL
+from system import System, management_url
 
 _OPEN = """
     SELECT (SELECT count(*) FROM orders.orders WHERE due_at IS NOT NULL)

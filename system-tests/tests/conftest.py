@@ -6,14 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
-from chassis.testing import make_database, watched
+from chassis.testing import watched
 
-import ledger
 from bus import Bus, Listener, Management, bus
-from planted import Planted
 from shop import Shop
 from story import Teller
-from system import ROLES, ROOT, System, fresh_system, management_url
+from system import System, fresh_system, management_url
 
 
 @pytest.fixture(scope="session")
@@ -73,28 +71,6 @@ async def listener(channel: Bus) -> AsyncIterator[Listener]:
 async def management(system: System) -> AsyncIterator[Management]:
     async with httpx.AsyncClient(base_url=management_url(), timeout=30) as shared:
         yield Management(shared, system.vhost)
-
-
-@pytest.fixture(scope="session")
-def migrated_database_url(servers: None) -> Iterator[str]:
-    """A database with all three schemas, on which no service runs."""
-    url, drop = make_database(*(ROOT / name for name in ROLES))
-    yield url
-    drop()
-
-
-@pytest.fixture(scope="session")
-async def prepared(migrated_database_url: str) -> AsyncIterator[Planted]:
-    planted = await Planted.prepared(migrated_database_url)
-    yield planted
-    await planted.close()
-
-
-@pytest.fixture
-async def planted(prepared: Planted) -> Planted:
-    """With an order of every kind, in order until the test plants something."""
-    await prepared.write(ledger.whole())
-    return prepared
 
 
 @pytest.fixture

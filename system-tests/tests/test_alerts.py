@@ -16,8 +16,10 @@ import httpx
 import pytest
 import yaml  # type: ignore[import-untyped]  # it ships none
 
-import books
-from shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Line, Shop
+from operations import books
+from operations.books.report import metrics
+from operations.shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Line
+from shop import Shop
 from system import ROOT, System
 from tests.alert_cases import CASES, Case
 
@@ -64,7 +66,7 @@ async def there(system: System, shop: Shop, client: httpx.AsyncClient) -> Expose
     product = await shop.stock(100)
     for customer in (None, DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER):
         await shop.ended((await shop.place(Line(product), customer=customer))["id"])
-    found = exposed(books.metrics(await books.examine(system.database_url, settled=False)))
+    found = exposed(metrics(await books.examine(system.database_url, settled=False)))
     for url in system.urls.values():
         for name, labels in exposed((await client.get(f"{url}/metrics")).text).items():
             known = found.setdefault(name, {})

@@ -7,10 +7,11 @@ from uuid import UUID
 
 from chassis.testing import eventually
 
-import books
-from load import Load, settled_books
+from operations import books
+from operations.addresses import SERVICES
+from operations.load import Load, settled_books
 from shop import Shop
-from system import SERVICES, System
+from system import System
 
 LEASE_SECONDS = 30
 """How long an attempt of a killed payment service keeps others from asking again."""

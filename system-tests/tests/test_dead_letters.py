@@ -17,11 +17,13 @@ from aio_pika.abc import AbstractIncomingMessage
 from chassis.testing import eventually
 from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, DELIVERY_LIMIT
 
-import books
 from bus import Bus, events_in
-from load import settled_books
-from shop import DECLINED_CUSTOMER, Line, Shop
-from system import SERVICES, System
+from operations import books
+from operations.addresses import SERVICES
+from operations.load import settled_books
+from operations.shop import DECLINED_CUSTOMER, Line
+from shop import Shop
+from system import System
 
 PARTNERS = ("inventory-service", "payment-service", "notification-service")
 
@@ -44,7 +46,7 @@ async def dead_letters(system: System, *arguments: str) -> str:
     """What `make dead-letters` prints."""
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "chassis.dead_letters", *arguments],
+        [sys.executable, "-m", "operations", "dead-letters", *arguments],
         env=os.environ | {"RABBITMQ_URL": system.rabbitmq_url},
         capture_output=True,
         text=True,

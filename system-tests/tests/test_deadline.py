@@ -6,8 +6,9 @@ from uuid import UUID
 import pytest
 from chassis.testing import eventually
 
-import books
-from shop import FAILING_CUSTOMER, Line, Shop
+from operations import books
+from operations.shop import FAILING_CUSTOMER, Line
+from shop import Shop
 from story import CONFIRMED, CREATED, Story, Teller
 from system import System
 

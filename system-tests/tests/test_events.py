@@ -17,7 +17,8 @@ from chassis.testing.contracts import Contracts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from system import ROOT, SERVICES
+from operations.addresses import SERVICES
+from system import ROOT
 
 CONTRACTS = {path.name.split(".")[0]: path for path in ROOT.glob("*-service/contracts/*.schema.json")}
 

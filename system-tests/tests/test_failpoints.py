@@ -15,12 +15,14 @@ import httpx
 import pytest
 from chassis.testing import eventually
 
-import books
 from bus import Bus, bus, events_in
 from failpoints import DEAD_LETTERS, POINTS, RETRIES
-from load import settled_books
-from shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Line, Shop
-from system import ROLES, ROOT, SERVICES, System, fresh_system
+from operations import books
+from operations.addresses import SERVICES
+from operations.load import settled_books
+from operations.shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Line
+from shop import Shop
+from system import ROLES, ROOT, System, fresh_system
 
 ORDER, INVENTORY, PAYMENT, NOTIFICATION = SERVICES
 

@@ -12,9 +12,11 @@ import pytest
 from chassis.testing import eventually
 
 from bus import Event, bus
-from load import Load, all_final, settled_books
-from shop import Line, Shop
-from system import ROOT, SERVICES, System, fresh_system
+from operations.addresses import SERVICES
+from operations.load import Load, all_final, settled_books
+from operations.shop import Line
+from shop import Shop
+from system import ROOT, System, fresh_system
 
 MOST_MEGABYTES = 220
 """What a service may grow to under any of this; it begins with about 80."""

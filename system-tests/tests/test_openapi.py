@@ -21,8 +21,10 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from shop import Line, Shop
-from system import SERVICES, System, fresh_system
+from operations.addresses import SERVICES
+from operations.shop import Line
+from shop import Shop
+from system import System, fresh_system
 
 JSON = b"content-type: application/json"
 ID = b"9f8c1f4e-2b4d-4a7e-9d53-6a1c0e7b1a01"

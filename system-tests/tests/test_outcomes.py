@@ -7,9 +7,10 @@ import pytest
 from chassis.testing import eventually
 from chassis.testing.contracts import Contracts
 
-import books
 from bus import Event
-from shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Shop
+from operations import books
+from operations.shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER
+from shop import Shop
 from story import COMPLETED, CONFIRMED, CREATED, Story, Teller
 from system import ROOT, System
 

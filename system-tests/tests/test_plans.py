@@ -3,7 +3,8 @@
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 from chassis.testing import eventually
 
-from shop import Line, Shop
+from operations.shop import Line
+from shop import Shop
 from system import System
 
 ORDERS = 5

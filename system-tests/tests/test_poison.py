@@ -12,8 +12,10 @@ from chassis.messaging.envelope import BATCH, SINGLE
 from chassis.testing import eventually
 
 from bus import Bus, Event, Listener, Management
-from shop import Line, Shop
-from system import ROOT, SERVICES, System
+from operations.addresses import SERVICES
+from operations.shop import Line
+from shop import Shop
+from system import ROOT, System
 
 # An event that each service reads: its producer and its name.
 READ = {

@@ -6,9 +6,11 @@ from uuid import UUID
 
 from bus import Bus, Management
 from disorder import disorder
-from load import Load, settled_books
-from shop import Line, Shop
-from system import SERVICES, System
+from operations.addresses import SERVICES
+from operations.load import Load, settled_books
+from operations.shop import Line
+from shop import Shop
+from system import System
 
 
 async def test_of_200_concurrent_orders_for_50_pieces_exactly_50_are_completed(shop: Shop, system: System) -> None:

@@ -8,8 +8,9 @@ import pytest
 from chassis.testing import eventually
 
 from bus import Bus, events_in
-from load import settled_books
-from shop import Line, Shop, metric
+from operations.load import settled_books
+from operations.shop import Line, metric
+from shop import Shop
 from system import System
 
 ORDERS = 5

@@ -21,14 +21,13 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 from chassis.testing import eventually
 
-import backups
-import books
-import reconcile
-from book_rows import LOST
 from bus import bus, events_in
 from installed import Failed, Installed, installed
-from reconcile import Charge, Found
-from shop import FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Line, Shop
+from operations import backup, books, reconcile, restore
+from operations.books.rows import LOST
+from operations.reconcile import Charge, Found
+from operations.shop import FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Line
+from shop import Shop
 from system import System, fresh_system, migrate_all
 
 STOCK = 10_000
@@ -98,7 +97,7 @@ class Drill:
         return not (await books.read(self.system.database_url)).holds.keys().isdisjoint(map(UUID, order_ids))
 
     async def backup(self) -> None:
-        await asyncio.to_thread(backups.dump, self.system.database_url, self.file)
+        await asyncio.to_thread(backup.dump, self.system.database_url, self.file)
 
     async def act(self, found: Found) -> None:
         await asyncio.to_thread(reconcile.act, self.system.database_url, found)
@@ -179,7 +178,7 @@ class DrillByCommands(Drill):
 
 
 async def administer(database_url: str, *statements: str) -> None:
-    async with backups.server(database_url) as connection:
+    async with restore.server(database_url) as connection:
         for statement in statements:
             await connection.execute(statement)
 
@@ -283,8 +282,8 @@ async def test_orders_that_a_queue_brings_back_after_a_restore_by_hand_are_undon
         unseen = await shop.trade(20)
         await system.kill()
 
-        await backups.load(system.database_url, shop.file)
-        kept = await backups.swap(system.database_url)
+        await restore.load(system.database_url, shop.file)
+        kept = await restore.swap(system.database_url)
         await administer(system.database_url, f"DROP DATABASE {kept}")
         await migrate_all(system.database_url)
         system.start()

@@ -5,24 +5,23 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
-import pytest
 from chassis.testing import eventually
 
-from demo import SCENES
+from operations.demo import SCENES
 from shop import Shop
 from system import System
 
 ASKED = 'reminders_total{kind="order"}'
-FOLDER = Path(__file__).resolve().parents[1]
 
 
-def run(script: str, *arguments: str, urls: dict[str, str], database_url: str = "") -> subprocess.CompletedProcess[str]:
+def run(
+    command: str, *arguments: str, urls: dict[str, str], database_url: str = ""
+) -> subprocess.CompletedProcess[str]:
     addresses = {f"{name.upper().replace('-', '_')}_URL": url for name, url in urls.items()}
     return subprocess.run(
-        [sys.executable, FOLDER / script, *arguments],
+        [sys.executable, "-m", "operations", command, *arguments],
         env=os.environ | addresses | {"DATABASE_URL": database_url},
         capture_output=True,
         text=True,
@@ -32,7 +31,7 @@ def run(script: str, *arguments: str, urls: dict[str, str], database_url: str = 
 
 
 def test_the_demonstration_shows_how_each_order_ends(system: System) -> None:
-    shown = run("demo.py", urls=system.urls)
+    shown = run("demo", urls=system.urls)
 
     assert shown.returncode == 0, shown.stdout + shown.stderr
     ends = re.findall(r"^  in the end +(\w+)$", shown.stdout, re.MULTILINE)
@@ -40,18 +39,6 @@ def test_the_demonstration_shows_how_each_order_ends(system: System) -> None:
     assert len(ends) == len(SCENES)
     assert "charged 39.85 USD (asked once)" in shown.stdout
     assert "charged 189.00 USD and refunded 189.00 USD" in shown.stdout
-
-
-@pytest.mark.parametrize("script", ["demo.py", "load.py"])
-def test_without_a_running_system_one_line_says_how_to_get_it(script: str) -> None:
-    nowhere = dict.fromkeys(("order-service", "inventory-service"), "http://127.0.0.1:9")
-
-    shown = run(script, urls=nowhere)
-
-    assert shown.returncode != 0
-    assert shown.stdout == ""
-    (line,) = shown.stderr.splitlines()
-    assert "`make up`" in line
 
 
 async def test_a_load_in_which_an_order_had_to_ask_again_is_no_success(system: System, shop: Shop) -> None:
@@ -68,7 +55,7 @@ async def test_a_load_in_which_an_order_had_to_ask_again_is_no_success(system: S
         await blocker.execute("BEGIN; LOCK TABLE payments.payments")
         arguments = ("--orders", "5", "--cancel", "0")
         loading = asyncio.create_task(
-            asyncio.to_thread(run, "load.py", *arguments, urls=system.urls, database_url=system.database_url)
+            asyncio.to_thread(run, "load", *arguments, urls=system.urls, database_url=system.database_url)
         )
         await eventually(one_asks)
         await eventually(lambda: _more_than(shop, before))
@@ -86,7 +73,7 @@ async def _more_than(shop: Shop, before: float) -> bool:
 
 
 def test_under_load_an_order_costs_less_than_one_transaction_and_one_message(system: System) -> None:
-    shown = run("load.py", "--orders", "1000", "--cancel", "0.1", urls=system.urls, database_url=system.database_url)
+    shown = run("load", "--orders", "1000", "--cancel", "0.1", urls=system.urls, database_url=system.database_url)
 
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "they agree" in shown.stdout

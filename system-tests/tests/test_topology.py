@@ -12,7 +12,8 @@ import pytest
 from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, EXCHANGE
 
 from bus import Management
-from system import DEFINITIONS, ROOT, SERVICES, System, management_url
+from operations.addresses import SERVICES
+from system import DEFINITIONS, ROOT, System, management_url
 
 TAP = "order_events.tap"
 _WIRE_NAMES = """

@@ -1,49 +1,42 @@
 """Takes what waits in RabbitMQ out into a file: after a restore it is of a time that the database knows nothing of.
 
-    RABBITMQ_URL=amqp://admin:admin@localhost:5672/ python undelivered.py FILE
-
-A line of JSON for each message, appended and on disk before the broker forgets it. The services must be stopped. The
-dead letters go too: sent back later, a decision of the time that is lost would be followed as if it held.
+The dead letters go too: sent back later, a decision of the time that is lost would be followed as if it held.
 """
 
 import asyncio
 import json
 import os
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import IO
 
 import aio_pika
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
-from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
-from chassis.messaging.topology import RETRY_DELAYS_SECONDS, retry_name
+from aio_pika.exceptions import ChannelNotFoundEntity
+from chassis.messaging.topology import RETRY_DELAYS_SECONDS, Queue, retry_name
 
-from system import SERVICES
+from operations.addresses import SERVICES, Refused
 
 # What waits for a retry moves to its service's queue by itself: the retries are emptied first, and all of it until
 # nothing was found any more.
 QUEUES = (
     *(retry_name(delay) for delay in RETRY_DELAYS_SECONDS),
     *SERVICES,
-    *(f"{name}.dlq" for name in SERVICES),
+    *(Queue(name, ()).dead_letters for name in SERVICES),
 )
 _MESSAGES_A_WRITE = 500
 
 
-class Consumed(Exception):
-    pass
-
-
-def take_out(rabbitmq_url: str, file: Path) -> Counter[str]:
-    """How many messages it took, by queue. Raises Consumed while a service is at its queue."""
+def take_out(url: str, file: Path) -> Counter[str]:
+    """How many messages it took, by queue. A line of JSON for each is appended to the file, and on disk before the
+    broker forgets the message. Raises Refused while a service is at its queue."""
     with open(file, "a", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
-        return asyncio.run(_take_out(rabbitmq_url, output))
+        return asyncio.run(_take_out(url, output))
 
 
-async def _take_out(rabbitmq_url: str, output: IO[str]) -> Counter[str]:
+async def _take_out(url: str, output: IO[str]) -> Counter[str]:
     taken: Counter[str] = Counter()
-    async with await aio_pika.connect(rabbitmq_url) as connection:
+    async with await aio_pika.connect(url) as connection:
         found = True
         while found:
             counts = {queue: await _empty(connection, queue, output) for queue in QUEUES}
@@ -60,7 +53,7 @@ async def _empty(connection: AbstractConnection, name: str, output: IO[str]) -> 
         except ChannelNotFoundEntity:
             return 0
         if queue.declaration_result.consumer_count:
-            raise Consumed(f"{name} is still consumed: stop the services first.")
+            raise Refused(f"{name} is still consumed: stop the services first.")
         while batch := await _get(queue, _MESSAGES_A_WRITE):
             output.writelines(_line(name, message) for message in batch)
             output.flush()
@@ -87,19 +80,3 @@ def _line(queue: str, message: AbstractIncomingMessage) -> str:
         "body": message.body.decode("utf-8", "surrogateescape"),
     }
     return json.dumps(document, default=str) + "\n"
-
-
-def main() -> int:
-    file = Path(sys.argv[1])
-    try:
-        taken = take_out(os.environ["RABBITMQ_URL"], file)
-    except (Consumed, OSError, AMQPError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    by_queue = ", ".join(f"{number} of {queue}" for queue, number in taken.items()) or "none"
-    print(f"Messages taken out of the queues: {by_queue}. They are kept in {file}.")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,18 +1,16 @@
 """Which states of an order, its hold and its payment go together, and for how long; what is overdue, and since when."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-import books
-from book_rules import ATTENTION, OVERDUE, Audit
-from ledger import CANCELLED, KINDS, NEVER_SOLD, Kind, Ledger, order_id
-from planted import BALANCE, Planted, event, hold, item, order, payment
+from operations.__main__ import main
+from operations.books.report import metrics
+from operations.books.rules import ATTENTION, OVERDUE, Audit
+from tests.ledger import CANCELLED, KINDS, NEVER_SOLD, Kind, Ledger, order_id
+from tests.planted import BALANCE, Planted, event, hold, item, order, payment
 
 # Each cell says for how long the two may be seen together:
 #   always | moments: until the other service has followed | gateway: as long as the gateway takes | never
@@ -207,7 +205,7 @@ async def test_the_figures_count_each_kind(planted: Planted, planted_kinds: tupl
 
     figures = {
         (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(books.metrics(audit))
+        for family in text_string_to_metric_families(metrics(audit))
         for sample in family.samples
     }
     orders = [kind.order for kind in KINDS.values()]
@@ -248,20 +246,20 @@ async def test_the_command_ends_with_1_for_what_is_wrong_or_overdue(
     status: int,
     headings: list[str],
     verdict: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     await planted.plant(*[ONE_OF_EACH[kind] for kind in planted_kinds])
 
-    def run() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, books.__file__, *arguments]
-        return subprocess.run(
-            command, env=os.environ | {"DATABASE_URL": planted.url}, capture_output=True, text=True, check=False
-        )
+    monkeypatch.setenv("DATABASE_URL", planted.url)
 
-    done = await asyncio.to_thread(run)
+    ended = await asyncio.to_thread(main, ["books", *arguments])
 
-    lines = done.stdout.splitlines()
-    assert (done.returncode, done.stderr) == (status, "")
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert (ended, printed.err) == (status, "")
     assert [line for line in lines if line.endswith(":")] == headings
     assert verdict in lines[-1]
     if arguments != ("--metrics",):
         assert lines[-1].startswith(f"{len(KINDS)} orders (")
+        assert " failed, " in lines[-1]

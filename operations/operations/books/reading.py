@@ -1,18 +1,6 @@
-"""The books: whether orders, stock, holds and payments agree, what is overdue, and what needs attention.
+"""Reads all three schemas as the role `auditor`, in one snapshot, row by row: memory grows with the products, not with
+the orders."""
 
-    DATABASE_URL=postgresql://postgres:postgres@localhost:5432/order_processing python books.py
-
-says so of a running shop, a sentence each, and exits with status 1 if anything disagrees or is overdue; book_rules.py
-says what that means. `--settled` is for a shop at rest: whatever is open is then a disagreement. `--metrics` prints the
-figures for Prometheus instead. It reads all three schemas as the role `auditor`, in one snapshot, row by row: its
-memory grows with the products, not with the orders.
-"""
-
-import argparse
-import asyncio
-import os
-import sys
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,12 +8,11 @@ from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import orjson
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from book_rows import FINAL, OPEN, Row
-from book_rules import ATTENTION, OVERDUE, Audit, Entry, Outbox
+from operations.addresses import SCHEMAS
+from operations.books.rows import Row
+from operations.books.rules import Audit, Entry, Outbox
 
-_SCHEMAS = ("orders", "inventory", "payments")
 _ENTRIES = """
     SELECT o, h, p FROM orders.orders o
     FULL JOIN inventory.holds h ON h.order_id = o.id
@@ -130,64 +117,4 @@ async def _keys(connection: asyncpg.Connection) -> dict[UUID, tuple[int, bool]]:
 
 
 async def _outboxes(connection: asyncpg.Connection) -> dict[str, Outbox]:
-    return {schema: Outbox(*await connection.fetchrow(_OUTBOX.format(schema=schema))) for schema in _SCHEMAS}
-
-
-def metrics(audit: Audit) -> str:
-    """The figures in Prometheus' text format."""
-    registry = CollectorRegistry()
-    orders = Gauge("books_orders", "Orders by status", ("status",), registry=registry)
-    for status in sorted(OPEN | FINAL):
-        orders.labels(status).set(audit.statuses[status])
-    Gauge("books_open_orders", "Orders that are not final", registry=registry).set(
-        sum(audit.statuses[status] for status in OPEN)
-    )
-    found = Counter(finding.kind for finding in audit.findings)
-    Gauge("books_violations", "Disagreements between the services", registry=registry).set(found["violation"])
-    for name, text, kinds in (
-        ("books_overdue", "What should have happened by now", OVERDUE),
-        ("books_attention", "What a person should look at", ATTENTION),
-    ):
-        gauge = Gauge(name, text, ("kind",), registry=registry)
-        for kind in kinds:
-            gauge.labels(kind).set(found[kind])
-    Gauge("books_read_timestamp_seconds", "When the books were read", registry=registry).set(audit.now.timestamp())
-    return generate_latest(registry).decode()
-
-
-def report(audit: Audit) -> str:
-    headings = {"violation": "Does not agree:", "overdue": "Overdue:", "attention": "Needs attention:"}
-    lines = []
-    for severity, heading in headings.items():
-        sentences = [f"  {finding.sentence}" for finding in audit.findings if finding.severity == severity]
-        lines += [heading, *sentences] if sentences else []
-    found = Counter(finding.severity for finding in audit.findings)
-    counts = ", ".join(f"{number} {status}" for status, number in audit.statuses.most_common()) or "none"
-    figures = f"{found['violation']} violations, {found['overdue']} overdue" if audit.alarming else "the books agree"
-    attention = f", {found['attention']} need attention" if found["attention"] else ""
-    return "\n".join([*lines, f"{audit.statuses.total()} orders ({counts}): {figures}{attention}."])
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Whether orders, stock, holds and payments agree.")
-    parser.add_argument("--settled", action="store_true", help="nothing should move any more: all has to be final")
-    parser.add_argument("--metrics", action="store_true", help="print the figures for Prometheus; the status is then 0")
-    options = parser.parse_args()
-    url = os.environ.get("DATABASE_URL")
-    if not url:
-        print("DATABASE_URL names no database: use `make books`, which names the running system's.", file=sys.stderr)
-        return 2
-    try:
-        audit = asyncio.run(examine(url, settled=options.settled))
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        print(f"The database does not answer ({error}): is the system up?", file=sys.stderr)
-        return 2
-    if options.metrics:
-        print(metrics(audit), end="")
-        return 0
-    print(report(audit))
-    return 1 if audit.alarming else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return {schema: Outbox(*await connection.fetchrow(_OUTBOX.format(schema=schema))) for schema in SCHEMAS}

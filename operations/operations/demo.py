@@ -1,20 +1,19 @@
-"""Places a handful of orders on the running system and shows how each of them ends.
+"""Places a handful of orders and shows how each of them ends."""
 
-`make demo` runs it. The system is the one that ORDER_SERVICE_URL and its like name (or ORDER_SERVICE_PORT; by default
-localhost, 8001 to 8004).
-"""
-
+import argparse
 import asyncio
-import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
-from chassis.testing import eventually
 
-from shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FINAL, FORGETFUL_CUSTOMER, Line, Shop, addresses
+from operations.addresses import Refused, service_urls
+from operations.books.rows import FINAL
+from operations.shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Line, Shop
+from operations.waiting import until
 
 PATIENCE_SECONDS = 60
 _PRICES = {"espresso cups": 12.50, "filter papers": 4.95, "coffee grinder": 189.00}
@@ -76,9 +75,9 @@ async def play(shop: Shop, number: int, scene: Scene, products: dict[str, UUID])
     lines = [Line(products[name], quantity, _PRICES[name]) for name, quantity in scene.lines.items()]
     order = await shop.place(*lines, customer=scene.customer or uuid4())
     if scene.cancelled:
-        await eventually(lambda: _asked_to_pay(shop, order["id"]), seconds=PATIENCE_SECONDS)
+        await _expect(lambda: _asked_to_pay(shop, order["id"]))
         await shop.cancel(order["id"])
-    await eventually(lambda: _at_rest(shop, order["id"], list(scene.lines), products), seconds=PATIENCE_SECONDS)
+    await _expect(lambda: _at_rest(shop, order["id"], list(scene.lines), products))
     after = {name: await shop.stock_of(products[name]) for name in scene.lines}
     return _told(
         number,
@@ -90,6 +89,11 @@ async def play(shop: Shop, number: int, scene: Scene, products: dict[str, UUID])
         after,
         await shop.told(order),
     )
+
+
+async def _expect(condition: Callable[[], Awaitable[bool]]) -> None:
+    if not await until(condition, within_seconds=PATIENCE_SECONDS, every_seconds=0.02):
+        raise Refused(f"An order had not come to its end after {PATIENCE_SECONDS} s: look into `make logs`.")
 
 
 async def _asked_to_pay(shop: Shop, order_id: str) -> bool:
@@ -165,33 +169,31 @@ def _money(amount: float, currency: str) -> str:
     return f"{amount:,.2f} {currency}"
 
 
-async def run() -> None:
+async def _play_all(urls: dict[str, str]) -> None:
     async with httpx.AsyncClient(timeout=30) as client:
-        shop = Shop(addresses(), client)
+        shop = Shop(urls, client)
         # Of each name a product of this demonstration's own, so that it can be run as often as one likes.
         products = {name: await shop.stock(quantity) for name, quantity in _STOCK.items()}
         print("In stock: " + ", ".join(f"{quantity} x {name}" for name, quantity in _STOCK.items()) + "\n")
         for number, scene in enumerate(SCENES, start=1):
             print(await play(shop, number, scene, products), end="\n\n", flush=True)
-        print(f"Each order is at {addresses()['order-service']}/orders/<order>, its timeline at .../<order>/timeline.")
+        print(f"Each order is at {urls['order-service']}/orders/<order>, its timeline at .../<order>/timeline.")
 
 
-def main() -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def run(_: argparse.Namespace) -> int:
     try:
-        asyncio.run(run())
+        asyncio.run(_play_all(service_urls()))
     except httpx.TransportError as error:
         url = f"{error.request.url.scheme}://{error.request.url.netloc.decode()}"
-        print(f"Nothing answers at {url}: start the system with `make up`.", file=sys.stderr)
-        return 1
+        raise Refused(f"Nothing answers at {url}: start the system with `make up`.") from None
     except httpx.HTTPStatusError as error:
         answer = error.response
-        print(f"{answer.request.method} {answer.url} was answered with {answer.status_code}: look into `make logs`.")
-        return 1
-    except TimeoutError:
-        print(f"An order had not come to its end after {PATIENCE_SECONDS} s: look into `make logs`.", file=sys.stderr)
-        return 1
+        sentence = (
+            f"{answer.request.method} {answer.url} was answered with {answer.status_code}: look into `make logs`."
+        )
+        raise Refused(sentence) from None
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,10 +3,10 @@ services, and the books name it. Without this, their silence would prove nothing
 
 import pytest
 
-import ledger
-from book_rows import payment_id
-from ledger import NEVER_SOLD, SOLD, Kind, order_id
-from planted import Planted, event, hold, item, key, line, order, payment, without
+from operations.books.rows import payment_id
+from tests import ledger
+from tests.ledger import NEVER_SOLD, SOLD, Kind, order_id
+from tests.planted import Planted, event, hold, item, key, line, order, payment, without
 
 
 @pytest.mark.parametrize("kinds", [ledger.KINDS, ledger.ENDED], ids=["with all that moves", "at rest"])

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from book_rows import FINAL, LOST, NOTES, OPEN, UNDER_WAY, Row, of_hold, of_order, of_payment
+from operations.books.rows import FINAL, LOST, NOTES, OPEN, UNDER_WAY, Row, of_hold, of_order, of_payment
 
 Severity = Literal["violation", "overdue", "attention"]
 
@@ -259,7 +259,7 @@ def _is_early_tombstone(order: Row, other: Row | None) -> bool:
 
 
 def _is_restored(order: Row, payment: Row | None) -> bool:
-    """Whether reconcile.py had one of the two entered after a restore, which the hold did not outlive: an order that is
+    """Whether `reconcile` had one of the two entered after a restore, which the hold did not outlive: an order that is
     lost, or a charge that the gateway reported, and that was never asked for."""
     reported = payment is not None and payment["status"] in ("refunding", "refunded") and payment["attempts"] == 0
     return order["reason"] == LOST or reported

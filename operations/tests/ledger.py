@@ -12,7 +12,11 @@ from uuid import UUID, uuid5
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import orjson
 
-from book_rows import LOST, payment_id
+from operations.addresses import ROOT
+from operations.books.rows import LOST, payment_id
+
+MIGRATED = tuple(ROOT / name for name in ("order-service", "inventory-service", "payment-service"))
+"""The folders whose migrations make the schemas."""
 
 CUSTOMER = UUID("5d0f4a1c-94ab-4b3c-8a38-7f1f2f0d9e11")
 SOLD, ALSO_SOLD, NEVER_SOLD = UUID(int=1), UUID(int=2), UUID(int=3)

@@ -1,22 +1,25 @@
 """A backup holds all that the database held, whatever that is by then; and what is not whole bears no backup's name."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import aio_pika
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from chassis.testing import make_database, migrate
 
-import backups
-import books
-import ledger
-from system import ROLES, ROOT
+from operations import backup, books, restore
+from operations.addresses import SCHEMAS, Refused
+from tests import ledger
+from tests.commands import run
+from tests.ledger import MIGRATED
 
 pytestmark = pytest.mark.skipif(
     shutil.which("pg_dump") is None, reason="PostgreSQL's own programs are needed: install `postgresql-client`"
@@ -83,16 +86,9 @@ def another(url: str, database: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
 
 
-def run(url: str, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"DATABASE_URL": url} | variables
-    return subprocess.run(
-        [sys.executable, backups.__file__, *arguments], env=environment, capture_output=True, text=True, check=False
-    )
-
-
 @pytest.fixture(scope="module")
-def url(servers: None) -> Iterator[str]:
-    made, drop = make_database(*(ROOT / name for name in ROLES))
+def url(database_url: str) -> Iterator[str]:
+    made, drop = make_database(*MIGRATED)
     yield made
     drop()
 
@@ -104,7 +100,7 @@ async def shop(url: str) -> AsyncIterator[str]:
     await ledger.write(connection, ledger.whole())
     await connection.close()
     yield url
-    async with backups.server(url) as connection:
+    async with restore.server(url) as connection:
         name = urlsplit(url).path.removeprefix("/")
         for row in await connection.fetch("SELECT datname FROM pg_database WHERE starts_with(datname, $1)", f"{name}_"):
             await connection.execute(f'DROP DATABASE "{row[0]}" WITH (FORCE)')
@@ -113,7 +109,7 @@ async def shop(url: str) -> AsyncIterator[str]:
 @pytest.fixture(scope="module")
 def whole(shop: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("backups") / "new folder" / "shop.dump"
-    done = run(shop, "dump", file)
+    done = run("backup", file, DATABASE_URL=shop)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{file}: {file.stat().st_size:,} bytes, checked.\n"
     return file
@@ -124,37 +120,34 @@ async def test_every_table_survives_with_every_row_and_what_was_there_is_kept_as
     rows = {name: held for (kind, name), held in before.items() if kind == "rows"}
     empty = [name for name, held in rows.items() if held == (0, None)]
     assert empty == [], "ledger.py has no row for these, so that nothing is shown of them"
-    assert {f"{schema}.alembic_version" for schema in backups.SCHEMAS} < rows.keys()
+    assert {f"{schema}.alembic_version" for schema in SCHEMAS} < rows.keys()
     connection = await asyncpg.connect(shop.replace("+asyncpg", ""))
     await connection.execute("DELETE FROM orders.orders")
     await connection.close()
     lost = await described(shop)
 
-    assert run(shop, "load", whole).returncode == 0
+    await restore.load(shop, whole)
     assert await described(shop) == lost, "until the two change places the one in use is left alone"
-    done = run(shop, "swap")
+    kept = await restore.swap(shop)
 
-    assert done.returncode == 0, done.stderr
-    said, _, rest = done.stdout.partition(" is kept as the database ")
-    kept = rest.partition(":")[0]
-    assert said == "What was there before"
+    assert kept is not None
     assert await described(another(shop, kept)) == lost
-    migrations = [migrate(ROOT / name, shop, "upgrade", "head") for name in ROLES]
+    migrations = [migrate(folder, shop, "upgrade", "head") for folder in MIGRATED]
     assert "up to" not in "".join(migrations), "the version that each schema is at was lost"
     assert await described(shop) == before
 
 
 async def test_each_role_may_do_after_a_restore_what_it_might_before(shop: str, whole: Path) -> None:
-    await backups.load(shop, whole)
-    await backups.swap(shop)
+    await restore.load(shop, whole)
+    await restore.swap(shop)
     parts = urlsplit(shop.replace("+asyncpg", ""))
-    for schema in backups.SCHEMAS:
+    for schema in SCHEMAS:
         login = f"{schema}:{schema}@{parts.hostname}:{parts.port}"
         connection = await asyncpg.connect(urlunsplit(parts._replace(netloc=login)))
         try:
             assert await connection.fetchval(f"SELECT count(*) FROM {schema}.inbox") == 1
             await connection.execute(f"UPDATE {schema}.inbox SET processed_at = processed_at")
-            for other in set(backups.SCHEMAS) - {schema}:
+            for other in set(SCHEMAS) - {schema}:
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):
                     await connection.fetchval(f"SELECT count(*) FROM {other}.inbox")
         finally:
@@ -195,8 +188,8 @@ def test_a_backup_that_is_not_whole_gets_no_name_and_takes_none_away(
     monkeypatch.setenv("PATH", instead_of_pg_dump(tmp_path, script, whole))
 
     for file in (earlier, tmp_path / "first.dump"):
-        with pytest.raises(backups.Refused):
-            backups.dump(shop, file)
+        with pytest.raises(Refused):
+            backup.dump(shop, file)
 
     assert earlier.read_bytes() == whole.read_bytes()
     assert {file.name for file in tmp_path.iterdir()} == {"bin", "earlier.dump"}
@@ -207,10 +200,10 @@ def test_a_backup_that_is_killed_leaves_nothing_by_its_name_and_can_be_made_agai
 ) -> None:
     file = tmp_path / "shop.dump"
     path = instead_of_pg_dump(tmp_path, "head -c {half} {whole}; kill -9 $PPID", whole)
-    assert run(shop, "dump", file, PATH=path).returncode != 0
+    assert run("backup", file, DATABASE_URL=shop, PATH=path).returncode != 0
     assert not file.exists()
-    backups.dump(shop, file)
-    backups.check(file)
+    backup.dump(shop, file)
+    backup.check(file)
 
 
 def make(kind: str, file: Path, url: str, whole: Path) -> None:
@@ -234,16 +227,60 @@ async def test_what_is_no_backup_is_refused_and_the_database_is_left_alone(
     await asyncio.to_thread(make, kind, file, shop, whole)
     before = await described(shop)
 
-    with pytest.raises(backups.Refused):
-        backups.check(file)
+    with pytest.raises(Refused):
+        backup.check(file)
     if kind != "of another database":  # which is whole, so that only `check` can see it
-        with pytest.raises((backups.Refused, FileNotFoundError)):
-            await backups.load(shop, file)
+        with pytest.raises((Refused, FileNotFoundError)):
+            await restore.load(shop, file)
 
     assert await described(shop) == before
 
 
-def test_the_command_says_in_a_line_why_it_refuses(shop: str, tmp_path: Path) -> None:
-    done = run(shop, "check", tmp_path / "nowhere.dump")
+def test_the_command_says_in_a_line_why_it_refuses(tmp_path: Path) -> None:
+    done = run("restore", "--check", tmp_path / "nowhere.dump")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{tmp_path / 'nowhere.dump'} can't be read: No such file or directory.\n"
+
+
+@pytest.fixture
+async def channel(rabbitmq_url: str) -> AsyncIterator[AbstractChannel]:
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        channel = await connection.channel()
+        yield channel
+        await channel.queue_delete("order-service")
+
+
+async def restored(shop: str, rabbitmq_url: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(run, "restore", *arguments, DATABASE_URL=shop, RABBITMQ_URL=rabbitmq_url)
+
+
+async def test_a_restore_moves_what_waits_in_the_queues_into_a_file_and_says_what_is_kept(
+    shop: str, whole: Path, rabbitmq_url: str, channel: AbstractChannel
+) -> None:
+    await channel.declare_queue("order-service")
+    await channel.default_exchange.publish(aio_pika.Message(b"\xff of a lost time", message_id="4711"), "order-service")
+
+    done = await restored(shop, rabbitmq_url, whole)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    undelivered = Path(f"{whole}.undelivered.jsonl")
+    first, second = done.stdout.splitlines()
+    assert first == f"Messages taken out of the queues: 1 of order-service. They are kept in {undelivered}."
+    assert second.startswith("What was there before is kept as the database ")
+    line = json.loads(await asyncio.to_thread(undelivered.read_text))
+    assert (line["queue"], line["message_id"]) == ("order-service", "4711")
+    assert line["body"].encode("utf-8", "surrogateescape") == b"\xff of a lost time"
+
+
+async def test_a_restore_is_refused_while_a_service_is_at_its_queue(
+    shop: str, whole: Path, rabbitmq_url: str, channel: AbstractChannel
+) -> None:
+    queue = await channel.declare_queue("order-service")
+    await queue.consume(asyncio.Queue[AbstractIncomingMessage]().put)
+    before = await described(shop)
+
+    for arguments in ((whole,), ("--queues-only", f"{whole}.jsonl")):
+        done = await restored(shop, rabbitmq_url, *arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "order-service is still consumed: stop the services first.\n"
+    assert await described(shop) == before

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -13,12 +10,13 @@ from typing import Any
 
 import pytest
 
-import reconcile
-from book_rows import LOST, Row, payment_id
-from book_rules import Entry
-from ledger import CANCELLED, CUSTOMER, TOTAL, Kind, Ledger, order_id
-from planted import Planted, without
-from reconcile import Charge, Found
+from operations import reconcile
+from operations.__main__ import main
+from operations.books.rows import LOST, Row, payment_id
+from operations.books.rules import Entry
+from operations.reconcile import Charge, Found
+from tests.ledger import CANCELLED, CUSTOMER, TOTAL, Kind, Ledger, order_id
+from tests.planted import Planted, without
 
 ORDERS = ("absent", "pending", "confirmed", "completed", "failed", "cancelled")
 HOLDS = ("absent", "void", "held", "refused", "sold", "released")
@@ -230,33 +228,26 @@ async def test_what_the_database_has_of_an_order_is_seen_together_with_its_charg
 
 
 async def test_only_looking_enters_nothing_and_a_line_that_is_no_charge_is_named(
-    planted: Planted, tmp_path: Path
+    planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await planted.plant(without("orders.orders", "to be charged"))
     before = [finding.sentence for finding in (await planted.audit()).findings]
     report = tmp_path / "charges.jsonl"
 
-    async def run(*arguments: str) -> tuple[int, str, str]:
-        def command() -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                [sys.executable, reconcile.__file__, *arguments],
-                env=os.environ | {"DATABASE_URL": planted.url},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+    monkeypatch.setenv("DATABASE_URL", planted.url)
 
-        ended = await asyncio.to_thread(command)
-        return ended.returncode, ended.stdout, ended.stderr
+    async def said_by(*arguments: str) -> tuple[int, str, str]:
+        status = await asyncio.to_thread(main, ["reconcile", *arguments])
+        return status, *capsys.readouterr()
 
-    status, said, _ = await run("--dry-run")
+    status, said, _ = await said_by("--dry-run")
     assert status == 0
     assert "1 orders to be entered as lost, 0 facts to be told again" in said
     assert [finding.sentence for finding in (await planted.audit()).findings] == before
 
     line = {"payment_id": str(order_id("a")), "order_id": str(order_id("b")), "customer_id": str(CUSTOMER)}
     report.write_text(json.dumps(line | {"amount": 1, "currency": "USD"}) + "\n" + json.dumps(line) + "\n")
-    status, said, complaint = await run("--charges", str(report))
+    status, said, complaint = await said_by("--charges", str(report))
     assert (status, said) == (2, "")
     assert "line 2: amount Field required" in complaint
     assert [finding.sentence for finding in (await planted.audit()).findings] == before

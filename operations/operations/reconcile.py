@@ -1,20 +1,17 @@
-"""Makes the books agree after a restore: finds what the services, and the payment gateway, know of each other no more,
-and has the services enter it.
+"""Makes the books agree after a restore.
 
-    DATABASE_URL=postgresql://... python reconcile.py [--charges FILE] [--dry-run]
+Finds what the services, and the payment gateway, no longer know of each other. The schemas are only read: each
+service's own `python -m reconcile` enters what is missing, by its use cases, in a transaction and with the events in
+the outbox. The command can be broken off and run again at any time.
 
 FILE is the shop's report from its payment provider, a charge a line: {"payment_id": ..., "order_id": ...,
-"customer_id": ..., "amount": 39.98, "currency": "USD"}, and "refunded": true for one that was given back. The schemas
-are only read, as the role `auditor`; what is to be done goes to each service's own `python -m reconcile`, where its use
-cases do it as they do everything: in a transaction, with the events in the outbox. It can be broken off and run again
-at any time. COMPOSE says how compose is called where the services run in containers.
+"customer_id": ..., "amount": 39.98, "currency": "USD"}, and "refunded": true for a charge that was given back.
 """
 
 import argparse
 import asyncio
 import json
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,10 +26,10 @@ import asyncpg  # type: ignore[import-untyped]  # it ships none
 from chassis.ports.tracing import new_traceparent
 from pydantic import TypeAdapter, ValidationError
 
-import books
-from book_rows import FINAL, LOST, OPEN, UNDONE, Row, payment_id
-from book_rules import Entry
-from system import ROOT
+from operations import books
+from operations.addresses import ROOT, Refused, database_url, inside
+from operations.books.rows import FINAL, LOST, OPEN, UNDONE, Row, payment_id
+from operations.books.rules import Entry
 
 _UNCHARGED = ("absent", "void", "failed", "cancelled")
 """Payments that know of no charge, and will not ask the gateway for one any more."""
@@ -193,34 +190,36 @@ def _entered(charge: Charge, order: Row) -> Data:
     }
 
 
-async def find(database_url: str, charges: Iterable[Charge] = ()) -> Found:
+async def find(url: str, charges: Iterable[Charge] = ()) -> Found:
     by_order: dict[UUID, list[Charge]] = {}
     for charge in charges:
         by_order.setdefault(charge.order_id, []).append(charge)
     found = Found()
-    async for entry in books.entries(database_url):
+    async for entry in books.entries(url):
         found.take(entry, by_order.pop(entry.order_id, []))
     for unheard_of in by_order.values():
         found.take(Entry(None, None, None), unheard_of)
     return found
 
 
-def act(database_url: str, found: Found) -> None:
+def act(url: str, found: Found) -> None:
     """Orders first: what a charge is entered for must be undone by then."""
     for service, lines in (("order-service", found.orders), ("payment-service", found.charges)):
         if lines:
-            _tell(service, database_url, lines)
+            _tell(service, url, lines)
 
 
-def _tell(service: str, database_url: str, lines: Sequence[Data]) -> None:
-    own = ROOT / service / ".venv" / "bin" / "python"
+def _tell(service: str, url: str, lines: Sequence[Data]) -> None:
+    folder = ROOT / service
+    if not folder.is_dir():
+        raise Refused(f"Only {service}'s own code may enter this, and it isn't here: use `make reconcile`.", 2)
+    own = folder / ".venv" / "bin" / "python"
     here = [str(own) if own.exists() else sys.executable]
-    compose = shlex.split(os.environ.get("COMPOSE", ""))
-    there = [*compose, "exec", "-T", service, "python"]
+    container = inside(service)
     subprocess.run(
-        [*(there if compose else here), "-m", "reconcile"],
-        cwd=ROOT / service,
-        env=os.environ | {"DATABASE_URL": database_url},
+        [*([*container, "python"] if container else here), "-m", "reconcile"],
+        cwd=folder,
+        env=os.environ | {"DATABASE_URL": url},
         input="".join(json.dumps(line, default=str) + "\n" for line in lines),
         text=True,
         check=True,
@@ -254,28 +253,21 @@ def report(found: Found) -> str:
     return "\n".join([*lines, f"{', '.join(f'{number} {what}' for what, number in counts.items())}."])
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Makes the books agree after a restore.")
-    parser.add_argument("--charges", type=Path, help="what the gateway reports as charged, a line of JSON each")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--charges", metavar="FILE", type=Path, help="what the gateway reports as charged")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    options = parser.parse_args()
-    url = os.environ["DATABASE_URL"]
+
+
+def run(options: argparse.Namespace) -> int:
+    url = database_url()
     try:
         found = asyncio.run(find(url, read_charges(options.charges) if options.charges else ()))
         print(report(found), flush=True)
         if not options.dry_run:
             act(url, found)
     except (ValueError, OSError, asyncpg.PostgresError) as error:
-        print(error, file=sys.stderr)
-        return 2
+        raise Refused(str(error), 2) from None
     except subprocess.CalledProcessError as error:
-        print(
-            f"Broken off, as stands above ({error.cmd[0]} ended with {error.returncode}): run it again.",
-            file=sys.stderr,
-        )
-        return 1
+        sentence = f"Broken off, as stands above ({error.cmd[0]} ended with {error.returncode}): run it again."
+        raise Refused(sentence) from None
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,22 +1,20 @@
-"""The dead letters, for people: list them, look at one, send them back to their queue, or drop them.
+"""Lists dead letters, shows them, sends them back or drops them.
 
-    python -m chassis.dead_letters list                                (of all services; or of those that are named)
-    python -m chassis.dead_letters show --id 0198c5f0-5b1e             (those whose id begins like this)
-    python -m chassis.dead_letters redrive order-service --all         (or --id; --dry-run: what would be)
+    dead-letters                                    lists those of all services, or of those that are named
+    dead-letters show --id 0198c5f0-5b1e            those whose id begins like this
+    dead-letters redrive order-service --all        or --id; --dry-run: what would be
 
 Redrive and drop take whole ids: nobody can tell that an id begins like no other letter's, since letters that somebody
 else is looking at are hidden meanwhile.
 
 A redriven event keeps its ids and goes to the queue that set it aside and to no other, so whoever has taken it in
 already does nothing. It leaves the dead letters once its queue has it: whoever is interrupted, or comes at the same
-time as somebody else, sends it twice at worst. What is not redriven or dropped stays where it is. RABBITMQ_URL says
-which broker.
+time as somebody else, sends it twice at worst. What is not redriven or dropped stays where it is.
 """
 
 import argparse
 import asyncio
 import hashlib
-import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,16 +24,13 @@ import orjson
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from chassis.messaging.topology import Queue
-from chassis.runtime.settings import ServiceSettings, load
 
-SERVICES = ("order-service", "inventory-service", "payment-service", "notification-service")
+from operations.addresses import SERVICES, Refused, rabbitmq_url
+from operations.waiting import until
+
 ANSWER_TIMEOUT_SECONDS = 10.0
-_LOOK_EVERY_SECONDS, _LOOKS = 0.02, 250
+_BACK_WITHIN_SECONDS = 5.0
 _LONGEST_NAME = 60
-
-
-class Beginning(Exception):
-    """Some letters' ids begin like this, and none is it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +132,19 @@ async def _ready(channel: AbstractChannel, queue: str, number: int) -> None:
     """Waits until so many letters can be looked at again: a quorum queue takes them back a moment after it was told to,
     and at the end of a connection later still, so that whoever looks next would miss them. Somebody else may have them
     by then, which is no reason to wait for ever."""
-    for _ in range(_LOOKS):
-        if ((await channel.declare_queue(queue, passive=True)).declaration_result.message_count or 0) >= number:
-            return
-        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+
+    async def back() -> bool:
+        return ((await channel.declare_queue(queue, passive=True)).declaration_result.message_count or 0) >= number
+
+    await until(back, within_seconds=_BACK_WITHIN_SECONDS, every_seconds=0.02)
 
 
-async def act(rabbitmq_url: str, command: str, services: Sequence[str], *, wanted: str | None, dry_run: bool) -> int:
+async def act(url: str, command: str, services: Sequence[str], *, wanted: str | None, dry_run: bool) -> int:
     """Does it, and says so line by line; returns how many letters it was done to. `wanted` is an id, or to look how ids
-    begin; None means all of them. Raises Beginning, and has done nothing then, if that is no letter's whole id."""
+    begin; None means all of them. Raises Refused, and has done nothing then, if that is no letter's whole id."""
     number, alike = 0, set()
     changes = command in ("redrive", "drop")
-    async with await aio_pika.connect(rabbitmq_url, timeout=ANSWER_TIMEOUT_SECONDS) as connection:
+    async with await aio_pika.connect(url, timeout=ANSWER_TIMEOUT_SECONDS) as connection:
         channel = await connection.channel(on_return_raises=True)
         async for letter in _letters(channel, services):
             if wanted is not None and letter.id != wanted:
@@ -164,34 +160,27 @@ async def act(rabbitmq_url: str, command: str, services: Sequence[str], *, wante
             number += 1
             print(letter.text() if command == "show" else letter.line())
     if alike and not number:
-        raise Beginning(f"{command} takes a whole id; {wanted} is how these begin: {', '.join(sorted(alike))}")
+        raise Refused(f"{command} takes a whole id; {wanted} is how these begin: {', '.join(sorted(alike))}")
     return number
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m chassis.dead_letters", description=__doc__)
-    parser.add_argument("command", choices=("list", "show", "redrive", "drop"))
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", nargs="?", choices=("list", "show", "redrive", "drop"), default="list")
     parser.add_argument("services", nargs="*", default=SERVICES, help="whose, for example order-service (default: all)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--id", help="the letter with this id (list, show: those whose id begins so)")
     which.add_argument("--all", action="store_true", help="all of them")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    options = parser.parse_args()
-    if options.command in ("redrive", "drop") and not (options.id or options.all):
-        parser.error(f"{options.command} needs --id or --all")
-    url = load(ServiceSettings).rabbitmq_url
+
+
+def run(options: argparse.Namespace) -> int:
+    action = options.action
+    if action in ("redrive", "drop") and not (options.id or options.all):
+        raise Refused(f"{action} needs --id or --all", 2)
     try:
-        number = asyncio.run(act(url, options.command, options.services, wanted=options.id, dry_run=options.dry_run))
-    except Beginning as error:
-        print(error, file=sys.stderr)
-        return 1
+        number = asyncio.run(act(rabbitmq_url(), action, options.services, wanted=options.id, dry_run=options.dry_run))
     except (OSError, aio_pika.exceptions.AMQPError) as error:
-        print(f"The broker's answer: {error!r}. Is it up, and are these its queues?", file=sys.stderr)
-        return 1
-    done = {"redrive": "sent back", "drop": "dropped"}.get(options.command, "found")
+        raise Refused(f"The broker's answer: {error!r}. Is it up, and are these its queues?") from None
+    done = {"redrive": "sent back", "drop": "dropped"}.get(action, "found")
     print(f"{number} {'would be ' if options.dry_run else ''}{done}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 
-import books
-import ledger
-from book_rules import Audit
+from operations import books
+from operations.books.rules import Audit
+from tests import ledger
 
 # The books must see what the constraints would refuse: whoever writes beside the services may have dropped one.
 _CHECKS = """

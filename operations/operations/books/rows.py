@@ -15,7 +15,7 @@ from chassis.ports.tracing import trace_id
 Row = Mapping[str, Any]
 
 LOST = "lost-in-restore"
-"""Why an order is failed that reconcile.py had entered after a restore. Others may know more of it than it does."""
+"""Why an order is failed that `reconcile` had entered after a restore. Others may know more of it than it does."""
 OPEN = frozenset({"pending", "confirmed"})
 FINAL = frozenset({"completed", "failed", "cancelled"})
 UNDONE = frozenset({"failed", "cancelled"})
@@ -178,7 +178,7 @@ def _of_reason(order: Row, hold: Row | None, payment: Row | None) -> Iterator[st
         if any(end < order["expires_at"] for end in ends):
             yield f"it is expired, though its time was not up before {order['expires_at']}"
     elif reason in _PAYMENT_FAILS_FOR:
-        # What failed is refunded all the same once the gateway's report says that it was charged (reconcile.py).
+        # What failed is refunded all the same once the gateway's report says that it was charged (`reconcile`).
         opinion = payment and payment["status"] in ("failed", "refunding", "refunded") and payment["reason"]
         if opinion != reason:
             yield f"it failed ({reason}), but its payment is not failed for that reason"

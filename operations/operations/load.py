@@ -1,18 +1,13 @@
-"""Places many orders on the running system, cancels some at a random moment, and shows what came of it.
+"""Places thousands of orders and checks the books.
 
-    python load.py --orders 5000 --clients 64 --cancel 0.1
-
-The system is the one that ORDER_SERVICE_URL and its like name (or ORDER_SERVICE_PORT; by default localhost, 8001 to
-8004), its database the one of DATABASE_URL. Ends with status 1 if an order is not final in time, if one had to ask
-again, or if the books disagree.
+Some of the orders are cancelled at a random moment. The exit status is 1 if an order is not final in time, if an order
+had to ask again, or if the books disagree.
 """
 
 import argparse
 import asyncio
 import json
-import os
 import random
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -21,12 +16,16 @@ from uuid import UUID
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import httpx
 
-import books
-from lean_http import Connection
-from shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER, addresses, metric
+from operations import books
+from operations.addresses import SERVICES, Refused, database_url, service_urls
+from operations.lean_http import Connection
+from operations.shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Shop
+from operations.waiting import until
 
 DIFFICULT_CUSTOMERS = (DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER)
 RETRY_AFTER_SECONDS = 0.1
+_PIECES = 1_000_000
+"""Of each product: none runs out."""
 PATIENCE_SECONDS = 180.0
 """Customers give up when nobody's order was accepted for so long."""
 
@@ -139,74 +138,73 @@ class Load:
 
 async def all_final(database: asyncpg.Connection, orders: list[str], *, within_seconds: float) -> bool:
     """Waits until every one of the orders is final; False if that takes too long."""
-    deadline = time.monotonic() + within_seconds
     query = "SELECT count(*) FROM orders.orders WHERE id = ANY($1::uuid[]) AND due_at IS NULL"
-    while await database.fetchval(query, orders) < len(orders):
-        if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(0.1)
-    return True
+
+    async def final() -> bool:
+        return int(await database.fetchval(query, orders)) >= len(orders)
+
+    return await until(final, within_seconds=within_seconds)
 
 
-async def settled_books(database_url: str, initial: dict[UUID, int], *, within_seconds: float) -> list[str]:
+async def settled_books(url: str, initial: dict[UUID, int], *, within_seconds: float) -> list[str]:
     """What the books say once they agree, or at last: the last releases and refunds follow the orders' ends."""
-    deadline = time.monotonic() + within_seconds
-    while True:
-        found = await books.audit(database_url, initial)
-        if not found or time.monotonic() > deadline:
-            return found
-        await asyncio.sleep(0.2)
+    found: list[str] = []
+
+    async def agree() -> bool:
+        nonlocal found
+        found = await books.audit(url, initial)
+        return not found
+
+    await until(agree, within_seconds=within_seconds, every_seconds=0.2)
+    return found
 
 
-async def _counted(urls: dict[str, str], name: str) -> float:
-    """The sum of a metric over all services."""
-    async with httpx.AsyncClient() as client:
-        return sum([await metric(client, url, name) for url in urls.values()])
+async def _counts(database: asyncpg.Connection, shop: Shop) -> dict[str, float]:
+    """What the server and the services have counted so far; that an order or a reservation had to ask again is a count
+    that does not grow on a healthy system."""
+
+    async def of_all(metric: str) -> float:
+        return sum([await shop.metric(service, metric) for service in SERVICES])
+
+    return {
+        "transactions": await database.fetchval("SELECT pg_current_xact_id()::text::bigint"),
+        "messages": await of_all("messages_published_total"),
+        "asked again": sum([await of_all(f'reminders_total{{kind="{kind}"}}') for kind in ("order", "reservation")]),
+    }
 
 
-async def _asked_again(urls: dict[str, str]) -> float:
-    """How often an order or a reservation has had to ask again, which on a healthy system none has to."""
-    return sum([await _counted(urls, f'reminders_total{{kind="{kind}"}}') for kind in ("order", "reservation")])
+async def _place_and_judge(url: str, urls: dict[str, str], options: argparse.Namespace) -> bool:
+    database = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        async with httpx.AsyncClient(timeout=30) as client:
+            return await _judged(url, database, Shop(urls, client), urls["order-service"], options)
+    finally:
+        await database.close()
 
 
-async def _stock(url: str, products: list[UUID], quantity: int) -> dict[UUID, int]:
-    connection = Connection(url)
-    for product in products:
-        status, _ = await connection.request("PUT", f"/inventory/{product}", {"quantity_available": quantity})
-        assert status == 201, f"PUT /inventory/{product}: {status}"
-    connection.close()
-    return dict.fromkeys(products, quantity)
-
-
-async def run(options: argparse.Namespace) -> bool:
-    urls = addresses()
-    database_url = os.environ["DATABASE_URL"]
+async def _judged(
+    url: str, database: asyncpg.Connection, shop: Shop, order_url: str, options: argparse.Namespace
+) -> bool:
+    initial = {await shop.stock(_PIECES): _PIECES for _ in range(options.products)}
     chance = random.Random(options.seed)
-    products = [UUID(int=random.getrandbits(128), version=4) for _ in range(options.products)]
-    initial = await _stock(urls["inventory-service"], products, 1_000_000)
-    load = Load(urls["order-service"], products, options.clients, options.cancel, chance=chance)
-    database = await asyncpg.connect(database_url.replace("+asyncpg", ""))
-    xid = "SELECT pg_current_xact_id()::text::bigint"
-    transactions, messages = await database.fetchval(xid), await _counted(urls, "messages_published_total")
-    asked_again = await _asked_again(urls)
+    load = Load(order_url, list(initial), options.clients, options.cancel, chance=chance)
+    before = await _counts(database, shop)
     began = time.perf_counter()
     await load.place(options.orders)
     placed = time.perf_counter()
     final = await all_final(database, load.accepted, within_seconds=options.patience)
     ended = time.perf_counter()
-    found = await settled_books(database_url, initial, within_seconds=20 if final else 0)
-    transactions = await database.fetchval(xid) - transactions
-    messages = await _counted(urls, "messages_published_total") - messages
-    asked_again = await _asked_again(urls) - asked_again
+    found = await settled_books(url, initial, within_seconds=20 if final else 0)
+    cost = {name: count - before[name] for name, count in (await _counts(database, shop)).items()}
     statuses = await database.fetch(
         "SELECT status, count(*) FROM orders.orders WHERE id = ANY($1::uuid[]) GROUP BY 1 ORDER BY 2 DESC",
         load.accepted,
     )
-    await database.close()
 
     count = len(load.accepted)
     latencies = sorted(load.latencies_seconds)
     p50, p99 = (latencies[int(len(latencies) * share)] * 1000 for share in (0.5, 0.99))
+    transactions, messages, asked_again = cost.values()
     print(f"{count} orders of {options.clients} clients: {', '.join(f'{n} {status}' for status, n in statuses)}")
     print(f"  cancellations     {len(load.cancelled)} in time, {len(load.kept)} too late")
     if load.refused:
@@ -221,24 +219,18 @@ async def run(options: argparse.Namespace) -> bool:
     return final and not found and not asked_again
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Places many orders on the running system.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--orders", type=int, default=5000)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--cancel", type=float, default=0.1, help="the share that is cancelled at a random moment")
     parser.add_argument("--products", type=int, default=50, help="how many products there are to order from")
     parser.add_argument("--patience", type=float, default=120, help="seconds to wait until all are final")
     parser.add_argument("--seed", type=int, default=None)
-    options = parser.parse_args()
-    if not os.environ.get("DATABASE_URL"):
-        print("DATABASE_URL names no database: start the system with `make up`, then use `make load`.", file=sys.stderr)
-        return 2
+
+
+def run(options: argparse.Namespace) -> int:
+    url = database_url()
     try:
-        return 0 if asyncio.run(run(options)) else 1
+        return 0 if asyncio.run(_place_and_judge(url, service_urls(), options)) else 1
     except (OSError, httpx.HTTPError) as error:
-        print(f"The system does not answer ({error}): start it with `make up`.", file=sys.stderr)
-        return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        raise Refused(f"The system does not answer ({error}): start it with `make up`.", 2) from None

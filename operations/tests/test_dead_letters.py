@@ -1,38 +1,51 @@
 """The dead letters as a person handles them, on a real broker."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import aio_pika
 import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from chassis.messaging import broker as broker_module
-from chassis import dead_letters
-from chassis.messaging.broker import Broker
-from chassis.dead_letters import Beginning, act
 from chassis.messaging.envelope import SINGLE
-from chassis.messaging.broker import DEAD_LETTERS
 from chassis.testing import eventually
-from chassis.messaging.topology import DEAD_LETTER_EXCHANGE
-from tests.note_service import SERVICE
+from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, Queue, assert_topology
+
+from operations import dead_letters
+from operations.addresses import Refused
+from operations.dead_letters import act
+
+SERVICE = "order-service"
 
 
 @pytest.fixture
-async def letters(broker: Broker, channel: AbstractChannel) -> None:
+async def channel(rabbitmq_url: str) -> AsyncIterator[AbstractChannel]:
+    """With an empty queue of a service, and its empty dead letters."""
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        channel = await connection.channel()
+        for name in (SERVICE, f"{SERVICE}.dlq"):
+            await channel.queue_delete(name)
+        await assert_topology(channel, Queue(SERVICE, ()))
+        yield channel
+        for name in (SERVICE, f"{SERVICE}.dlq"):
+            await channel.queue_delete(name)
+
+
+@pytest.fixture
+async def letters(channel: AbstractChannel) -> None:
     """Two dead letters of ours, and one that the broker itself might have set aside."""
-    await broker.start()
-    await eventually(lambda: broker.connected)
+    exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE)
     for number in (1, 2):
-        await broker.publish(
-            SERVICE,
+        letter = Message(
             b'{"type": "Happened", "subject": "order-%d"}' % number,
-            SINGLE,
-            exchange=DEAD_LETTER_EXCHANGE,
+            content_type=SINGLE,
+            message_id=str(uuid4()),
             headers={"x-reason": "unknown-order", "x-attempts": 1, "x-routing-key": "thing.happened"},
         )
-    exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE)
+        await exchange.publish(letter, SERVICE)
     await exchange.publish(
         Message(b"\xff", headers={"x-death": [{"reason": "delivery_limit", "queue": SERVICE}]}), SERVICE
     )
@@ -119,12 +132,12 @@ async def test_how_an_id_begins_is_enough_to_look_and_not_to_act(
     held = [await own.get() for _ in range(4)]
     assert held[-1].message_id == "019-a"
 
-    with pytest.raises(Beginning, match=r"these begin: 019-b$"):
+    with pytest.raises(Refused, match=r"these begin: 019-b$"):
         await act(rabbitmq_url, command, [SERVICE], wanted="019", dry_run=dry_run)
     for message in held:
         await message.nack()
     await eventually(lambda: _counts(channel, dead=5, own=0))
-    with pytest.raises(Beginning, match=r"these begin: 019-a, 019-b$"):
+    with pytest.raises(Refused, match=r"these begin: 019-a, 019-b$"):
         await act(rabbitmq_url, command, [SERVICE], wanted="019", dry_run=dry_run)
     assert capsys.readouterr().out == ""
     for look in ("list", "show"):
@@ -156,7 +169,7 @@ async def test_a_look_ends_though_somebody_else_has_taken_the_letters(
     letters: None, channel: AbstractChannel, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever consumes them gets them as they are given back."""
-    monkeypatch.setattr(dead_letters, "_LOOKS", 5)
+    monkeypatch.setattr(dead_letters, "_BACK_WITHIN_SECONDS", 0.1)
     taken: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
 
     found = dead_letters._letters(channel, [SERVICE])
@@ -244,19 +257,3 @@ async def test_what_would_steer_the_terminal_is_shown_instead(
     await act(rabbitmq_url, "show", [SERVICE], wanted=None, dry_run=False)
     assert "\x1b" not in (shown := capsys.readouterr().out)
     assert "x-error: \\x1b[2J" in shown
-
-
-@pytest.fixture
-def watched_closely(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker_module, "WATCH_EVERY_SECONDS", 0.1)
-
-
-async def test_their_number_is_a_metric(watched_closely: None, letters: None, rabbitmq_url: str) -> None:
-    await eventually(lambda: _metric() == 3)
-    await act(rabbitmq_url, "drop", [SERVICE], wanted=None, dry_run=False)
-    await eventually(lambda: _metric() == 0)
-
-
-def _metric() -> float:
-    ((sample,),) = [family.samples for family in DEAD_LETTERS.collect()]
-    return sample.value

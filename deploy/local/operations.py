@@ -1,0 +1,78 @@
+"""`make books`, `make restore` and the like: calls the operators' tool and tells it where the running system is."""
+
+import os
+import shlex
+import subprocess
+
+import docker
+import install
+import layout
+import postgresql
+import servers
+import system
+from console import Problem, confirm, say
+from profiles import SYSTEM, Profile
+
+COMMANDS = {
+    "books": "whether orders, stock, holds and payments agree",
+    "dead-letters": "list, show, redrive or drop dead letters",
+    "reconcile": "make the books agree after a restore",
+    "demo": "place orders and show how they end",
+    "load": "place many orders, wait for their ends and check the books",
+}
+"""Those that are passed on as they are."""
+
+
+def run(profile: Profile, *command: str) -> int:
+    """Returns the command's exit status."""
+    if not profile.ports:
+        raise Problem("The system was never started: `make up` first.")
+    install.install(["operations"])
+    environment = layout.inherited_environment() | system.addresses(profile)
+    if _in_docker(profile):
+        environment["COMPOSE"] = shlex.join(docker.compose_program() or ())
+    elif (programs := postgresql.programs()) is not None:
+        environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
+    return subprocess.run([install.python("operations"), "-m", "operations", *command], env=environment).returncode
+
+
+def restore(profile: Profile, file: str) -> None:
+    """In an order in which each step can fail, and all be run again."""
+    if not file:
+        raise Problem("Which backup? `make restore FILE=backups/....dump`")
+    _must(profile, "restore", "--check", file)
+    say(f"The services are stopped, the database is replaced with {file} (what is there now is kept beside it),")
+    say(f"what waits in the queues is moved to {file}.undelivered.jsonl, and all is started again.")
+    confirm()
+    try:
+        _stop_services(profile)
+        _must(profile, "restore", file)
+    except Problem as problem:
+        sentence = (
+            "The services are stopped. Put right what stands above and run it again; or, to stay with the database as"
+            " it is, `make up` and `make reconcile`."
+        )
+        raise Problem(sentence, f"{problem.detail}\n{problem}".strip()) from None
+    system.up(profile)
+    say("What the services know of each other no more (`make reconcile` does this again, with the gateway's report):")
+    _must(profile, "reconcile")
+
+
+def _must(profile: Profile, *command: str) -> None:
+    if run(profile, *command) != 0:
+        raise Problem(f"{command[0]} could not do it: what it says stands above.")
+
+
+def _stop_services(profile: Profile) -> None:
+    """Stops the services and sees to it that their servers run."""
+    if _in_docker(profile):
+        if docker.compose(["stop", *layout.SERVICES]) or docker.compose(["up", "-d", "--wait", *servers.PAIR]):
+            raise Problem("Docker could not stop the services, or start their servers: what compose says stands above.")
+        return
+    for name in layout.SERVICES:
+        system.stop_one(profile, name)
+    servers.up(profile, definitions=True)
+
+
+def _in_docker(profile: Profile) -> bool:
+    return profile.mode == "docker" and profile.name == SYSTEM

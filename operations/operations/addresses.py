@@ -1,0 +1,58 @@
+"""Where the system is: its servers and services, and how a program runs inside one of them."""
+
+import os
+import shlex
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+"""Of the clone. In the image there is none, and nothing of the services beside the tool."""
+
+_PORTS = {
+    "order-service": 8001,
+    "inventory-service": 8002,
+    "payment-service": 8003,
+    "notification-service": 8004,
+}
+SERVICES = tuple(_PORTS)
+SCHEMAS = ("orders", "inventory", "payments")
+
+
+class Refused(Exception):
+    """Why a command can't be done, and what to do, in a sentence; `status` is then the exit status."""
+
+    def __init__(self, sentence: str, status: int = 1) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def database_url() -> str:
+    return _url("DATABASE_URL")
+
+
+def rabbitmq_url() -> str:
+    return _url("RABBITMQ_URL")
+
+
+def _url(variable: str) -> str:
+    url = os.environ.get(variable)
+    if not url:
+        raise Refused(f"{variable} is not set: start the system with `make up`, and use `make`, which sets it.", 2)
+    return url
+
+
+def service_urls() -> dict[str, str]:
+    """Of each service ORDER_SERVICE_URL and its like, else ORDER_SERVICE_PORT on this machine, else the usual port."""
+    found = {}
+    for name, usual in _PORTS.items():
+        variable = name.upper().replace("-", "_")
+        port = os.environ.get(f"{variable}_PORT") or usual
+        found[name] = os.environ.get(f"{variable}_URL") or f"http://127.0.0.1:{port}"
+    return found
+
+
+def inside(container: str, **variables: str) -> list[str]:
+    """How a command begins that runs in the container. Where COMPOSE doesn't say how compose is called, the system runs
+    natively, and the command needs no such beginning."""
+    compose = shlex.split(os.environ.get("COMPOSE", ""))
+    settings = [part for name, value in variables.items() for part in ("-e", f"{name}={value}")]
+    return [*compose, "exec", "-T", *settings, container] if compose else []

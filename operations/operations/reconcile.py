@@ -69,10 +69,10 @@ class Found:
         """Compares what the services and the gateway know of one order."""
         own = [charge for charge in charges if charge.payment_id == _payment_id(entry, charge)]
         if entry.order is None:
-            self._unknown(entry.hold, entry.payment, [charge for charge in own if not charge.refunded])
+            self._unknown(entry.reservation, entry.payment, [charge for charge in own if not charge.refunded])
         else:
             refunded = any(charge.refunded for charge in own)
-            for event, reason in _lost_facts(entry.order, entry.hold, entry.payment, refunded=refunded):
+            for event, reason in _lost_facts(entry.order, entry.reservation, entry.payment, refunded=refunded):
                 self.orders.append({"type": event, "data": {"order_id": entry.order["id"], "reason": reason}})
             for charge in own:
                 self._charged(entry.order, entry.payment, charge)
@@ -83,17 +83,17 @@ class Found:
                     f"{charge.payment_id}, {charge.amount} {charge.currency}{', refunded' if charge.refunded else ''}."
                 )
 
-    def _unknown(self, hold: Row | None, payment: Row | None, kept: Sequence[Charge]) -> None:
+    def _unknown(self, reservation: Row | None, payment: Row | None, kept: Sequence[Charge]) -> None:
         """An order that only others know: entered as lost, from what they know of it. A tombstone knows nothing, and
         asks for nothing."""
-        live = [row for row in (hold, payment) if row is not None and row["status"] != "void"]
+        live = [row for row in (reservation, payment) if row is not None and row["status"] != "void"]
         if not live and not kept:
             return
-        if hold is not None and hold["status"] == "sold":
+        if reservation is not None and reservation["status"] == "sold":
             charged = " and charged by the gateway's report" if kept else ""
             self.people.append(
-                f"Order {hold['order_id']} is not known, though its stock is sold; its payment is {_status(payment)}"
-                f"{charged}."
+                f"Order {reservation['order_id']} is not known, though its stock is sold;"
+                f" its payment is {_status(payment)}{charged}."
             )
             return
         order = _adopted(live[0]) if live else _adopted_from(kept[0])
@@ -123,20 +123,20 @@ class Found:
 
 
 def _lost_facts(
-    order: Row, hold: Row | None, payment: Row | None, *, refunded: bool
+    order: Row, reservation: Row | None, payment: Row | None, *, refunded: bool
 ) -> Iterator[tuple[str, str | None]]:
     """What the others know and the order does not: the event that told of it is gone, or the order's decision is, which
     it says again when it hears of the fact. Nobody is told of a charge that was given back (`refunded`) in the
     time that is lost."""
-    held, paid, told = _status(hold), _status(payment), {entry["event"] for entry in order["timeline"]}
+    held, paid, told = _status(reservation), _status(payment), {entry["event"] for entry in order["timeline"]}
     if held == "held" and order["status"] in FINAL:
         yield "InventoryReserved", None
     if paid == "completed" and (order["status"] in UNDONE or (order["status"] in OPEN and not refunded)):
         yield "PaymentProcessed", None
     if order["status"] not in UNDONE:
         return
-    if hold is not None and held == "released" and "InventoryReleased" not in told:
-        yield "InventoryReleased", hold["reason"]
+    if reservation is not None and held == "released" and "InventoryReleased" not in told:
+        yield "InventoryReleased", reservation["reason"]
     if payment is not None and paid == "refunded" and "PaymentRefunded" not in told:
         yield "PaymentRefunded", payment["reason"]
 
@@ -157,7 +157,7 @@ def _status(row: Row | None) -> str:
 
 
 def _adopted(row: Row) -> Data:
-    """The order as its hold has it, or as its payment has."""
+    """The order as its reservation has it, or as its payment has."""
     return {
         **{name: row[name] for name in ("order_id", "customer_id", "currency", "expires_at", "traceparent")},
         "items": row.get("items") or [],

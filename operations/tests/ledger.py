@@ -27,7 +27,7 @@ CANCELLED = "cancelled-by-customer"
 TABLES = (
     "orders.orders",
     "orders.idempotency_keys",
-    "inventory.holds",
+    "inventory.reservations",
     "inventory.inventory_items",
     "payments.payments",
     *(f"{schema}.{table}" for schema in ("orders", "inventory", "payments") for table in ("inbox", "outbox")),
@@ -44,11 +44,11 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How an order, its hold and its payment stand; `changes` are to the payment's row."""
+    """How an order, its reservation and its payment stand; `changes` are to the payment's row."""
 
     order: str
     reason: str | None = None
-    hold: str | None = None
+    reservation: str | None = None
     payment: str | None = None
     changes: Values = field(default_factory=dict)
 
@@ -119,16 +119,16 @@ class Ledger:
             "remind_at": self.now if kind.order in ("pending", "confirmed") else None,
         }
         self.rows["orders.orders"].append(order)
-        if kind.hold is not None:
-            self.rows["inventory.holds"].append(_hold(kind, order, terms))
+        if kind.reservation is not None:
+            self.rows["inventory.reservations"].append(_reservation(kind, order, terms))
         if kind.payment is not None:
             self.rows["payments.payments"].append(_payment(kind, order, terms, self.now) | kind.changes)
 
     def stock(self) -> None:
-        """What the holds leave of it."""
+        """What the reservations leave of it."""
         for product, number in INITIAL.items():
             ordered = {line[0]: line[1] for line in _LINES}.get(product, 0)
-            statuses = [hold["status"] for hold in self.rows["inventory.holds"]]
+            statuses = [reservation["status"] for reservation in self.rows["inventory.reservations"]]
             held, sold = ordered * statuses.count("held"), ordered * statuses.count("sold")
             item = {"id": UUID(int=product.int + 10), "product_id": product, "reserved_quantity": held}
             self.rows["inventory.inventory_items"].append(item | {"quantity_available": number - held - sold})
@@ -180,11 +180,11 @@ async def write(connection: asyncpg.Connection, ledger: Ledger) -> None:
 
 def _timeline(kind: Kind, placed: datetime, expires_at: datetime) -> Iterable[Values]:
     steps: list[tuple[str, str, str | None]] = [("OrderCreated", "pending", None)]
-    if kind.hold in ("held", "sold", "released") or kind.order == "confirmed":
+    if kind.reservation in ("held", "sold", "released") or kind.order == "confirmed":
         steps.append(("OrderConfirmed", "confirmed", None))
     if kind.order in ("completed", "failed", "cancelled"):
         steps.append((f"Order{kind.order.capitalize()}", kind.order, kind.reason))
-    if kind.hold == "released":
+    if kind.reservation == "released":
         steps.append(("InventoryReleased", kind.order, kind.reason))
     if kind.payment == "refunded":
         steps.append(("PaymentRefunded", kind.order, kind.reason))
@@ -196,18 +196,18 @@ def _timeline(kind: Kind, placed: datetime, expires_at: datetime) -> Iterable[Va
         at += timedelta(seconds=1)
 
 
-def _hold(kind: Kind, order: Values, terms: Values) -> Values:
-    tombstone = kind.hold == "void"
+def _reservation(kind: Kind, order: Values, terms: Values) -> Values:
+    tombstone = kind.reservation == "void"
     lines = [line | {"price": str(float(line["price"]))} for line in order["items"]]
     return terms | {
         "order_id": order["id"],
-        "status": kind.hold,
-        "reason": kind.reason if kind.hold in ("refused", "released") else None,
+        "status": kind.reservation,
+        "reason": kind.reason if kind.reservation in ("refused", "released") else None,
         "items": None if tombstone else lines,
         "total_amount": None if tombstone else TOTAL,
         "currency": None if tombstone else "USD",
-        "due_at": terms["expires_at"] + timedelta(days=7) if kind.hold == "void" else None,
-        "remind_at": terms["updated_at"] + timedelta(minutes=1) if kind.hold == "held" else None,
+        "due_at": terms["expires_at"] + timedelta(days=7) if kind.reservation == "void" else None,
+        "remind_at": terms["updated_at"] + timedelta(minutes=1) if kind.reservation == "held" else None,
     }
 
 

@@ -15,7 +15,7 @@ _CHECKS = """
     WHERE contype = 'c' AND connamespace::regnamespace::text IN ('orders', 'inventory', 'payments')
 """
 
-# Stock as the holds have it.
+# Stock as the reservations have it.
 BALANCE = """
     UPDATE inventory.inventory_items i SET reserved_quantity = held, quantity_available = 100 - held - sold
     FROM (
@@ -24,7 +24,7 @@ BALANCE = """
         FROM inventory.inventory_items
         LEFT JOIN (
             SELECT status, (line ->> 'product_id')::uuid AS product_id, (line ->> 'quantity')::integer AS quantity
-            FROM inventory.holds, jsonb_array_elements(items) AS line
+            FROM inventory.reservations, jsonb_array_elements(items) AS line
         ) AS lines USING (product_id)
         GROUP BY product_id
     ) AS sums WHERE sums.product_id = i.product_id
@@ -66,8 +66,8 @@ def order(name: str, change: str) -> str:
     return f"UPDATE orders.orders SET {change} WHERE id = {{{name}}}; "
 
 
-def hold(name: str, change: str) -> str:
-    return f"UPDATE inventory.holds SET {change} WHERE order_id = {{{name}}}; "
+def reservation(name: str, change: str) -> str:
+    return f"UPDATE inventory.reservations SET {change} WHERE order_id = {{{name}}}; "
 
 
 def payment(name: str, change: str) -> str:

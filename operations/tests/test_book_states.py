@@ -1,4 +1,4 @@
-"""Which states of an order, its hold and its payment go together, and for how long; what is overdue, and since when."""
+"""Which states of order, reservation and payment go together, and for how long; what is overdue, and since when."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -10,12 +10,12 @@ from operations.__main__ import main
 from operations.books.report import metrics
 from operations.books.rules import ATTENTION, OVERDUE, Audit
 from tests.ledger import CANCELLED, KINDS, NEVER_SOLD, Kind, Ledger, order_id
-from tests.planted import BALANCE, Planted, event, hold, item, order, payment
+from tests.planted import BALANCE, Planted, event, item, order, payment, reservation
 
 # Each cell says for how long the two may be seen together:
 #   always | moments: until the other service has followed | gateway: as long as the gateway takes | never
 #   late: always, if it is the tombstone of what came past the deadline, else never
-_HOLDS = """
+_RESERVATIONS = """
               absent   void     held     refused  sold     released
     pending   always   late     moments  moments  never    never
     confirmed never    never    always   never    never    never
@@ -41,14 +41,16 @@ def cells(table: str) -> dict[tuple[str, str], str]:
 
 def an_order(state: str, what: str, other: str) -> Kind:
     reason = {"failed": "expired", "cancelled": CANCELLED}.get(state)
-    if what == "hold":
-        return Kind(state, reason, hold=None if other == "absent" else other)
+    if what == "reservation":
+        return Kind(state, reason, reservation=None if other == "absent" else other)
     if other == "unknown":
         return Kind(state, reason, payment="processing", changes={"outcome_unknown": True})
     return Kind(state, reason, payment=None if other == "absent" else other)
 
 
-@pytest.mark.parametrize(("what", "table"), [("hold", _HOLDS), ("payment", _PAYMENTS)], ids=["holds", "payments"])
+@pytest.mark.parametrize(
+    ("what", "table"), [("reservation", _RESERVATIONS), ("payment", _PAYMENTS)], ids=["reservations", "payments"]
+)
 @pytest.mark.parametrize("seen", ["at once", "after three minutes", "at rest"])
 async def test_states_go_together_as_the_tables_say(planted: Planted, what: str, table: str, seen: str) -> None:
     ledger = Ledger(datetime.now(UTC))
@@ -86,16 +88,16 @@ async def test_a_tombstone_of_an_open_order_is_right_past_its_deadline(planted: 
     ledger.stock()
     ledger.traffic()
     await planted.write(ledger)
-    for table in ("inventory.holds", "payments.payments"):
+    for table in ("inventory.reservations", "payments.payments"):
         await planted.plant(f"UPDATE {table} SET created_at = expires_at, updated_at = expires_at")
-    fits = [f"but its {what} is void" for what in ("hold", "payment")]
+    fits = [f"but its {what} is void" for what in ("reservation", "payment")]
 
     async def found() -> list[str]:
         sentences = [finding.sentence for finding in (await planted.audit()).findings]
         return [fit for fit in fits if any(fit in sentence for sentence in sentences)]
 
     assert await found() == []
-    for table in ("inventory.holds", "payments.payments"):
+    for table in ("inventory.reservations", "payments.payments"):
         await planted.plant(f"UPDATE {table} SET created_at = expires_at - interval '1 ms'")
     assert await found() == (fits if state == "pending" else fits[1:])
 
@@ -105,12 +107,17 @@ STATES = ("violation", "violation")
 # What is right for so many seconds, `age` being how long it has been so.
 GRACES = [
     # Whoever of the two was changed last is who has to be followed.
-    (120, *STATES, hold("paid", "status = 'held', updated_at = now() - age") + BALANCE, "but its hold is held"),
     (
         120,
         *STATES,
-        hold("paid", "status = 'held'") + order("paid", "updated_at = now() - age") + BALANCE,
-        "but its hold is held",
+        reservation("paid", "status = 'held', updated_at = now() - age") + BALANCE,
+        "but its reservation is held",
+    ),
+    (
+        120,
+        *STATES,
+        reservation("paid", "status = 'held'") + order("paid", "updated_at = now() - age") + BALANCE,
+        "but its reservation is held",
     ),
     (120, *STATES, order("refunded", "timeline = timeline - 3, updated_at = now() - age"), "no line InventoryReleased"),
     (120, *STATES, order("refunded", "timeline = timeline - 4, updated_at = now() - age"), "no line PaymentRefunded"),
@@ -125,10 +132,16 @@ GRACES = [
         120,
         "overdue",
         "order",
-        order("held", f"{EXPIRED}, due_at = now() - age") + hold("held", EXPIRED),
+        order("held", f"{EXPIRED}, due_at = now() - age") + reservation("held", EXPIRED),
         "is confirmed, though its time is up since",
     ),
-    (300, "overdue", "hold", hold("held", EXPIRED), "is confirmed and expired, but its stock is held all the same"),
+    (
+        300,
+        "overdue",
+        "reservation",
+        reservation("held", EXPIRED),
+        "is confirmed and expired, but its stock is held all the same",
+    ),
     (120, "overdue", "payment", payment("to be charged", "due_at = now() - age"), "its payment is pending, and to be"),
     (120, "overdue", "payment", payment("between attempts", "due_at = now() - age"), "is processing, and to be asked"),
     (120, "overdue", "payment", payment("being charged", "due_at = now() - age"), "is processing, and to be asked"),

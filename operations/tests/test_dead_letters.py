@@ -11,8 +11,8 @@ import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from chassis.messaging.envelope import SINGLE
-from chassis.testing import eventually
 from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, Queue, assert_topology
+from chassis.testing import eventually
 
 from operations import dead_letters
 from operations.addresses import Refused

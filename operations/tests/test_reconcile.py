@@ -19,7 +19,7 @@ from tests.ledger import CANCELLED, CUSTOMER, TOTAL, Kind, Ledger, order_id
 from tests.planted import Planted, without
 
 ORDERS = ("absent", "pending", "confirmed", "completed", "failed", "cancelled")
-HOLDS = ("absent", "void", "held", "refused", "sold", "released")
+RESERVATIONS = ("absent", "void", "held", "refused", "sold", "released")
 PAYMENTS = (
     "absent",
     "void",
@@ -37,7 +37,7 @@ CHARGES = ("none", "kept", "refunded", "another")
 # What is done, and where: a cell is every combination that the columns allow ("-": all, "not": all but these). What no
 # rule names is left alone. Events are told to the order service, which answers what contradicts its decision with it.
 RULES = """
-order              | hold          | payment                      | charge           | what
+order              | reservation   | payment                      | charge           | what
 
 The decision, or a fact, was lost on its way:
 completed failed cancelled | held  | -                            | -                | InventoryReserved
@@ -63,7 +63,7 @@ completed          | -             | -                            | refunded    
 completed          | -             | not completed                | kept             | tell: reports that it was charged
 -                  | -             | -                            | another          | tell: payment that is not its own
 """
-AXES = (ORDERS, HOLDS, PAYMENTS, CHARGES)
+AXES = (ORDERS, RESERVATIONS, PAYMENTS, CHARGES)
 
 
 def named(column: str, of: tuple[str, ...]) -> set[str]:
@@ -85,18 +85,20 @@ READ = list(rules())
 TOLD = {what.removeprefix("tell: ") for _, what in READ if what.startswith("tell: ")}
 
 
-def entry(order: str, hold: str, payment: str, *, told: bool = False) -> Entry:
-    """`told` says whether the order's timeline has its lines about hold and payment."""
+def entry(order: str, reservation: str, payment: str, *, told: bool = False) -> Entry:
+    """`told` says whether the order's timeline has its lines about reservation and payment."""
     reason = {"failed": "expired", "cancelled": CANCELLED}.get(order)
-    kind = Kind(order, reason, None if hold == "absent" else hold, None if payment == "absent" else payment)
+    kind = Kind(
+        order, reason, None if reservation == "absent" else reservation, None if payment == "absent" else payment
+    )
     ledger = Ledger(datetime.now(UTC))
     ledger.enter("it", kind, placed=ledger.now - timedelta(hours=1))
-    orders, holds, payments = (
-        ledger.rows[table] for table in ("orders.orders", "inventory.holds", "payments.payments")
+    orders, reservations, payments = (
+        ledger.rows[table] for table in ("orders.orders", "inventory.reservations", "payments.payments")
     )
     if not told:
         orders[0]["timeline"] = [line for line in orders[0]["timeline"] if line["event"].startswith("Order")]
-    return Entry(None if order == "absent" else orders[0], first(holds), first(payments))
+    return Entry(None if order == "absent" else orders[0], first(reservations), first(payments))
 
 
 def first(rows: list[dict[str, Any]]) -> Row | None:
@@ -129,7 +131,7 @@ def done(found: Found) -> list[str]:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_each_combination_of_states_is_dealt_with_as_the_rules_say(order: str) -> None:
-    for cell in product((order,), HOLDS, PAYMENTS, CHARGES):
+    for cell in product((order,), RESERVATIONS, PAYMENTS, CHARGES):
         whats = {what for columns, what in READ if all(s in c for s, c in zip(cell, columns, strict=True))}
 
         found = take((entry(*cell[:3]), reported(cell[3])))
@@ -140,14 +142,14 @@ def test_each_combination_of_states_is_dealt_with_as_the_rules_say(order: str) -
 
 
 @pytest.mark.parametrize(
-    ("hold", "payment", "charge", "lines"),
+    ("reservation", "payment", "charge", "lines"),
     [("held", "processing", "none", 2), ("absent", "processing", "none", 0), ("void", "void", "kept", 0)],
-    ids=["its hold", "its payment", "the gateway's report"],
+    ids=["its reservation", "its payment", "the gateway's report"],
 )
 def test_a_forgotten_order_is_entered_on_the_terms_of_who_knows_it(
-    hold: str, payment: str, charge: str, lines: int
+    reservation: str, payment: str, charge: str, lines: int
 ) -> None:
-    known = entry("absent", hold, payment)
+    known = entry("absent", reservation, payment)
     (line,) = take((known, reported(charge))).orders
 
     assert {name: line["data"][name] for name in ("order_id", "customer_id", "total_amount", "currency")} == {
@@ -158,7 +160,7 @@ def test_a_forgotten_order_is_entered_on_the_terms_of_who_knows_it(
     }
     assert len(line["data"]["items"]) == lines
     if charge == "none":
-        row = known.hold or known.payment
+        row = known.reservation or known.payment
         assert row is not None
         assert (line["data"]["expires_at"], line["data"]["traceparent"]) == (row["expires_at"], row["traceparent"])
 
@@ -168,7 +170,7 @@ def test_a_forgotten_charge_is_given_back_for_the_reason_of_its_order(order: str
     known = entry(order, "released", "void")
     (line,) = take((known, reported("kept"))).charges
 
-    terms = known.order or known.hold
+    terms = known.order or known.reservation
     assert terms is not None
     assert line == {
         "payment_id": payment_id(order_id("it")),
@@ -195,7 +197,7 @@ def test_a_payment_that_was_opened_under_another_id_is_known_by_it() -> None:
     old = order_id("old")
     charge = Charge(old, order_id("it"), CUSTOMER, TOTAL, "USD")
 
-    found = take((Entry(known.order, known.hold, {**known.payment, "id": old}), [charge]))
+    found = take((Entry(known.order, known.reservation, {**known.payment, "id": old}), [charge]))
 
     assert [line["payment_id"] for line in found.charges] == [old]
 

@@ -1,4 +1,4 @@
-"""Checks whether orders, stock, holds and payments agree.
+"""Checks whether orders, stock, reservations and payments agree.
 
 Prints a sentence for each disagreement, for what is overdue, and for what needs attention. The exit status is 1 if
 anything disagrees or is overdue, and 2 if the database does not answer.

@@ -14,9 +14,9 @@ from operations.books.rows import Row
 from operations.books.rules import Audit, Entry, Outbox
 
 _ENTRIES = """
-    SELECT o, h, p FROM orders.orders o
-    FULL JOIN inventory.holds h ON h.order_id = o.id
-    FULL JOIN payments.payments p ON p.order_id = coalesce(o.id, h.order_id)
+    SELECT o, r, p FROM orders.orders o
+    FULL JOIN inventory.reservations r ON r.order_id = o.id
+    FULL JOIN payments.payments p ON p.order_id = coalesce(o.id, r.order_id)
 """
 # One key makes one order, in one transaction.
 _WRONG_KEYS = """
@@ -36,7 +36,7 @@ class Books:
     """The books in memory, to look things up in."""
 
     orders: dict[UUID, Row] = field(default_factory=dict)
-    holds: dict[UUID, Row] = field(default_factory=dict)
+    reservations: dict[UUID, Row] = field(default_factory=dict)
     """By order id."""
     payments: dict[UUID, Row] = field(default_factory=dict)
     """By order id."""
@@ -51,8 +51,8 @@ async def read(database_url: str) -> Books:
         async for entry in _entries(connection):
             if entry.order is not None:
                 books.orders[entry.order["id"]] = entry.order
-            if entry.hold is not None:
-                books.holds[entry.hold["order_id"]] = entry.hold
+            if entry.reservation is not None:
+                books.reservations[entry.reservation["order_id"]] = entry.reservation
             if entry.payment is not None:
                 books.payments[entry.payment["order_id"]] = entry.payment
         books.outboxes = {schema: outbox.waiting for schema, outbox in (await _outboxes(connection)).items()}

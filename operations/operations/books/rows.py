@@ -1,5 +1,5 @@
-"""The rules of the books for the rows that are kept of one order: what each says by itself, and what a hold and a
-payment, which are copies of the order's terms, say of the order. A complaint each, of which the subject is the order.
+"""The rules of the books for the rows that are kept of one order: what each says by itself, and what the reservation
+and the payment, which copy the order's terms, say of the order. Each complaint has the order as its subject.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ def payment_id(order_id: UUID) -> UUID:
     return UUID(int=time << 80 | 7 << 76 | drawn >> 68 << 64 | 2 << 62 | drawn % (1 << 62))
 
 
-def of_order(order: Row, hold: Row | None, payment: Row | None, now: datetime) -> Iterator[str]:
+def of_order(order: Row, reservation: Row | None, payment: Row | None, now: datetime) -> Iterator[str]:
     """What is wrong in the order's own row, or in its reason, which the others must share."""
     yield from of_timeline(order)
     yield from _of_times("it", order, now)
@@ -64,26 +64,29 @@ def of_order(order: Row, hold: Row | None, payment: Row | None, now: datetime) -
         yield f"it is {order['status']} and to be looked at {order['due_at']}, and should be {due_at}"
     if order["status"] in OPEN and order["remind_at"] is None and order["expires_at"] > now + _LONGEST_INTERVAL:
         yield f"it is {order['status']}, but asks nobody any more"
-    yield from _of_reason(order, hold, payment)
+    yield from _of_reason(order, reservation, payment)
 
 
-def of_hold(order: Row, hold: Row, now: datetime) -> Iterator[str]:
-    """What its hold has otherwise than the order, or could not have."""
-    yield from _of_copy("hold", order, hold, now)
-    status = hold["status"]
-    if status == "held" and hold["remind_at"] is None:
-        yield "its hold is held, but asks nobody any more"
-    if status in ("held", "sold", "void") and hold["reason"] is not None:
-        yield f"its hold is {status}, and yet for the reason {hold['reason']}"
-    if status == "released" and hold["reason"] != order["reason"] != LOST:
-        yield f"its reason is {order['reason']}, but its hold was released for {hold['reason']}"
-    if status != "void" and (hold["total_amount"], hold["currency"]) != (order["total_amount"], order["currency"]):
+def of_reservation(order: Row, reservation: Row, now: datetime) -> Iterator[str]:
+    """What its reservation has otherwise than the order, or could not have."""
+    yield from _of_copy("reservation", order, reservation, now)
+    status = reservation["status"]
+    if status == "held" and reservation["remind_at"] is None:
+        yield "its reservation is held, but asks nobody any more"
+    if status in ("held", "sold", "void") and reservation["reason"] is not None:
+        yield f"its reservation is {status}, and yet for the reason {reservation['reason']}"
+    if status == "released" and reservation["reason"] != order["reason"] != LOST:
+        yield f"its reason is {order['reason']}, but its reservation was released for {reservation['reason']}"
+    if status != "void" and (reservation["total_amount"], reservation["currency"]) != (
+        order["total_amount"],
+        order["currency"],
+    ):
         yield (
             f"it is worth {order['total_amount']} {order['currency']}, "
-            f"but its hold is for {hold['total_amount']} {hold['currency']}"
+            f"but its reservation is for {reservation['total_amount']} {reservation['currency']}"
         )
-    if status != "void" and _lines(hold) != _lines(order):
-        yield f"it is for {order['items']}, but its hold is for {hold['items']}"
+    if status != "void" and _lines(reservation) != _lines(order):
+        yield f"it is for {order['items']}, but its reservation is for {reservation['items']}"
 
 
 def of_payment(order: Row, payment: Row, now: datetime) -> Iterator[str]:
@@ -167,7 +170,7 @@ def of_timeline(order: Row) -> Iterator[str]:
         yield "its timeline is not in the order of its times"
 
 
-def _of_reason(order: Row, hold: Row | None, payment: Row | None) -> Iterator[str]:
+def _of_reason(order: Row, reservation: Row | None, payment: Row | None) -> Iterator[str]:
     """An order that failed for want of stock or money must find both services of the same opinion."""
     status, reason = order["status"], order["reason"]
     if status != "failed":
@@ -183,9 +186,9 @@ def _of_reason(order: Row, hold: Row | None, payment: Row | None) -> Iterator[st
         if opinion != reason:
             yield f"it failed ({reason}), but its payment is not failed for that reason"
     elif reason != LOST:
-        opinion = hold and hold["status"] == "refused" and hold["reason"]
+        opinion = reservation and reservation["status"] == "refused" and reservation["reason"]
         if reason is None or opinion != reason:
-            yield f"it failed ({reason}), but its hold was not refused for that reason"
+            yield f"it failed ({reason}), but its reservation was not refused for that reason"
 
 
 def _of_copy(what: str, order: Row, row: Row, now: datetime) -> Iterator[str]:

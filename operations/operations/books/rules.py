@@ -12,29 +12,29 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from operations.books.rows import FINAL, LOST, NOTES, OPEN, UNDER_WAY, Row, of_hold, of_order, of_payment
+from operations.books.rows import FINAL, LOST, NOTES, OPEN, UNDER_WAY, Row, of_order, of_payment, of_reservation
 
 Severity = Literal["violation", "overdue", "attention"]
 
 MOMENTS = timedelta(minutes=2)
 """In which what was told is followed: longer than a handler's retries (36 s) and than the restart of a service."""
-HOLD_GRACE = timedelta(minutes=5)
+RESERVATION_GRACE = timedelta(minutes=5)
 """Past an order's deadline. The decision is said again a minute after it, and following it takes moments."""
 OUTBOX_GRACE = timedelta(minutes=1)
 MANY_WAITS = 10
 """Answers in a row that were none. The delays double up to a minute: these ten took some five minutes."""
 
-OVERDUE = ("order", "hold", "payment", "refund", "outbox")
+OVERDUE = ("order", "reservation", "payment", "refund", "outbox")
 ATTENTION = ("unknown-outcome",)
 
 
 _ENDS = ("released", "refunded")
-"""Of a hold and of a payment, after which the order's timeline gets the first and the second of NOTES."""
+"""Of a reservation and of a payment, after which the order's timeline gets the first and the second of NOTES."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """The states of a hold or a payment that go with a state of the order."""
+    """The states of a reservation or a payment that go with a state of the order."""
 
     agreed: frozenset[str]
     on_the_way: frozenset[str] = frozenset()
@@ -42,13 +42,13 @@ class _Fit:
     other once it is decided."""
 
 
-_HOLD_UNDONE = _Fit(frozenset({"released", "refused", "void", "absent"}), frozenset({"held"}))
-_HOLD_OF = {
+_UNDONE = _Fit(frozenset({"released", "refused", "void", "absent"}), frozenset({"held"}))
+_RESERVATION_OF = {
     "pending": _Fit(frozenset({"absent", "void"}), frozenset({"held", "refused"})),
     "confirmed": _Fit(frozenset({"held"})),
     "completed": _Fit(frozenset({"sold"}), frozenset({"held"})),
-    "failed": _HOLD_UNDONE,
-    "cancelled": _HOLD_UNDONE,
+    "failed": _UNDONE,
+    "cancelled": _UNDONE,
 }
 _PAYMENT_OPEN = _Fit(frozenset({"absent", "pending", "processing", "void"}), frozenset({"completed", "failed"}))
 _PAYMENT_UNDONE = _Fit(frozenset({"failed", "cancelled", "refunded", "void", "absent"}), UNDER_WAY | {"completed"})
@@ -66,12 +66,12 @@ class Entry:
     """All that the three schemas know of one order."""
 
     order: Row | None
-    hold: Row | None
+    reservation: Row | None
     payment: Row | None
 
     @property
     def order_id(self) -> UUID:
-        row = self.order or self.hold or self.payment
+        row = self.order or self.reservation or self.payment
         assert row is not None, "an entry is of something"
         order_id: UUID = row["id"] if row is self.order else row["order_id"]
         return order_id
@@ -110,21 +110,21 @@ class Audit:
         return [finding for finding in self.findings if finding.severity != "attention"]
 
     def take(self, entry: Entry) -> None:
-        order, hold, payment = entry.order, entry.hold, entry.payment
-        if hold is not None and hold["status"] in ("held", "sold"):
-            sums = self._held if hold["status"] == "held" else self._sold
-            for line in hold["items"] or ():
+        order, reservation, payment = entry.order, entry.reservation, entry.payment
+        if reservation is not None and reservation["status"] in ("held", "sold"):
+            sums = self._held if reservation["status"] == "held" else self._sold
+            for line in reservation["items"] or ():
                 sums[UUID(line["product_id"])] += line["quantity"]
         if order is None:
-            for kind, row in (("hold", hold), ("payment", payment)):
+            for kind, row in (("reservation", reservation), ("payment", payment)):
                 if row is not None and row["status"] != "void":  # a tombstone is of an order that may be lost
                     self._violation(f"There is a {kind} for order {row['order_id']}, which does not exist.")
             return
         self.statuses[order["status"]] += 1
-        for sentence in self._of_order(order, hold, payment):
+        for sentence in self._of_order(order, reservation, payment):
             self._violation(sentence)
         if not self.settled:
-            self._of_times(f"Order {order['id']}", order, hold, payment)
+            self._of_times(f"Order {order['id']}", order, reservation, payment)
 
     def take_stock(self, items: Mapping[UUID, Row], initial: Mapping[UUID, int]) -> None:
         """`initial` says what there was of each product before its first order; of products that it doesn't name, the
@@ -141,7 +141,9 @@ class Audit:
             if available < 0 or reserved < 0:
                 self._violation(f"Product {product} has {available} available and {reserved} reserved.")
             if reserved != held[product]:
-                self._violation(f"Product {product} has {reserved} reserved, but its holds add up to {held[product]}.")
+                self._violation(
+                    f"Product {product} has {reserved} reserved, but its reservations add up to {held[product]}."
+                )
             if product in initial and available + reserved + sold[product] != initial[product]:
                 self._violation(
                     f"Product {product} began with {initial[product]}, but {available} available, {reserved} reserved "
@@ -185,20 +187,20 @@ class Audit:
         """Whether whoever has to follow the younger of the two should have done so by now."""
         return self.settled or self._past(max(order["updated_at"], other["updated_at"]), MOMENTS)
 
-    def _of_order(self, order: Row, hold: Row | None, payment: Row | None) -> Iterator[str]:
+    def _of_order(self, order: Row, reservation: Row | None, payment: Row | None) -> Iterator[str]:
         name, status = f"Order {order['id']}", order["status"]
-        for complaint in of_order(order, hold, payment, self.now):
+        for complaint in of_order(order, reservation, payment, self.now):
             yield f"{name}: {complaint}."
-        for complaint in of_hold(order, hold, self.now) if hold else ():
+        for complaint in of_reservation(order, reservation, self.now) if reservation else ():
             yield f"{name}: {complaint}."
         for complaint in of_payment(order, payment, self.now) if payment else ():
             yield f"{name}: {complaint}."
         if self.settled and status not in FINAL:
             yield f"{name} is {status}, which is not final."
             return
-        held, paid = (hold["status"] if hold else "absent"), (payment["status"] if payment else "absent")
-        if self._disagree(_HOLD_OF[status], order, hold):
-            yield f"{name} is {status}, but its hold is {held}."
+        held, paid = (reservation["status"] if reservation else "absent"), (payment["status"] if payment else "absent")
+        if self._disagree(_RESERVATION_OF[status], order, reservation):
+            yield f"{name} is {status}, but its reservation is {held}."
         if self._disagree(_PAYMENT_OF[status], order, payment):
             yield f"{name} is {status}, but its payment is {paid}."
         if (
@@ -206,9 +208,9 @@ class Audit:
             and held not in ("held", "sold", "released")
             and not _is_restored(order, payment)
         ):
-            yield f"{name}: its payment is {paid}, though its hold is {held}."
+            yield f"{name}: its payment is {paid}, though its reservation is {held}."
         told = {entry["event"]: entry["reason"] for entry in order["timeline"]}
-        for note, row, what, end in zip(NOTES, (hold, payment), ("hold", "payment"), _ENDS, strict=True):
+        for note, row, what, end in zip(NOTES, (reservation, payment), ("reservation", "payment"), _ENDS, strict=True):
             happened = row is not None and row["status"] == end
             if note in told and not happened:
                 yield f"{name}: its {what} is {row['status'] if row else 'absent'}, but its timeline has a line {note}."
@@ -229,12 +231,18 @@ class Audit:
             other["status"] == "refunding" or (other["status"] == "processing" and other["outcome_unknown"])
         )
 
-    def _of_times(self, name: str, order: Row, hold: Row | None, payment: Row | None) -> None:
+    def _of_times(self, name: str, order: Row, reservation: Row | None, payment: Row | None) -> None:
         status, expires_at = order["status"], order["expires_at"]
         if status in OPEN and self._past(expires_at, MOMENTS):
             self._found("overdue", "order", f"{name} is {status}, though its time is up {self._since(expires_at)}.")
-        if hold is not None and hold["status"] == "held" and self._past(hold["expires_at"], HOLD_GRACE):
-            self._found("overdue", "hold", f"{name} is {status} and expired, but its stock is held all the same.")
+        if (
+            reservation is not None
+            and reservation["status"] == "held"
+            and self._past(reservation["expires_at"], RESERVATION_GRACE)
+        ):
+            self._found(
+                "overdue", "reservation", f"{name} is {status} and expired, but its stock is held all the same."
+            )
         if payment is None or payment["status"] not in UNDER_WAY:
             return
         if payment["due_at"] is not None and self._past(payment["due_at"], MOMENTS):
@@ -259,7 +267,7 @@ def _is_early_tombstone(order: Row, other: Row | None) -> bool:
 
 
 def _is_restored(order: Row, payment: Row | None) -> bool:
-    """Whether `reconcile` had one of the two entered after a restore, which the hold did not outlive: an order that is
-    lost, or a charge that the gateway reported, and that was never asked for."""
+    """Whether `reconcile` entered one of the two after a restore, which the reservation did not outlive: an order that
+    is lost, or a charge that the gateway reported, and that was never asked for."""
     reported = payment is not None and payment["status"] in ("refunding", "refunded") and payment["attempts"] == 0
     return order["reason"] == LOST or reported

@@ -1,6 +1,7 @@
 """What a mutation is, and the list of them."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -51,4 +52,12 @@ def module(name: str) -> Any:
 
 def unnoticed_conflicts() -> None:
     """Rows that another process has inserted first are taken for inserted."""
-    module("chassis.postgres.repository").Conflict = type("Nothing", (Exception,), {})
+    repository = module("chassis.postgres.repository").PostgresRepository
+    conflict = module("chassis.ports.errors").Conflict
+    insert = repository.insert_added
+
+    async def insert_unnoticed(self: Any) -> None:
+        with suppress(conflict):
+            await insert(self)
+
+    repository.insert_added = insert_unnoticed

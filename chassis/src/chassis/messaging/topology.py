@@ -60,14 +60,14 @@ def _retry_arguments(delay_seconds: int) -> dict[str, Any]:
 
 
 # A person who reads the dead letters in the management UI requeues them, and each time counts as a delivery.
-_DEAD_LETTER_ARGUMENTS: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+DEAD_LETTER_ARGUMENTS: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
 
 
 async def assert_topology(channel: AbstractChannel, queue: Queue) -> AbstractQueue:
     """Declares what the service needs, in an order in which no message can be lost; what is there already is left."""
     await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
     dead_letters = await channel.declare_exchange(DEAD_LETTER_EXCHANGE, ExchangeType.DIRECT, durable=True)
-    dead_letter_queue = await channel.declare_queue(queue.dead_letters, durable=True, arguments=_DEAD_LETTER_ARGUMENTS)
+    dead_letter_queue = await channel.declare_queue(queue.dead_letters, durable=True, arguments=DEAD_LETTER_ARGUMENTS)
     await dead_letter_queue.bind(dead_letters, queue.service)
     for delay in RETRY_DELAYS_SECONDS:
         exchange = await channel.declare_exchange(retry_name(delay), ExchangeType.FANOUT, durable=True)

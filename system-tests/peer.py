@@ -6,22 +6,25 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from chassis.messaging.envelope import Decoder, Encoder, join
 from chassis.ports.events import Received
+from chassis.testing.contracts import published_events
 from pydantic import TypeAdapter
 
 sys.path.insert(0, ".")
-messages = import_module("infrastructure.messages")
-published = {event.name: TypeAdapter(event) for event in messages.PUBLISHED}
+messages = import_module("application.messages")
+events = published_events(import_module("domain.events")) if Path("domain/events.py").exists() else []
+published = {event.name: TypeAdapter(event) for event in events}
 decoder = Decoder(messages.CONSUMED)
 
 
 def encode(name: str, events: list[dict[str, Any]], source: str) -> dict[str, Any]:
     """Each event is its `data`, from which the domain's class is made, and the envelope's id, time and traceparent."""
-    encoder = Encoder(source, messages.PUBLISHED)
+    encoder = Encoder(source)
     bodies = [
         encoder.encode(
             published[name].validate_python(event["data"]),
@@ -52,7 +55,7 @@ def decode(body: str, content_type: str) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     acts: dict[str, Callable[..., Any]] = {
-        "reads": lambda: [wire.type for wire in messages.CONSUMED],
+        "reads": lambda: list(messages.CONSUMED),
         "publishes": lambda: list(published),
         "encode": encode,
         "decode": decode,

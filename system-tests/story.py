@@ -58,7 +58,7 @@ class Teller:
         order_id = self.order["id"]
         timeline = [(line["event"], line["status"], line["reason"]) for line in await self._shop.timeline(order_id)]
         payment = await self._shop.payment(order_id)
-        hold = (await books.read(self._system.database_url)).holds.get(UUID(order_id))
+        hold = (await books.read(self._system.database_url)).reservations.get(UUID(order_id))
         return Story(
             timeline=timeline,
             stock=await self._shop.stock_of(self.product),

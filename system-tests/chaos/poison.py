@@ -7,20 +7,25 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from chassis.messaging.envelope import BATCH, SINGLE
+from chassis.messaging.topology import EXCHANGE
+from chassis.ports.events import routing_key
 
 from bus import Bus, Event
-from system import ROOT
+from system import DEFINITIONS, ROOT
 
-# An event that each service reads, and where it stands as an example.
-_READ = {
-    "order-service": "payment-service/contracts/PaymentFailed",
-    "inventory-service": "order-service/contracts/OrderCompleted",
-    "payment-service": "inventory-service/contracts/InventoryReserved",
-    "notification-service": "order-service/contracts/OrderFailed",
-}
 TOKEN = re.compile(rb"poison-\d+-[a-z-]+")
-_REFUSE_STRANGERS = ("order-service", "inventory-service")
-"""They read the event above about an order that they can't know as what it is; to the others it is an order."""
+_REFUSED_FROM_STRANGERS = {"order-service": "PaymentFailed", "inventory-service": "OrderCompleted"}
+"""What these read about an order that they can't know they refuse; to the others it is an order."""
+
+
+def _read_by(service: str) -> Event:
+    """The example of an event that the service reads."""
+    definitions = json.loads(DEFINITIONS.read_text())
+    keys = [b["routing_key"] for b in definitions["bindings"] if (b["source"], b["destination"]) == (EXCHANGE, service)]
+    examples = [json.loads(path.read_text()) for path in sorted(ROOT.glob("*/contracts/*.example.json"))]
+    name = _REFUSED_FROM_STRANGERS.get(service)
+    found: Event = next(e for e in examples if (e["type"] == name if name else routing_key(e["type"]) in keys))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class Poison:
 def poisons(service: str, number: int) -> list[Poison]:
     """One of each sort, for this service; `number` makes them different from those of another act."""
     chance = random.Random(number)
-    event: Event = json.loads((ROOT / f"{_READ[service]}.example.json").read_text())
+    event = _read_by(service)
     stranger = str(UUID(int=chance.getrandbits(128), version=4))
 
     def of(token: str, **fields: object) -> bytes:
@@ -59,7 +64,7 @@ def poisons(service: str, number: int) -> list[Poison]:
     add("text", of(token("text")), "text/plain")
     add("untyped", of(token("untyped")), None)
     add("batch", b"[" + of(token("batch"), data={}) + b"]", BATCH)
-    if service in _REFUSE_STRANGERS:
+    if service in _REFUSED_FROM_STRANGERS:
         add("stranger", of(token("stranger"), data=event["data"] | {"order_id": stranger}))
     return [Poison(service, token(sort), body, content_type) for sort, (body, content_type) in sorts.items()]
 

@@ -13,9 +13,9 @@ from typing import Any
 from aio_pika import IncomingMessage
 from chassis.messaging.broker import Broker
 from chassis.messaging.consumer import Consumer
-from chassis.ports.events import Outgoing, Received
-from chassis.messaging.publisher import Outbox
+from chassis.messaging.publisher import Publisher
 from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, EXCHANGE
+from chassis.ports.events import Outgoing, Received
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import failpoints
@@ -41,9 +41,9 @@ def patch_database() -> None:
 
 
 def patch_outbox() -> None:
-    send, delete, publish = Outbox.send, Outbox._delete, Broker.publish
+    send, delete, publish = Publisher.send, Publisher._delete, Broker.publish
 
-    def reach_and_send(self: Outbox, events: Sequence[Outgoing]) -> None:
+    def reach_and_send(self: Publisher, events: Sequence[Outgoing]) -> None:
         if events:
             reached("committed-before-publish", *(event.routing_key for event in events))
         send(self, events)
@@ -59,7 +59,7 @@ def patch_outbox() -> None:
         await publish(self, routing_key, *message, **rest)
         reached("published-before-delete", routing_key)
 
-    async def reach_and_delete(self: Outbox) -> None:
+    async def reach_and_delete(self: Publisher) -> None:
         confirmed, task = bool(self._confirmed), asyncio.current_task()
         if confirmed and task and task.get_name() == "outbox sweep":
             reached("swept-before-delete")
@@ -67,7 +67,7 @@ def patch_outbox() -> None:
         if confirmed:
             reached("deleted")
 
-    Outbox.send, Outbox._delete = reach_and_send, reach_and_delete  # type: ignore[method-assign]
+    Publisher.send, Publisher._delete = reach_and_send, reach_and_delete  # type: ignore[method-assign]
     Broker.publish = publish_and_reach  # type: ignore[method-assign]
 
 
@@ -106,8 +106,8 @@ def patch_gateway() -> None:
     hasten("domain.payment", LEASE=timedelta(seconds=2))
 
 
-hasten("chassis.outbox", LEFT_BEHIND_AFTER_SECONDS=1)
-hasten("chassis.service", SWEEP_EVERY_SECONDS=0.5)
+hasten("chassis.postgres.outbox", LEFT_BEHIND_AFTER_SECONDS=1)
+hasten("chassis.runtime.service", SWEEP_EVERY_SECONDS=0.5)
 patch_database()
 patch_outbox()
 patch_consumer()

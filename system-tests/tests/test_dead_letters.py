@@ -14,8 +14,8 @@ import asyncpg  # type: ignore[import-untyped]  # it ships none
 import httpx
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
-from chassis.testing import eventually
 from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, DELIVERY_LIMIT
+from chassis.testing import eventually
 
 from bus import Bus, events_in
 from operations import books
@@ -133,7 +133,7 @@ async def sql(system: System, statement: str, order_id: str) -> None:
 async def state_of(system: System, order_id: str) -> tuple[str, str]:
     """What inventory and payment have for the order."""
     standing = await books.read(system.database_url)
-    hold, payment = standing.holds.get(UUID(order_id)), standing.payments.get(UUID(order_id))
+    hold, payment = standing.reservations.get(UUID(order_id)), standing.payments.get(UUID(order_id))
     return hold["status"] if hold else "absent", payment["status"] if payment else "absent"
 
 
@@ -168,7 +168,7 @@ async def test_redriving_everything_twice_harms_nothing(
 
     async def all_held() -> bool:
         standing = await books.read(system.database_url)
-        held = [standing.holds.get(UUID(order_id)) for order_id in ends]
+        held = [standing.reservations.get(UUID(order_id)) for order_id in ends]
         return all(held) and not any(standing.outboxes.values())
 
     await eventually(all_held)
@@ -233,7 +233,7 @@ async def test_a_decision_that_inventory_lost_is_said_again_to_the_hold_that_rem
     assert f"Order {order_id} is {status}, but its hold is held." in await books.audit(system.database_url)
 
     # A minute has passed since the hold was made.
-    await sql(system, "UPDATE inventory.holds SET remind_at = now() WHERE order_id = $1", order_id)
+    await sql(system, "UPDATE inventory.reservations SET remind_at = now() WHERE order_id = $1", order_id)
 
     assert await settled_books(system.database_url, {product: 10}, within_seconds=20) == []
     assert await shop.stock_of(product) == (10, 0)

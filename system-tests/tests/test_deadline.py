@@ -56,7 +56,7 @@ async def test_nothing_is_held_or_charged_for_an_order_that_is_heard_of_after_it
     await system.healthy("inventory-service")
 
     async def void() -> bool:
-        hold = (await books.read(system.database_url)).holds.get(UUID(order["id"]))
+        hold = (await books.read(system.database_url)).reservations.get(UUID(order["id"]))
         return hold is not None and hold["status"] == "void"
 
     await eventually(void)

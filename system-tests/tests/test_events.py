@@ -23,23 +23,10 @@ from system import ROOT
 CONTRACTS = {path.name.split(".")[0]: path for path in ROOT.glob("*-service/contracts/*.schema.json")}
 
 IDS = st.uuids()
+TIMES = st.datetimes(timezones=st.just(UTC)).filter(lambda time: 1970 <= time.year < 9000)
 MONEY = st.decimals("0.01", "9999999999.99", places=2) | st.sampled_from(
     [Decimal("1E+2"), Decimal("5"), Decimal("0.1")]
 )
-TIMES = st.datetimes(timezones=st.just(UTC)).filter(lambda time: 1970 <= time.year < 9000)
-CURRENCIES = st.from_regex("[A-Z]{3}", fullmatch=True)
-LINES = st.fixed_dictionaries({"product_id": IDS, "quantity": st.integers(1, 10_000), "price": MONEY})
-FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    "order_id": IDS,
-    "customer_id": IDS,
-    "payment_id": IDS,
-    "items": st.lists(LINES, min_size=1, max_size=100),
-    "total_amount": MONEY,
-    "amount": MONEY,
-    "currency": CURRENCIES,
-    "expires_at": TIMES,
-    "reason": st.from_regex("[a-z0-9]+(-[a-z0-9]+){0,4}", fullmatch=True).filter(lambda slug: len(slug) <= 100),
-}
 BUSY = [HealthCheck.too_slow]
 """A machine that has other things to do is no defect."""
 
@@ -72,6 +59,29 @@ def peers() -> Iterator[dict[str, Peer]]:
         yield {service: Peer(service, stack) for service in SERVICES}
 
 
+def fitting(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Whatever fits a schema of the contracts, as the domain has it."""
+    match schema:
+        case {"type": "object", "properties": properties}:
+            return st.fixed_dictionaries({name: fitting(inner) for name, inner in properties.items()})
+        case {"type": "array", "items": items}:
+            return st.lists(fitting(items), min_size=schema.get("minItems", 0), max_size=schema.get("maxItems", 5))
+        case {"type": "integer"}:
+            return st.integers(schema.get("minimum"), schema.get("maximum"))
+        case {"type": "number"}:
+            return MONEY
+        case {"type": "boolean"}:
+            return st.booleans()
+        case {"format": "uuid"}:
+            return IDS
+        case {"format": "date-time"}:
+            return TIMES
+        case {"pattern": pattern}:
+            texts = st.from_regex(pattern.removeprefix("^").removesuffix("$"), fullmatch=True)
+            return texts.filter(lambda text: text.isascii() and len(text) <= 100)
+    return st.text(max_size=100)
+
+
 def events(name: str) -> st.SearchStrategy[list[dict[str, Any]]]:
     """One to five events of that name, with all the fields of its contract."""
     contract = json.loads(CONTRACTS[name].read_text())["properties"]
@@ -80,7 +90,7 @@ def events(name: str) -> st.SearchStrategy[list[dict[str, Any]]]:
             "id": IDS,
             "time": TIMES,
             "traceparent": st.from_regex("00-[1-9a-f][0-9a-f]{31}-[1-9a-f][0-9a-f]{15}-0[01]", fullmatch=True),
-            "data": st.fixed_dictionaries({field: FIELDS[field] for field in contract["data"]["properties"]}),
+            "data": fitting(contract["data"]),
         }
     )
     return st.lists(event, min_size=1, max_size=5)

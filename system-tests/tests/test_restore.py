@@ -94,7 +94,7 @@ class Drill:
         return all([(await self.shop.order(order_id))["status"] != "pending" for order_id in order_ids])
 
     async def is_held_for_any_of(self, order_ids: list[str]) -> bool:
-        return not (await books.read(self.system.database_url)).holds.keys().isdisjoint(map(UUID, order_ids))
+        return not (await books.read(self.system.database_url)).reservations.keys().isdisjoint(map(UUID, order_ids))
 
     async def backup(self) -> None:
         await asyncio.to_thread(backup.dump, self.system.database_url, self.file)

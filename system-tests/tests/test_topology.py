@@ -10,17 +10,13 @@ from typing import Any
 import httpx
 import pytest
 from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, EXCHANGE
+from chassis.ports.events import routing_key
 
 from bus import Management
 from operations.addresses import SERVICES
 from system import DEFINITIONS, ROOT, System, management_url
 
 TAP = "order_events.tap"
-_WIRE_NAMES = """
-import json
-from infrastructure.messages import CONSUMED, PUBLISHED
-print(json.dumps([{c.name: key for c, key in PUBLISHED.items()}, {w.type: w.routing_key for w in CONSUMED}]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +26,14 @@ def definitions() -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def published_and_read() -> dict[str, tuple[dict[str, str], dict[str, str]]]:
-    """For each service the routing keys of the events it publishes and of those it reads, as its code names them. The
-    services' packages have the same names, so each is asked in a process of its own."""
+def declared() -> dict[str, dict[str, Any]]:
+    """What each service publishes and reads, as its code says. The services' packages have the same names, so each is
+    asked in a process of its own."""
     found = {}
     for service in SERVICES:
         own = ROOT / service / ".venv" / "bin" / "python"
-        python = str(own) if own.exists() else sys.executable
-        printed = subprocess.check_output([python, "-c", _WIRE_NAMES], cwd=ROOT / service, text=True)
-        published, read = json.loads(printed)
-        found[service] = published, read
+        command = [str(own) if own.exists() else sys.executable, "-m", "chassis.testing.declared", "--check"]
+        found[service] = json.loads(subprocess.check_output(command, cwd=ROOT / service, text=True))
     return found
 
 
@@ -66,26 +60,24 @@ async def test_the_services_assert_what_the_definitions_say(
     assert _comparable(kind, asserted[kind]) == _comparable(kind, definitions[kind])
 
 
-def test_every_event_that_is_read_is_published_by_one_service_under_that_key(
-    published_and_read: dict[str, tuple[dict[str, str], dict[str, str]]],
-) -> None:
-    publishers = [item for published, _ in published_and_read.values() for item in published.items()]
-    assert len(publishers) == len(dict(publishers)) == 11
+def test_every_event_that_is_read_is_published_by_one_service(declared: dict[str, dict[str, Any]]) -> None:
+    published = [event["name"] for service in declared.values() for event in service["published"]]
+    assert len(published) == len(set(published))
 
-    for service, (_, read) in published_and_read.items():
-        assert read.items() <= dict(publishers).items(), f"{service} reads what nobody publishes so"
+    for name, service in declared.items():
+        assert set(service["consumed"]) <= set(published), f"{name} reads what nobody publishes"
 
 
 def test_every_event_that_is_published_has_a_reader_and_a_queue(
-    published_and_read: dict[str, tuple[dict[str, str], dict[str, str]]], definitions: dict[str, list[dict[str, Any]]]
+    declared: dict[str, dict[str, Any]], definitions: dict[str, list[dict[str, Any]]]
 ) -> None:
     bound = {(b["destination"], b["routing_key"]) for b in definitions["bindings"] if b["source"] == EXCHANGE}
-    read = {(service, key) for service, (_, keys) in published_and_read.items() for key in keys.values()}
+    read = {(name, routing_key(event)) for name, service in declared.items() for event in service["consumed"]}
     assert bound - {(TAP, "#")} == read
 
-    for service, (published, _) in published_and_read.items():
-        for name, key in published.items():
-            assert key in {key for _, key in read}, f"nobody reads {name} of {service}"
+    for name, service in declared.items():
+        for event in service["published"]:
+            assert event["routing_key"] in {key for _, key in read}, f"nobody reads {event['name']} of {name}"
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -101,9 +93,14 @@ def test_every_services_queue_has_a_dead_letter_queue(
     assert queues[service]["x-queue-type"] == queues[f"{service}.dlq"]["x-queue-type"] == "quorum"
 
 
-def test_every_event_has_its_contract_with_its_producer(
-    published_and_read: dict[str, tuple[dict[str, str], dict[str, str]]],
-) -> None:
-    for service, (published, _) in published_and_read.items():
-        files = {path.name for path in (ROOT / service / "contracts").glob("*.json")}
-        assert files == {f"{name}.{kind}.json" for name in published for kind in ("schema", "example")}
+def test_every_event_has_its_contract_with_its_producer(declared: dict[str, dict[str, Any]]) -> None:
+    for name, service in declared.items():
+        files = {path.name for path in (ROOT / name / "contracts").glob("*.json")}
+        events = [event["name"] for event in service["published"]]
+        assert files == {f"{event}.{kind}.json" for event in events for kind in ("schema", "example")}
+
+
+def test_whatever_follows_from_the_declared_events_is_as_it_is_declared() -> None:
+    command = [sys.executable, str(ROOT / "deploy" / "contracts.py"), "--check"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")

@@ -60,7 +60,6 @@ async def ended(shop: Recorder, line: Line) -> None:
     await shop.place("refunded", REFUNDED, line, customer=FORGETFUL_CUSTOMER, keyed=True)
     await shop.payment_becomes("processing", "refunded", outcome_unknown=True, lease=None)
     await shop.cancel("refunded")
-
     await shop.becomes("failed", "exhausted")
 
     await shop.stop(PAYMENT)

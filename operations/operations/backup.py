@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from operations.addresses import ROOT, Refused, database_url, inside
 
-_TABLES = ("orders orders", "inventory reservations", "payments payments")
+_TABLES = ("orders orders", "inventory inventory_items", "payments payments")
 
 
 def dump(url: str, file: Path) -> None:

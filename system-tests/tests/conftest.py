@@ -9,6 +9,7 @@ import pytest
 from chassis.testing import watched
 
 from bus import Bus, Listener, Management, bus
+from operations import restore
 from shop import Shop
 from story import Teller
 from system import System, fresh_system, management_url
@@ -71,6 +72,18 @@ async def listener(channel: Bus) -> AsyncIterator[Listener]:
 async def management(system: System) -> AsyncIterator[Management]:
     async with httpx.AsyncClient(base_url=management_url(), timeout=30) as shared:
         yield Management(shared, system.vhost)
+
+
+@pytest.fixture
+async def own_profile(servers: None, database_url: str) -> str:
+    """Whose servers are this run's own: they get an empty database, and services may be stopped on them."""
+    profile = os.environ.get("ORDER_PROCESSING_PROFILE")
+    if not profile:
+        pytest.skip("replaces the database of a whole system: run `make test` at the root, which brings one of its own")
+    async with restore.server(database_url) as connection:
+        await connection.execute("DROP DATABASE IF EXISTS order_processing WITH (FORCE)")
+        await connection.execute("CREATE DATABASE order_processing")
+    return profile
 
 
 @pytest.fixture

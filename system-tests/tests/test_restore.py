@@ -3,7 +3,6 @@ broker and the payment gateway then know more than the database does, until the 
 
 import asyncio
 import json
-import os
 import random
 import re
 import shutil
@@ -194,17 +193,6 @@ async def drill(
         running = kind(system, Shop(system.urls, client), Gateway(arrived), folder, chance)
         running.initial = {await running.shop.stock(STOCK): STOCK for _ in range(3)}
         yield running
-
-
-@pytest.fixture
-async def own_profile(servers: None, database_url: str) -> str:
-    """Whose servers are this run's own: they get an empty database, and services may be stopped on them."""
-    profile = os.environ.get("ORDER_PROCESSING_PROFILE")
-    if not profile:
-        pytest.skip("replaces the database of a whole system: run `make test` at the root, which brings one of its own")
-    name = "order_processing"
-    await administer(database_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}")
-    return profile
 
 
 async def test_a_database_that_is_lost_under_way_is_restored_and_the_books_agree_again(

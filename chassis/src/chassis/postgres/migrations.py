@@ -12,7 +12,11 @@ from sqlalchemy import Connection, MetaData, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 _LOCK = 0x6F726465725F6462  # "order_db"
-_SCHEMAS_FOR_PEOPLE = "orders, inventory, payments, public"
+# Those of the services, each of which belongs to a role of its name.
+_SCHEMAS = """
+    SELECT string_agg(quote_ident(nspname), ', ' ORDER BY nspname)
+    FROM pg_namespace JOIN pg_roles ON pg_roles.oid = nspowner WHERE rolname = nspname
+"""
 
 
 def run(metadata: MetaData, schema: str, url: str) -> None:
@@ -72,7 +76,8 @@ def _make_role_and_schema(connection: Connection, schema: str) -> None:
             text(f"ALTER DEFAULT PRIVILEGES FOR ROLE {schema} IN SCHEMA {schema} GRANT SELECT ON TABLES TO auditor")
         )
     database = connection.execute(text("SELECT quote_ident(current_database())")).scalar_one()
-    connection.execute(text(f"ALTER DATABASE {database} SET search_path = {_SCHEMAS_FOR_PEOPLE}"))
+    schemas = connection.execute(text(_SCHEMAS)).scalar_one()
+    connection.execute(text(f"ALTER DATABASE {database} SET search_path = {schemas}, public"))  # for people, in psql
 
 
 def _create_role(connection: Connection, role: str) -> None:

@@ -101,7 +101,7 @@ async def test_an_order_is_held_then_sold(client: httpx.AsyncClient, wire: Wire,
     await eventually(sold)
 
 
-async def test_a_hold_that_nobody_decides_about_is_said_again_by_the_service_itself(
+async def test_a_reservation_that_nobody_decides_about_is_said_again_by_the_service_itself(
     client: httpx.AsyncClient, wire: Wire, product_id: UUID, database_url: str
 ) -> None:
     order = order_created((product_id, 3))
@@ -110,7 +110,7 @@ async def test_a_hold_that_nobody_decides_about_is_said_again_by_the_service_its
     engine = create_async_engine(database_url, connect_args={"server_settings": {"search_path": "inventory"}})
     async with engine.begin() as connection:
         await connection.execute(
-            text("UPDATE holds SET remind_at = now() WHERE order_id = :id"), {"id": order.order_id}
+            text("UPDATE reservations SET remind_at = now() WHERE order_id = :id"), {"id": order.order_id}
         )
     await engine.dispose()
     await eventually(lambda: wire.types(order.order_id) == ["InventoryReserved", "InventoryReserved"])
@@ -203,7 +203,7 @@ async def test_the_service_tells_how_it_is(client: httpx.AsyncClient) -> None:
     assert health["checks"].keys() == {"database", "broker", "consumer", "outbox", "jobs"}
     assert [(await client.get(f"/health/{kind}")).status_code for kind in ("live", "ready")] == [200, 200]
     running = {task.get_name() for task in asyncio.all_tasks()}
-    prunings = {"pruning by chassis.inbox", "pruning by infrastructure.holds"}
+    prunings = {"pruning of inbox", "pruning of tombstones"}
     assert {"reminders", "outbox sweep", *prunings} <= running
     assert "events_consumed_total" in (await client.get("/metrics")).text
 

@@ -1,12 +1,10 @@
 """The service's use cases on PostgreSQL in memory."""
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TypeVar, cast
+from typing import cast
 from uuid import UUID
 
 from chassis.ports.events import Received
-from chassis.runtime.reminders import remind
 from chassis.testing import received
 from chassis.testing.units import Published, Units
 
@@ -19,8 +17,7 @@ from infrastructure.items import ITEMS
 from infrastructure.reservations import RESERVATIONS
 from infrastructure.unit_of_work import InventoryUnitOfWork
 from tests.messages import TRACEPARENT
-
-A = TypeVar("A")
+from tests.running import ask_again
 
 
 class Inventory(Units[InventoryUnitOfWork]):
@@ -37,10 +34,14 @@ class Inventory(Units[InventoryUnitOfWork]):
         return [cast(InventoryEvent, one.event) for one in published]
 
     async def take_received(self, *events: Received) -> list[Published]:
-        return await self._published_by(handle_events, events)
+        before = len(self.published)
+        await self.run(handle_events, events)
+        return self.published[before:]
 
     async def remind(self) -> list[Published]:
-        return await self._published_by(_remind, None)
+        before = len(self.published)
+        await self.run(ask_again)
+        return self.published[before:]
 
     def pass_time(self, time: timedelta) -> None:
         self.now += time
@@ -58,14 +59,3 @@ class Inventory(Units[InventoryUnitOfWork]):
         """How much of the product can be ordered, and how much is reserved."""
         item = self.item(product_id)
         return item.quantity_available, item.reserved_quantity
-
-    async def _published_by(
-        self, use_case: Callable[[A, InventoryUnitOfWork], Awaitable[None]], argument: A
-    ) -> list[Published]:
-        before = len(self.published)
-        await self.run(use_case, argument)
-        return self.published[before:]
-
-
-async def _remind(_: None, unit: InventoryUnitOfWork) -> None:
-    await remind(unit.reservations, unit)

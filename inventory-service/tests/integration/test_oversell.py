@@ -11,13 +11,13 @@ from chassis.ports.errors import Conflict
 from chassis.ports.events import Received
 from chassis.ports.ids import uuid7
 from chassis.testing import eventually, received
-from chassis.testing.running import load_main
+from chassis.testing.running import NOWHERE, client_of
 
 from application.handle_events import handle_events
 from domain.item import Item
-from tests.contracts import ROOT
 from tests.messages import completed, order_created, undone
 from tests.postgres import SERVICE, Postgres
+from tests.running import load_main
 
 PRODUCT, OTHER = UUID(int=1), UUID(int=2)
 
@@ -108,15 +108,13 @@ async def test_stock_that_is_set_while_it_is_held_never_touches_what_is_held(pos
 
 
 async def test_of_two_replicas_that_create_the_same_product_at_once_one_creates_it_and_both_set_it(
-    postgres: Postgres, database_url: str
+    postgres: Postgres, inventory_url: str
 ) -> None:
     """Both find no item and insert one. The second loses, and finds that of the first when it is run again."""
-    addresses = {"DATABASE_URL": database_url, "RABBITMQ_URL": "amqp://localhost:1/"}
-    replicas = [load_main(ROOT / SERVICE, **addresses) for _ in range(2)]
+    replicas = [load_main(DATABASE_URL=inventory_url, RABBITMQ_URL=f"amqp://{NOWHERE}/") for _ in range(2)]
 
     async def put(replica: int) -> httpx.Response:
-        transport = httpx.ASGITransport(replicas[replica].app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://inventory") as client:
+        async with client_of(replicas[replica]) as client:
             return await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": replica})
 
     async def both_wait() -> bool:

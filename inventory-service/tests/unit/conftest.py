@@ -3,12 +3,10 @@ from types import ModuleType
 
 import httpx
 import pytest
-from chassis.testing.running import load_main
+from chassis.testing.running import NOWHERE, client_of
 
-from tests.contracts import ROOT
 from tests.inventory import Inventory
-
-NOWHERE = "localhost:1"
+from tests.running import load_main
 
 
 @pytest.fixture
@@ -18,18 +16,17 @@ def inventory() -> Inventory:
 
 @pytest.fixture(scope="session")
 def composed() -> ModuleType:
-    addresses = {"DATABASE_URL": f"postgresql+asyncpg://{NOWHERE}/none", "RABBITMQ_URL": f"amqp://{NOWHERE}/"}
-    return load_main(ROOT / "inventory-service", **addresses)
+    return load_main(DATABASE_URL=f"postgresql://{NOWHERE}/none", RABBITMQ_URL=f"amqp://{NOWHERE}/")
 
 
 @pytest.fixture
 def main(composed: ModuleType, inventory: Inventory) -> ModuleType:
     """main.py, with the service that it composes on PostgreSQL in memory."""
-    composed.service.database, composed.service.publisher = inventory.database, inventory.publisher
+    inventory.replace_servers_of(composed.service)
     return composed
 
 
 @pytest.fixture
 async def client(main: ModuleType) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(main.app), base_url="http://inventory") as client:
+    async with client_of(main) as client:
         yield client

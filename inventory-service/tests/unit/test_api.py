@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from chassis.ports.errors import Unavailable
-from chassis.testing.memory import Connection, MemoryDatabase
+from chassis.postgres.database import Database
+from chassis.testing.running import NOWHERE
 from chassis.testing.text import places_that_refuse_unstorable_text
 
 from tests.inventory import Inventory
@@ -116,11 +116,7 @@ async def test_a_request_that_cannot_be_meant_is_a_problem(
 
 
 async def test_an_outage_is_answered_with_when_to_come_again(main: ModuleType, client: httpx.AsyncClient) -> None:
-    class Away(MemoryDatabase):
-        def session(self) -> Connection:
-            raise Unavailable("the database is away")
-
-    main.service.database = Away()
+    main.service.database = Database(f"postgresql+asyncpg://{NOWHERE}/none", pool_size=1, service="", schema="")
     for answer in [
         await client.get(f"/inventory/{PRODUCT}"),
         await client.get("/inventory"),

@@ -44,7 +44,7 @@ demo: ## Place orders on the running system and show how each ends
 load: ## Place 5,000 orders of 64 clients on it, cancel a tenth, check the books (ARGS="--orders 500")
 	@$(RUN) load
 
-books: ## Whether the running system's orders, stock, holds and payments agree
+books: ## Whether the running system's orders, stock, reservations and payments agree
 	@$(RUN) books
 
 dead-letters: ## The events that were set aside (ARGS="redrive order-service --all", show, drop, --id, --dry-run)

@@ -68,7 +68,7 @@ class Baseline(Floor):
         finally:
             await database.close()
         found = [
-            f"Order {row['id']} is {row['status']}, its hold {row['hold']}, its payment {row['payment']}."
+            f"Order {row['id']} is {row['status']}, its reservation {row['reservation']}, its payment {row['payment']}."
             for row in disagreeing
         ]
         for row in stocks:
@@ -90,12 +90,12 @@ class System(Baseline):
 
 
 _DISAGREEING_ORDERS = """
-    SELECT o.id, o.status, h.status AS hold, p.status AS payment
-    FROM orders o LEFT JOIN holds h ON h.order_id = o.id LEFT JOIN payments p ON p.order_id = o.id
+    SELECT o.id, o.status, r.status AS reservation, p.status AS payment
+    FROM orders o LEFT JOIN reservations r ON r.order_id = o.id LEFT JOIN payments p ON p.order_id = o.id
     WHERE NOT CASE
-        WHEN o.status = 'completed' THEN h.status = 'sold' AND p.status = 'completed'
+        WHEN o.status = 'completed' THEN r.status = 'sold' AND p.status = 'completed'
         WHEN o.status IN ('failed', 'cancelled') THEN
-            coalesce(h.status, 'absent') IN ('absent', 'refused', 'released')
+            coalesce(r.status, 'absent') IN ('absent', 'refused', 'released')
             AND coalesce(p.status, 'absent') IN ('absent', 'failed', 'refunded')
         ELSE false
     END
@@ -104,9 +104,9 @@ _STOCKS = """
     SELECT i.*, coalesce(held, 0) AS held, coalesce(sold, 0) AS sold
     FROM inventory_items i LEFT JOIN (
         SELECT (line->>'product_id')::uuid AS product_id,
-               sum((line->>'quantity')::int) FILTER (WHERE h.status = 'held') AS held,
-               sum((line->>'quantity')::int) FILTER (WHERE h.status = 'sold') AS sold
-        FROM holds h, jsonb_array_elements(h.items) AS line GROUP BY 1
+               sum((line->>'quantity')::int) FILTER (WHERE r.status = 'held') AS held,
+               sum((line->>'quantity')::int) FILTER (WHERE r.status = 'sold') AS sold
+        FROM reservations r, jsonb_array_elements(r.items) AS line GROUP BY 1
     ) AS lines USING (product_id)
 """
 

@@ -20,8 +20,8 @@ class Stock(Base):
     reserved_quantity: Mapped[int] = mapped_column(default=0)
 
 
-class Hold(Base):
-    __tablename__ = "holds"
+class Reservation(Base):
+    __tablename__ = "reservations"
 
     order_id: Mapped[UUID] = mapped_column(primary_key=True)
     status: Mapped[str]
@@ -55,7 +55,7 @@ async def on_created(event: Event) -> None:
             items[line["product_id"]].quantity_available -= line["quantity"]
             items[line["product_id"]].reserved_quantity += line["quantity"]
         status = "held" if enough else "refused"
-        session.add(Hold(order_id=UUID(event["order_id"]), status=status, items=event["items"]))
+        session.add(Reservation(order_id=UUID(event["order_id"]), status=status, items=event["items"]))
         await session.commit()
     if enough:
         await bus.publish("inventory.reserved", event)
@@ -65,12 +65,12 @@ async def on_created(event: Event) -> None:
 
 async def end(event: Event, status: str) -> bool:
     async with Session() as session:
-        hold = await session.get(Hold, UUID(event["order_id"]), with_for_update=True)
-        if hold is None or hold.status != "held":
+        reservation = await session.get(Reservation, UUID(event["order_id"]), with_for_update=True)
+        if reservation is None or reservation.status != "held":
             return False
-        hold.status = status
-        items = await locked(session, hold.items)
-        for line in hold.items:
+        reservation.status = status
+        items = await locked(session, reservation.items)
+        for line in reservation.items:
             items[line["product_id"]].reserved_quantity -= line["quantity"]
             if status == "released":
                 items[line["product_id"]].quantity_available += line["quantity"]

@@ -37,11 +37,11 @@ def router(
 
     @routes.get("/{product_id}", response_model=ItemResponse, responses=documented(404, 422))
     async def get_item(product_id: UUID) -> Response:
-        """How much of a product is free, and how much is reserved."""
+        """How much of a product can be ordered, and how much is reserved."""
         async with reading() as items:
             item = (await items.get([product_id])).get(product_id)
         if item is None:
-            raise ItemNotFound("There is no item of this product.")
+            raise ItemNotFound("There is no item for this product.")
         return json_response(ItemResponse.model_validate(item))
 
     @routes.put(
@@ -54,7 +54,7 @@ def router(
         openapi_extra=json_body(SetStockRequest),
     )
     async def put_item(request: Request, product_id: UUID) -> Response:
-        """Sets what is free to be ordered, and never touches what is reserved."""
+        """Sets how much can be ordered; the reserved quantity stays as it is."""
         body = await read_json(request, SetStockRequest)
         stocked = await set_stock(SetStock(product_id, body.quantity_available))
         return json_response(ItemResponse.model_validate(stocked.item), 201 if stocked.created else 200)

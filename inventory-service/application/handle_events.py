@@ -1,7 +1,7 @@
-"""Reserves stock for new orders, and sells or releases it when the order service has decided.
+"""Reserves stock for new orders, and sells or releases it once the order service has decided.
 
-A batch reads everything once: first the reservations, then the items, each locked in the order of their keys, so two
-replicas never wait for each other in a circle.
+A batch reads everything once: first the reservations, then the items, both locked in the order of their keys, so that
+two replicas never wait for each other in a circle.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,13 +41,13 @@ def _new_reservation(event: Received, now: datetime) -> Reservation:
 
 
 def _products(event: Received, reservations: Mapping[UUID, Reservation]) -> Sequence[UUID]:
-    """The products whose stock may change for the event."""
+    """The products whose stock the event may change."""
     lines = event.data.items if isinstance(event.data, OrderCreated) else reservations[event.data.order_id].items
     return [line.product_id for line in lines or ()]
 
 
 def _follow(reservation: Reservation, data: object, items: Mapping[UUID, Item], now: datetime) -> bool:
-    """Does what the event asks for; False if it came twice or late, and asks for nothing any more."""
+    """Does what the event asks for. Returns False if the event came twice or late and there is nothing left to do."""
     match data:
         case OrderCreated() if reservation.status is Status.NEW:
             lines = tuple(Line(line.product_id, line.quantity, line.price) for line in data.items)
@@ -64,8 +64,8 @@ def _follow(reservation: Reservation, data: object, items: Mapping[UUID, Item], 
 
 
 def _answer(reservation: Reservation, data: object) -> bool:
-    """Repeats what was done when the event came first, because its sender has not heard of it. False if there is
-    nothing to repeat."""
+    """Repeats what the event led to when it first came, because its sender seems not to know. Returns False if there
+    is nothing to repeat."""
     match data, reservation.status:
         case (OrderCreated(), Status.HELD | Status.REFUSED) | (OrderUndone(), Status.RELEASED):
             return reservation.repeat()

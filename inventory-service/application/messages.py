@@ -35,7 +35,7 @@ class OrderCompleted:
 
 @dataclass(frozen=True, slots=True)
 class OrderUndone:
-    """OrderFailed or OrderCancelled, which mean the same here."""
+    """OrderFailed or OrderCancelled: this service treats both alike."""
 
     order_id: UUID
     customer_id: UUID
@@ -49,4 +49,4 @@ CONSUMED: dict[str, type] = {
     "OrderFailed": OrderUndone,
     "OrderCancelled": OrderUndone,
 }
-"""By the name of the event, which need not be the class's."""
+"""The class for the data of each event, by the event's name."""

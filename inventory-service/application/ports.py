@@ -1,4 +1,4 @@
-"""What the use cases need of the world: repositories in a unit of work. Adapters are in infrastructure/."""
+"""What the use cases need: repositories in a unit of work. The adapters are in infrastructure/."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""Sets how much of a product is free to be ordered, whatever is reserved of it."""
+"""Sets how much of a product can be ordered, whatever is reserved of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,9 +22,9 @@ class Stocked:
     created: bool
 
 
-async def set_stock(commands: Sequence[SetStock], unit: InventoryUnit) -> list[Stocked | Exception]:
+async def set_stock(commands: Sequence[SetStock], unit: InventoryUnit) -> list[Stocked]:
     items = await unit.items.locked([command.product_id for command in commands])
-    results: list[Stocked | Exception] = []
+    results = []
     for command in commands:
         created = command.product_id not in items
         if created:

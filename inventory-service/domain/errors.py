@@ -1,4 +1,4 @@
-"""What the domain refuses. An error that a caller can meet has a stable slug, which the API maps to a status."""
+"""What the domain refuses. An error that a caller of the API can meet has a stable slug; main.py gives it a status."""
 
 
 class ItemNotFound(Exception):

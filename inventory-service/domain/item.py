@@ -1,4 +1,4 @@
-"""An item: how much of a product is free to be ordered, and how much is reserved for orders that are not final."""
+"""An item: how much of a product can be ordered, and how much is reserved for orders that are not final."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ class Item:
         return cls(item_id, product_id, 0, 0, now, now)
 
     def set_available(self, quantity: int, now: datetime) -> None:
-        """Sets what is free; what is reserved stays reserved."""
+        """Leaves the reserved quantity as it is."""
         self.quantity_available = quantity
         self.updated_at = now
 
@@ -38,7 +38,7 @@ class Item:
 
     def _move(self, available: int, reserved: int, now: datetime) -> None:
         if self.quantity_available + available < 0 or self.reserved_quantity + reserved < 0:
-            raise ValueError(f"Product {self.product_id} can't have less than nothing available or reserved.")
+            raise ValueError(f"Product {self.product_id} can't have a negative quantity.")
         self.quantity_available += available
         self.reserved_quantity += reserved
         self.updated_at = now

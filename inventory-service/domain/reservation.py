@@ -2,9 +2,9 @@
 
     new -> held -> sold | released        new -> refused        new -> void
 
-`new` lasts no longer than the transaction that adds the reservation. `void` is a tombstone: the order was undone, or
-its time had passed, before there was anything to hold, and nothing ever will be. No reservation ends without the order
-service's decision, and one that waits for it asks again.
+`new` lasts no longer than the transaction that adds the reservation. `void` is a tombstone: the order was undone or
+past its deadline before any stock was held for it, and none ever will be. A reservation ends only when the order
+service has decided, and asks again for as long as it waits for that decision.
 """
 
 from collections import Counter
@@ -41,23 +41,23 @@ class Reservation:
     status: Status
     reason: str | None
     items: tuple[Line, ...] | None
-    """None for a tombstone, which may never have heard of it."""
+    """None for a tombstone, whose OrderCreated may never have come."""
     total_amount: Decimal | None
     currency: str | None
     expires_at: datetime
-    """The order's deadline, past which nothing is held for it any more."""
+    """The order's deadline, past which no stock is newly held for it."""
     due_at: datetime | None
-    """When a tombstone may be forgotten."""
+    """When a tombstone may be deleted."""
     remind_at: datetime | None
-    """When to say again that the stock is held, because nobody has decided about it."""
+    """When to repeat that the stock is held, because no decision has come."""
     traceparent: str
-    """The trace of the request that placed the order, which all its events bear."""
+    """The trace of the request that placed the order, to which all events of the reservation belong."""
     created_at: datetime
     updated_at: datetime
     events: list[InventoryEvent] = field(default_factory=list)
     """What happened since the reservation was created or loaded."""
     repeats: list[InventoryEvent] = field(default_factory=list)
-    """What happened before, to be said again."""
+    """Events that were published before, to be published again."""
 
     @classmethod
     def new(cls, order_id: UUID, customer_id: UUID, expires_at: datetime, traceparent: str, now: datetime) -> Self:
@@ -80,51 +80,51 @@ class Reservation:
     def reserve(
         self, lines: tuple[Line, ...], total_amount: Decimal, currency: str, stock: Mapping[UUID, Item], now: datetime
     ) -> None:
-        """Holds every line, or none: then the reservation is refused. Past the order's deadline it is void, and says
-        nothing.
+        """Holds every line; if one is short or unknown, holds none and is refused. Past the order's deadline the
+        reservation is void and publishes nothing.
 
         Raises IllegalTransition unless the reservation is new.
         """
         if now >= self.expires_at:
-            return self.void(now)
+            self.void(now)
+            return
         reason = _shortage(lines, stock)
-        self._become(Status.REFUSED if reason else Status.HELD, {Status.NEW}, now)
+        self._become(Status.REFUSED if reason else Status.HELD, now, only_if=Status.NEW)
         self.items, self.total_amount, self.currency, self.reason = lines, total_amount, currency, reason
         if reason:
             self.events.append(self._unavailable())
-            return None
+            return
         for product_id, quantity in _quantities(lines).items():
             stock[product_id].reserve(quantity, now)
         self.remind_at = now + REMINDED_AFTER
         self.events.append(self._reserved())
-        return None
 
     def void(self, now: datetime) -> None:
         """Leaves a tombstone. Raises IllegalTransition unless the reservation is new."""
-        self._become(Status.VOID, {Status.NEW}, now)
+        self._become(Status.VOID, now, only_if=Status.NEW)
         self.due_at = self.expires_at + TOMBSTONE_KEPT
 
     def sell(self, stock: Mapping[UUID, Item], now: datetime) -> None:
-        """The order is completed: what was held is gone. Raises IllegalTransition unless held."""
-        self._become(Status.SOLD, {Status.HELD}, now)
-        for product_id, quantity in _quantities(self.items or ()).items():
+        """Takes the held stock away for good: the order is completed. Raises IllegalTransition unless held."""
+        self._become(Status.SOLD, now, only_if=Status.HELD)
+        for product_id, quantity in _quantities(self.items).items():
             stock[product_id].sell(quantity, now)
 
     def release(self, reason: str, stock: Mapping[UUID, Item], now: datetime) -> None:
-        """The order is undone: what was held is free again. Raises IllegalTransition unless held."""
-        self._become(Status.RELEASED, {Status.HELD}, now)
+        """Frees the held stock: the order is undone. Raises IllegalTransition unless held."""
+        self._become(Status.RELEASED, now, only_if=Status.HELD)
         self.reason = reason
-        for product_id, quantity in _quantities(self.items or ()).items():
+        for product_id, quantity in _quantities(self.items).items():
             stock[product_id].release(quantity, now)
         self.events.append(self._released())
 
     def remind(self, now: datetime) -> str | None:
-        """Says once more that the stock is held, because the order should have been decided by now: the order service
-        answers with its decision, if there is one, and the payment service tells how the charge ended. After a minute,
-        then at intervals that double up to an hour: each is as long as all before it and a minute.
+        """Repeats that the stock is held, because the order should have been decided by now: the order service answers
+        with its decision, if there is one, and the payment service with how the charge ended. The first reminder comes
+        after a minute, the others at intervals that double up to an hour: each is as long as all before it and a
+        minute.
 
-        Returns the kind of reminder that it is, or None for a reservation that is no longer held, and
-        so waits for nothing.
+        Returns which kind of reminder it is, or None for a reservation that is no longer held and so waits for nothing.
         """
         if self.status is not Status.HELD:
             self.remind_at = None
@@ -134,10 +134,10 @@ class Reservation:
         return "reservation"
 
     def repeat(self) -> bool:
-        """Says again how the reservation stands, for a service that seems not to know. False if that is being said
-        anyway.
+        """Repeats the event of the reservation's status, for a service that seems not to know it. Returns False if
+        this unit of work publishes an event of the reservation anyway.
 
-        Raises IllegalTransition for a sale and a tombstone, of which nobody was told.
+        Raises IllegalTransition for a status that was never published: new, sold and void.
         """
         if self.events or self.repeats:
             return False
@@ -166,17 +166,17 @@ class Reservation:
     def _released(self) -> InventoryReleased:
         return InventoryReleased(self.order_id, self.customer_id, self.reason or "")
 
-    def _become(self, wanted: Status, allowed: set[Status], now: datetime) -> None:
-        if self.status not in allowed:
+    def _become(self, wanted: Status, now: datetime, *, only_if: Status) -> None:
+        if self.status is not only_if:
             raise IllegalTransition(self.status, wanted)
         self.status = wanted
         self.due_at = self.remind_at = None
-        # A transaction begins before it has the lock: the one that created the reservation may have begun later.
+        # A transaction begins before it has the lock, so the one that created the reservation may have begun later.
         self.updated_at = max(now, self.updated_at)
 
 
 def _shortage(lines: Sequence[Line], stock: Mapping[UUID, Item]) -> str | None:
-    """Why these lines can't all be held, or None if they can."""
+    """Why the stock is too short for these lines, or None if it suffices."""
     wanted = _quantities(lines)
     if not wanted.keys() <= stock.keys():
         return "unknown-product"
@@ -184,9 +184,9 @@ def _shortage(lines: Sequence[Line], stock: Mapping[UUID, Item]) -> str | None:
     return None if enough else "out-of-stock"
 
 
-def _quantities(lines: Sequence[Line]) -> Counter[UUID]:
-    """By product: the same product on two lines is held as one sum."""
+def _quantities(lines: Sequence[Line] | None) -> Counter[UUID]:
+    """By product: two lines with the same product are one sum."""
     sums: Counter[UUID] = Counter()
-    for line in lines:
+    for line in lines or ():
         sums[line.product_id] += line.quantity
     return sums

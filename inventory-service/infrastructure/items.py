@@ -16,5 +16,5 @@ class PostgresItems(PostgresRepository[Item]):
     mapped = ITEMS
 
     async def listed(self, *, before: UUID | None, limit: int) -> Sequence[Item]:
-        """Items, newest first, from below the id `before` on."""
+        """Items with an id below `before`, the newest first."""
         return await self.newest(ALL, before=before, limit=limit)

@@ -1,4 +1,4 @@
-"""The unit of work of this service: the chassis's, with the repositories."""
+"""This service's unit of work: that of the chassis with repositories for reservations and items."""
 
 from chassis.postgres.unit_of_work import UnitOfWork
 

@@ -1,61 +1,61 @@
-"""The service without web, database and broker: its use cases on a store in memory."""
+"""The service's use cases on PostgreSQL in memory."""
 
 from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
-from application.hold_stock import hold_stock
 from chassis.ports.events import Received
-from chassis.runtime.reminders import remind
-from chassis.testing import Published, received
-from domain.hold import Hold
+from chassis.testing import received
+from chassis.testing.units import Published, Units
 
+from application.handle_events import handle_events
 from application.set_stock import SetStock, Stocked, set_stock
+from domain.events import InventoryEvent
 from domain.item import Item
-from tests.fakes import FakeStore
+from domain.reservation import Reservation
+from infrastructure.items import ITEMS
+from infrastructure.reservations import RESERVATIONS
+from infrastructure.unit_of_work import InventoryUnitOfWork
 from tests.messages import TRACEPARENT
+from tests.running import ask_again
 
 
-class Inventory:
+class Inventory(Units[InventoryUnitOfWork]):
     def __init__(self) -> None:
-        self.store = FakeStore()
+        super().__init__(InventoryUnitOfWork)
 
     async def stock(self, product_id: UUID, quantity: int) -> Stocked:
-        async with self.store.transaction() as unit:
-            [result] = await set_stock([SetStock(product_id, quantity)], unit)
-        assert isinstance(result, Stocked)
-        return result
+        [stocked] = await self.run(set_stock, [SetStock(product_id, quantity)])
+        return stocked
 
-    async def take(self, *messages: object) -> list[object]:
-        """Gives the messages to one run of the use case, as one batch; returns the events that it published."""
+    async def take(self, *messages: object) -> list[InventoryEvent]:
+        """Handles the messages as one batch; returns the events that the batch published."""
         published = await self.take_received(*(received(message, traceparent=TRACEPARENT) for message in messages))
-        return [one.event for one in published]
+        return [cast(InventoryEvent, one.event) for one in published]
 
     async def take_received(self, *events: Received) -> list[Published]:
-        before = len(self.store.published)
-        async with self.store.transaction() as unit:
-            await hold_stock(events, unit)
-        return self.store.published[before:]
+        before = len(self.published)
+        await self.run(handle_events, events)
+        return self.published[before:]
 
     async def remind(self) -> list[Published]:
-        before = len(self.store.published)
-        async with self.store.transaction() as unit:
-            await remind(unit.holds, unit)
-        return self.store.published[before:]
+        before = len(self.published)
+        await self.run(ask_again)
+        return self.published[before:]
 
     def pass_time(self, time: timedelta) -> None:
-        self.store.now += time
+        self.now += time
 
-    def hold(self, order_id: UUID) -> Hold | None:
-        return self.store.holds.committed.get(order_id)
+    def reservations(self) -> dict[UUID, Reservation]:
+        return self.kept(RESERVATIONS)
 
-    def status(self, order_id: UUID) -> str | None:
-        hold = self.hold(order_id)
-        return None if hold is None else hold.status
+    def status(self, order_id: UUID) -> str:
+        return self.reservations()[order_id].status
 
     def item(self, product_id: UUID) -> Item:
-        return self.store.items.committed[product_id]
+        return self.kept(ITEMS)[product_id]
 
     def quantities(self, product_id: UUID) -> tuple[int, int]:
-        """What is free of the product, and what is held."""
+        """How much of the product can be ordered, and how much is reserved."""
         item = self.item(product_id)
         return item.quantity_available, item.reserved_quantity

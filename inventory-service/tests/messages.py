@@ -37,9 +37,10 @@ def undone(order: OrderCreated, reason: str = "cancelled-by-customer") -> OrderU
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs what never has to wait, without an event loop: for machines that take thousands of steps."""
+    """Runs what never has to wait, without an event loop, which is quicker: for machines that take many steps."""
     try:
-        work.send(None)
+        while work.send(None) is None:  # it yields None where it only lets others go first
+            pass
     except StopIteration as stop:
         result: T = stop.value
         return result

@@ -1,49 +1,33 @@
-"""The real store, with what the tests ask of it besides."""
+"""The service's use cases on a real PostgreSQL."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any
+from uuid import UUID
 
-from chassis.messaging.broker import Broker
-from chassis.messaging.envelope import Encoder
-from chassis.messaging.publisher import Outbox
-from chassis.messaging.topology import Queue
 from chassis.postgres.database import Database
-from chassis.runtime.settings import DatabaseSettings
 from sqlalchemy import text
 
 from infrastructure.items import PostgresItems
-from infrastructure.messages import PUBLISHED
 from infrastructure.tables import SCHEMA
 from infrastructure.unit_of_work import InventoryUnitOfWork
+from tests.inventory import Inventory
 
 SERVICE = "inventory-service"
 
 
-class PostgresStore:
-    """What a unit publishes stays in the outbox: there is no broker."""
+class Postgres(Inventory):
+    """What a unit publishes is recorded, and stays in the outbox: there is no broker."""
 
     def __init__(self, database_url: str) -> None:
-        settings = DatabaseSettings(database_url=database_url)
-        self.database = Database(settings, service=SERVICE, schema=SCHEMA)
-        self._outbox = Outbox(self.database, Broker(settings.rabbitmq_url, Queue(SERVICE, [])))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.database.stop()
-
-    async def empty(self) -> None:
-        await self.execute("TRUNCATE inventory_items, holds, inbox, outbox")
-
-    def units(self) -> InventoryUnitOfWork:
-        return InventoryUnitOfWork(self.database, Encoder(SERVICE, PUBLISHED), self._outbox)
+        super().__init__()
+        self.database = Database(database_url, pool_size=10, service=SERVICE, schema=SCHEMA)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[InventoryUnitOfWork]:
-        """Commits when it is left, and does nothing when it is left by an exception."""
-        async with self.units() as unit:
+        """Commits at the end, unless an exception leaves it."""
+        async with self() as unit:
             await unit.start()
             yield unit
             await unit.commit()
@@ -58,10 +42,20 @@ class PostgresStore:
             result = await connection.execute(text(statement), parameters)
             return list(result) if result.returns_rows else []
 
-    async def someone_waits(self) -> bool:
-        """Whether a transaction waits for a lock that another one has."""
-        return bool(
-            await self.execute(
-                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
+    async def stored_quantities(self, product_id: UUID) -> tuple[int, int]:
+        """How much of the product can be ordered, and how much is reserved."""
+        async with self.reading() as items:
+            item = (await items.get([product_id]))[product_id]
+        return item.quantity_available, item.reserved_quantity
+
+    async def statuses(self) -> Counter[str]:
+        """How many reservations have each status."""
+        rows = await self.execute("SELECT status, count(*) FROM reservations GROUP BY status")
+        return Counter({row.status: row.count for row in rows})
+
+    async def waiting(self) -> int:
+        """How many transactions wait for a lock."""
+        [[number]] = await self.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
+        return int(number)

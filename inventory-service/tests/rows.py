@@ -6,13 +6,13 @@ from typing import Any
 from uuid import uuid4
 
 from chassis.testing.tables import an_inbox_row, an_outbox_row
-from domain.hold import Status
 
+from domain.reservation import Status
 from tests.messages import TRACEPARENT
 
 
-def a_hold_row(status: Status = Status.HELD, at: datetime | None = None) -> dict[str, Any]:
-    """`at`: all the times that it bears."""
+def a_reservation_row(status: Status = Status.HELD, at: datetime | None = None) -> dict[str, Any]:
+    """`at`: every time in the row."""
     now = at or datetime.now(UTC)
     demand = {
         "items": [{"product_id": uuid4(), "quantity": 2, "price": "19.99"}],
@@ -46,7 +46,7 @@ def an_item_row(at: datetime | None = None) -> dict[str, Any]:
 
 ROWS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "inventory_items": an_item_row,
-    "holds": a_hold_row,
+    "reservations": a_reservation_row,
     "inbox": an_inbox_row,
     "outbox": an_outbox_row,
 }

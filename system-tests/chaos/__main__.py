@@ -24,7 +24,7 @@ from system import ROOT, Ended
 
 QUIET_WITHIN_SECONDS = 300
 """After the last fault: the deadline (45 s), a lease (30 s), a minute to a decision's repeat, up to four to that of a
-hold which asked while nobody heard it, and more."""
+reservation that asked while nobody heard it, and more."""
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ TABLES = (
     "orders.outbox",
     "orders.idempotency_keys",
     "inventory.inventory_items",
-    "inventory.holds",
+    "inventory.reservations",
     "inventory.inbox",
     "payments.payments",
     "payments.inbox",

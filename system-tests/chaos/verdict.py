@@ -26,7 +26,7 @@ from system import System, management_url
 
 _OPEN = """
     SELECT (SELECT count(*) FROM orders.orders WHERE due_at IS NOT NULL)
-         + (SELECT count(*) FROM inventory.holds WHERE status = 'held')
+         + (SELECT count(*) FROM inventory.reservations WHERE status = 'held')
          + (SELECT count(*) FROM payments.payments WHERE status IN ('pending', 'processing', 'refunding'))
          + (SELECT count(*) FROM orders.outbox)
          + (SELECT count(*) FROM inventory.outbox)
@@ -68,7 +68,7 @@ async def _unquiet(system: System, initial: Mapping[UUID, int]) -> list[str]:
     finally:
         await database.close()
     if under_way:
-        return [f"{under_way} orders, holds, payments or events are still under way."]
+        return [f"{under_way} orders, reservations, payments or events are still under way."]
     queues = [*SERVICES, *(retry_name(delay) for delay in RETRY_DELAYS_SECONDS)]
     async with httpx.AsyncClient(base_url=management_url(), timeout=30) as client:
         answer = await client.get(f"/api/queues/{system.vhost}")

@@ -33,7 +33,7 @@ CASES = (
         "at the first disagreement, though another reader of the books has not seen it yet",
         {'books_violations{instance="a"}': "0 0 1 1 0", 'books_violations{instance="b"}': "0 0 0 0 0"},
         silent=[0, 1, 4],
-        fires={2: {"": "1 disagreement(s) between orders, stock, holds and payments"}},
+        fires={2: {"": "1 disagreement(s) between orders, stock, reservations and payments"}},
     ),
     Case(
         "SomethingIsOverdue",

@@ -68,7 +68,7 @@ PUT_OFF = """UPDATE payments.payments SET due_at = now() + interval '1 minute'
              WHERE order_id = $1 AND outcome_unknown AND lease IS NULL"""
 ASK_AGAIN = """UPDATE payments.payments SET due_at = now()
                WHERE order_id = $1 AND outcome_unknown AND lease IS NULL AND undone_reason IS NOT NULL"""
-REMIND = "UPDATE inventory.holds SET remind_at = now() WHERE order_id = $1 AND status = 'held'"
+REMIND = "UPDATE inventory.reservations SET remind_at = now() WHERE order_id = $1 AND status = 'held'"
 
 R = TypeVar("R")
 
@@ -264,7 +264,7 @@ async def test_what_was_committed_and_not_acknowledged_comes_again_and_is_known(
     assert sum(line["duplicates"] for line in consumed) > 0
 
 
-async def test_a_death_after_reminding_of_a_hold_still_heals_a_lost_decision(street: Street) -> None:
+async def test_a_death_after_reminding_of_a_reservation_still_heals_a_lost_decision(street: Street) -> None:
     order_id = await street.place(await street.stock(1), customer=FAILING_CUSTOMER)
     await street.change(REMIND.replace("now()", "remind_at"), order_id)
     await street.system.kill(INVENTORY)

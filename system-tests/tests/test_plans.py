@@ -8,10 +8,11 @@ from shop import Shop
 from system import System
 
 ORDERS = 5
-_AN_ORDER = {"orders_changed": 2, "holds_changed": 1, "payments_changed": 1, "events_sent": 5}
+_AN_ORDER = {"orders_changed": 2, "reservations_changed": 1, "payments_changed": 1, "events_sent": 5}
 _COUNTED = """
-    SELECT coalesce(sum(seq_scan), 0)::int AS scans, coalesce(sum(n_tup_upd) FILTER (WHERE relname = 'orders'), 0)::int
-        AS orders_changed, coalesce(sum(n_tup_upd) FILTER (WHERE relname = 'holds'), 0)::int AS holds_changed,
+    SELECT coalesce(sum(seq_scan), 0)::int AS scans,
+        coalesce(sum(n_tup_upd) FILTER (WHERE relname = 'orders'), 0)::int AS orders_changed,
+        coalesce(sum(n_tup_upd) FILTER (WHERE relname = 'reservations'), 0)::int AS reservations_changed,
         coalesce(sum(n_tup_upd) FILTER (WHERE relname = 'payments'), 0)::int AS payments_changed,
         coalesce(sum(n_tup_del) FILTER (WHERE relname = 'outbox'), 0)::int AS events_sent
     FROM pg_stat_user_tables WHERE schemaname IN ('orders', 'inventory', 'payments')

@@ -75,7 +75,9 @@ async def test_a_cancel_that_inventory_never_heard_of_is_said_again_until_the_st
 
     connection = await asyncpg.connect(system.database_url.replace("+asyncpg", ""))
     try:  # a minute passes, and the reservation does not ask
-        await connection.execute("UPDATE inventory.holds SET remind_at = NULL WHERE order_id = $1", UUID(order["id"]))
+        await connection.execute(
+            "UPDATE inventory.reservations SET remind_at = NULL WHERE order_id = $1", UUID(order["id"])
+        )
         await connection.execute("UPDATE orders.orders SET remind_at = now() WHERE id = $1", UUID(order["id"]))
     finally:
         await connection.close()

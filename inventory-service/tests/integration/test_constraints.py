@@ -2,18 +2,18 @@
 
 import pytest
 from chassis.testing.tables import SAME, Cases, Net, Row, everywhere
-from domain.hold import Status
 
+from domain.reservation import Status
 from infrastructure.tables import SCHEMA, metadata
-from tests.rows import ROWS, a_hold_row
+from tests.rows import ROWS, a_reservation_row
 
 REFUSED: Cases = {
     "inventory_items.inventory_items_pkey": [{"id": SAME}],
     "inventory_items.inventory_items_product_id_key": [{"product_id": SAME}],
     "inventory_items.inventory_items_available": [{"quantity_available": -1}],
     "inventory_items.inventory_items_reserved": [{"reserved_quantity": -1}],
-    "holds.holds_pkey": [{"order_id": SAME}],
-    "holds.holds_status": [{"status": "new"}, {"status": "HELD"}, {"status": ""}],
+    "reservations.reservations_pkey": [{"order_id": SAME}],
+    "reservations.reservations_status": [{"status": "new"}, {"status": "HELD"}, {"status": ""}],
     **everywhere(metadata),
 }
 
@@ -34,4 +34,4 @@ async def test_every_rule_that_the_database_has_is_among_those_shown_to_refuse(n
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.NEW])
 async def test_every_state_that_the_domain_knows_can_be_kept(net: Net, status: Status) -> None:
-    assert await net.keeps("holds", a_hold_row(status), a_hold_row(status))
+    assert await net.keeps("reservations", a_reservation_row(status), a_reservation_row(status))

@@ -59,6 +59,47 @@ def test_the_migrations_make_what_the_code_expects_and_look_at_no_other_schema(
     assert "No new upgrade operations detected" in alembic("check")
 
 
+def table_named(name: str, url: str) -> dict[str, list[Any]]:
+    """All that a renaming must keep; the names of indexes and constraints without the table's own name in them."""
+    table = f"'{SCHEMA}.{name}'::regclass"
+    names = query(
+        url,
+        f"SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = {table}"
+        f" UNION SELECT conname FROM pg_constraint WHERE conrelid = {table}",
+    )
+    return {
+        "rows": query(url, f"SELECT * FROM {SCHEMA}.{name} ORDER BY order_id"),
+        "names": sorted(own.replace(name, "*") for (own,) in names),
+        "rights": query(
+            url, f"SELECT relowner::regrole::text, relacl::text, reloptions FROM pg_class WHERE oid = {table}"
+        ),
+        "statistics": query(url, f"SELECT attname, attstattarget FROM pg_attribute WHERE attrelid = {table}"),
+    }
+
+
+def test_the_renaming_of_holds_to_reservations_keeps_all_that_the_table_has_both_ways(
+    fresh_database: str, alembic: Callable[..., str]
+) -> None:
+    alembic("upgrade", "0003")
+    insert = """
+        INSERT INTO holds (order_id, customer_id, status, reason, items, expires_at, due_at, remind_at, traceparent)
+        SELECT gen_random_uuid(), gen_random_uuid(), status, 'a reason', '[{"quantity": 1}]', now(), now(), now(), ''
+        FROM unnest(ARRAY['held', 'sold', 'released', 'refused', 'void']) AS status
+    """
+    query(fresh_database, insert)
+    before = table_named("holds", fresh_database)
+    assert len(before["rows"]) == 5
+    assert before["names"] == ["*_due_at", "*_pkey", "*_remind_at", "*_status"]
+    assert "auditor=r/" in before["rights"][0][1]
+
+    alembic("upgrade", "head")
+    assert table_named("reservations", fresh_database) == before
+    assert "holds" not in tables_and_owners(fresh_database)
+    alembic("downgrade", "0003")
+    assert table_named("holds", fresh_database) == before
+    assert "reservations" not in tables_and_owners(fresh_database)
+
+
 def test_stock_that_is_held_when_the_service_is_updated_asks_again_and_tombstones_keep_their_time(
     fresh_database: str, alembic: Callable[..., str]
 ) -> None:
@@ -73,7 +114,7 @@ def test_stock_that_is_held_when_the_service_is_updated_asks_again_and_tombstone
 
     soon = "remind_at BETWEEN now() + interval '1 second' AND now() + interval '60 seconds'"
     alembic("upgrade", "head")
-    assert query(fresh_database, f"SELECT status, due_at IS NULL, {soon} FROM holds ORDER BY status") == [
+    assert query(fresh_database, f"SELECT status, due_at IS NULL, {soon} FROM reservations ORDER BY status") == [
         ("held", True, True),
         ("sold", True, None),
         ("void", False, None),

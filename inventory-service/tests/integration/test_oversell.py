@@ -6,66 +6,49 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
-from application.hold_stock import hold_stock
+import httpx
 from chassis.ports.errors import Conflict
 from chassis.ports.events import Received
-from chassis.testing import received
+from chassis.ports.ids import uuid7
+from chassis.testing import eventually, received
+from chassis.testing.running import NOWHERE, client_of
 
-from application.set_stock import SetStock, set_stock
+from application.handle_events import handle_events
+from domain.item import Item
 from tests.messages import completed, order_created, undone
-from tests.postgres import SERVICE, PostgresStore
+from tests.postgres import SERVICE, Postgres
+from tests.running import load_main
 
 PRODUCT, OTHER = UUID(int=1), UUID(int=2)
 
 
-async def stock(store: PostgresStore, **quantities: int) -> None:
-    async with store.transaction() as unit:
-        await set_stock([SetStock(PRODUCT, quantities["product"]), SetStock(OTHER, quantities.get("other", 0))], unit)
-
-
-async def take(store: PostgresStore, events: Sequence[Received]) -> None:
-    """Once more after a conflict, as the consumer does."""
+async def take(postgres: Postgres, events: Sequence[Received]) -> None:
+    """As the consumer does: through the inbox, and again after a conflict."""
     try:
-        async with store.units() as unit:
+        async with postgres() as unit:
             if fresh := await unit.take_in(SERVICE, events):
-                await hold_stock(fresh, unit)
+                await handle_events(fresh, unit)
             await unit.commit()
     except Conflict:
-        await take(store, events)
+        await take(postgres, events)
 
 
-async def quantities(store: PostgresStore, product_id: UUID = PRODUCT) -> tuple[int, int]:
-    async with store.reading() as items:
-        item = await items.get(product_id)
-    assert item is not None
-    return item.quantity_available, item.reserved_quantity
-
-
-async def counted(store: PostgresStore, query: str) -> Counter[str]:
-    return Counter({row[0]: row[1] for row in await store.execute(query)})
-
-
-async def holds(store: PostgresStore) -> Counter[str]:
-    return await counted(store, "SELECT status, count(*) FROM holds GROUP BY status")
-
-
-async def published(store: PostgresStore) -> Counter[str]:
+def published(postgres: Postgres) -> Counter[str]:
     """What was said for the first time."""
-    return await counted(
-        store, "SELECT type, count(*) FROM outbox WHERE body::jsonb ->> 'repeat' IS NULL GROUP BY type"
-    )
+    return Counter(published.event.name for published in postgres.published if not published.repeat)
 
 
-async def test_many_orders_for_few_pieces_get_exactly_those(postgres: PostgresStore) -> None:
-    await stock(postgres, product=20)
+async def test_many_orders_for_few_pieces_get_exactly_those(postgres: Postgres) -> None:
+    await postgres.stock(PRODUCT, 20)
     await asyncio.gather(*(take(postgres, [received(order_created((PRODUCT, 1)))]) for _ in range(100)))
-    assert await quantities(postgres) == (0, 20)
-    assert await holds(postgres) == {"held": 20, "refused": 80}
-    assert await published(postgres) == {"InventoryReserved": 20, "InventoryUnavailable": 80}
+    assert await postgres.stored_quantities(PRODUCT) == (0, 20)
+    assert await postgres.statuses() == {"held": 20, "refused": 80}
+    assert published(postgres) == {"InventoryReserved": 20, "InventoryUnavailable": 80}
 
 
-async def test_batches_that_want_the_same_products_in_any_order_oversell_nothing(postgres: PostgresStore) -> None:
-    await stock(postgres, product=35, other=50)
+async def test_batches_that_want_the_same_products_in_any_order_oversell_nothing(postgres: Postgres) -> None:
+    await postgres.stock(PRODUCT, 35)
+    await postgres.stock(OTHER, 50)
     drawn = random.Random(7)
     batches = [
         [received(order_created(*drawn.sample([(PRODUCT, 1), (OTHER, 1)], drawn.randint(1, 2)))) for _ in range(10)]
@@ -73,52 +56,80 @@ async def test_batches_that_want_the_same_products_in_any_order_oversell_nothing
     ]
     await asyncio.gather(*(take(postgres, batch) for batch in batches))
     held = await postgres.execute(
-        "SELECT sum((line->>'quantity')::int) FROM holds, jsonb_array_elements(items) AS line"
+        "SELECT sum((line->>'quantity')::int) FROM reservations, jsonb_array_elements(items) AS line"
         " WHERE status = 'held' GROUP BY line->>'product_id' ORDER BY line->>'product_id'"
     )
-    left = [await quantities(postgres, product_id) for product_id in (PRODUCT, OTHER)]
+    left = [await postgres.stored_quantities(product_id) for product_id in (PRODUCT, OTHER)]
     assert [reserved for _, reserved in left] == [row[0] for row in held]
     assert [available + reserved for available, reserved in left] == [35, 50]
     assert left[0] == (0, 35)
 
 
-async def test_one_order_that_comes_many_times_at_once_is_held_once(postgres: PostgresStore) -> None:
-    await stock(postgres, product=10)
+async def test_one_order_that_comes_many_times_at_once_is_held_once(postgres: Postgres) -> None:
+    await postgres.stock(PRODUCT, 10)
     order = order_created((PRODUCT, 1))
     event, again = received(order), received(order)
     await asyncio.gather(*(take(postgres, [one]) for one in [event, again] * 5))
-    assert await quantities(postgres) == (9, 1)
-    assert await published(postgres) == {"InventoryReserved": 1}
+    assert await postgres.stored_quantities(PRODUCT) == (9, 1)
+    assert published(postgres) == {"InventoryReserved": 1}
 
 
-async def test_an_order_and_its_end_that_come_at_once_leave_nothing_held(postgres: PostgresStore) -> None:
-    await stock(postgres, product=100)
+async def test_an_order_and_its_end_that_come_at_once_leave_nothing_held(postgres: Postgres) -> None:
+    await postgres.stock(PRODUCT, 100)
     orders = [order_created((PRODUCT, 1)) for _ in range(20)]
     events = [received(message) for order in orders for message in (order, undone(order))]
     random.Random(7).shuffle(events)
     await asyncio.gather(*(take(postgres, [event]) for event in events))
-    assert await quantities(postgres) == (100, 0)
-    ends = await holds(postgres)
+    assert await postgres.stored_quantities(PRODUCT) == (100, 0)
+    ends = await postgres.statuses()
     assert ends.keys() <= {"void", "released"}
     assert ends.total() == 20
-    assert (await published(postgres))["InventoryReleased"] == ends["released"]
+    assert published(postgres)["InventoryReleased"] == ends["released"]
 
 
-async def test_of_two_ends_that_come_at_once_one_counts(postgres: PostgresStore) -> None:
-    await stock(postgres, product=100)
+async def test_of_two_ends_that_come_at_once_one_counts(postgres: Postgres) -> None:
+    await postgres.stock(PRODUCT, 100)
     orders = [order_created((PRODUCT, 1)) for _ in range(20)]
     await take(postgres, [received(order) for order in orders])
     ends = [received(end) for order in orders for end in (completed(order), undone(order))]
     await asyncio.gather(*(take(postgres, [end]) for end in ends))
-    by_status = await holds(postgres)
+    by_status = await postgres.statuses()
     assert by_status.keys() <= {"sold", "released"}
-    assert await quantities(postgres) == (100 - by_status["sold"], 0)
+    assert await postgres.stored_quantities(PRODUCT) == (100 - by_status["sold"], 0)
 
 
-async def test_stock_that_is_set_while_it_is_held_never_touches_what_is_held(postgres: PostgresStore) -> None:
-    await stock(postgres, product=10)
+async def test_stock_that_is_set_while_it_is_held_never_touches_what_is_held(postgres: Postgres) -> None:
+    await postgres.stock(PRODUCT, 10)
     orders = [order_created((PRODUCT, 1)) for _ in range(20)]
     await asyncio.gather(
-        *(take(postgres, [received(order)]) for order in orders), *(stock(postgres, product=10) for _ in range(10))
+        *(take(postgres, [received(order)]) for order in orders), *(postgres.stock(PRODUCT, 10) for _ in range(10))
     )
-    assert (await quantities(postgres))[1] == (await holds(postgres))["held"]
+    assert (await postgres.stored_quantities(PRODUCT))[1] == (await postgres.statuses())["held"]
+
+
+async def test_of_two_replicas_that_create_the_same_product_at_once_one_creates_it_and_both_set_it(
+    postgres: Postgres, inventory_url: str
+) -> None:
+    """Both find no item and insert one. The second loses, and finds that of the first when it is run again."""
+    replicas = [load_main(DATABASE_URL=inventory_url, RABBITMQ_URL=f"amqp://{NOWHERE}/") for _ in range(2)]
+
+    async def put(replica: int) -> httpx.Response:
+        async with client_of(replicas[replica]) as client:
+            return await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": replica})
+
+    async def both_wait() -> bool:
+        return await postgres.waiting() == 2
+
+    async with postgres() as unit:  # rolled back at the end; until then whoever inserts the product has to wait
+        await unit.start()
+        unit.items.add(Item.new(uuid7(), PRODUCT, unit.now))
+        await unit.items.insert_added()
+        answers = [asyncio.create_task(put(replica)) for replica in range(2)]
+        await eventually(both_wait)
+    first, second = sorted([await answer for answer in answers], key=lambda answer: -answer.status_code)
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json()["id"] == second.json()["id"]
+    rows = await postgres.execute("SELECT id, product_id, quantity_available FROM inventory_items")
+    assert rows == [(UUID(second.json()["id"]), PRODUCT, second.json()["quantity_available"])]
+    for replica in replicas:
+        await replica.service.database.stop()

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Mapping
 from uuid import uuid4
 
 import pytest
-from application.hold_stock import hold_stock
 from chassis.testing import received
 from chassis.testing.pruning import (
     DAY,
@@ -18,13 +17,14 @@ from chassis.testing.pruning import (
     prune,
     prunes_by_itself,
 )
-from domain.hold import Status
-from infrastructure.holds import prune_tombstones
 
+from application.handle_events import handle_events
+from domain.reservation import Status
+from infrastructure.reservations import OLD_TOMBSTONES
 from infrastructure.tables import SCHEMA, metadata
 from tests.messages import order_created, undone
-from tests.postgres import PostgresStore
-from tests.rows import a_hold_row, an_item_row
+from tests.postgres import Postgres
+from tests.rows import a_reservation_row, an_item_row
 
 RECORDS = set(Status) - {Status.NEW, Status.VOID}
 
@@ -32,8 +32,9 @@ RECORDS = set(Status) - {Status.NEW, Status.VOID}
 def decisions() -> Mapping[str, Decision]:
     return {
         "inventory_items": Decision(stay=[an_item_row(ago(LONG))]),
-        "holds": Decision(
-            stay=[a_hold_row(status, ago(LONG)) for status in RECORDS], go=[a_hold_row(Status.VOID, ago(LONG))]
+        "reservations": Decision(
+            stay=[a_reservation_row(status, ago(LONG)) for status in RECORDS],
+            go=[a_reservation_row(Status.VOID, ago(LONG))],
         ),
         **inbox_and_outbox(),
     }
@@ -46,24 +47,23 @@ async def tables(database_url: str) -> AsyncIterator[Tables]:
 
 
 async def test_what_is_old_and_needed_no_more_goes_and_everything_else_stays(
-    postgres: PostgresStore, tables: Tables
+    postgres: Postgres, tables: Tables
 ) -> None:
     stays = await tables.fill(decisions())
-    await prune(postgres.database, prune_tombstones)
+    await prune(postgres.database, OLD_TOMBSTONES)
     assert await tables.left() == stays
 
 
 @pytest.mark.parametrize("undone_before_it_came", [True, False])
 async def test_a_tombstone_stays_until_seven_days_past_its_orders_deadline(
-    postgres: PostgresStore, tables: Tables, undone_before_it_came: bool
+    postgres: Postgres, tables: Tables, undone_before_it_came: bool
 ) -> None:
     young, old = [order_created((uuid4(), 1), expires_at=ago(time)) for time in (7 * DAY - HOUR, 7 * DAY + HOUR)]
     events = [received(undone(order) if undone_before_it_came else order) for order in (young, old)]
-    async with postgres.transaction() as unit:
-        await hold_stock(events, unit)
-    assert (await tables.left())["holds"] == {(str(young.order_id),), (str(old.order_id),)}
-    await prune(postgres.database, prune_tombstones)
-    assert (await tables.left())["holds"] == {(str(young.order_id),)}
+    await postgres.run(handle_events, events)
+    assert (await tables.left())["reservations"] == {(str(young.order_id),), (str(old.order_id),)}
+    await prune(postgres.database, OLD_TOMBSTONES)
+    assert (await tables.left())["reservations"] == {(str(young.order_id),)}
 
 
 async def test_the_service_prunes_by_itself_at_once_and_again(

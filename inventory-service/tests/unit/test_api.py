@@ -1,48 +1,21 @@
 import json
 import re
-from collections.abc import AsyncIterator
 from itertools import count
+from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from chassis.http.app import create_app
-from chassis.ports.errors import Unavailable
+from chassis.postgres.database import Database
+from chassis.testing.running import NOWHERE
 from chassis.testing.text import places_that_refuse_unstorable_text
-from fastapi import FastAPI
 
-from api import inventory as inventory_api
-from application.set_stock import SetStock, Stocked
-from domain import errors
 from tests.inventory import Inventory
 from tests.messages import order_created
 
 PRODUCT = UUID(int=1)
 JSON = {"content-type": "application/json"}
-
-
-@pytest.fixture
-def app(inventory: Inventory) -> FastAPI:
-    async def set_stock(command: SetStock) -> Stocked:
-        return await inventory.stock(command.product_id, command.quantity)
-
-    return create_app(
-        service="inventory-service",
-        version="1.0.0",
-        summary="",
-        routers=[inventory_api.router(set_stock, inventory.store.reading)],
-        parts=[],
-        checks={},
-        ready=(),
-        errors={errors.ItemNotFound: 404, errors.IllegalTransition: 409},
-    )
-
-
-@pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inventory") as client:
-        yield client
 
 
 def assert_problem(answer: httpx.Response, status: int, slug: str) -> Any:
@@ -70,7 +43,7 @@ async def test_stock_is_made_then_set(client: httpx.AsyncClient) -> None:
     assert changed.json()["created_at"].endswith("Z")
 
 
-async def test_what_is_held_is_shown_and_not_touched(client: httpx.AsyncClient, inventory: Inventory) -> None:
+async def test_what_is_reserved_is_shown_and_not_touched(client: httpx.AsyncClient, inventory: Inventory) -> None:
     await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 10})
     await inventory.take(order_created((PRODUCT, 3)))
     shown = (await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 0})).json()
@@ -142,33 +115,16 @@ async def test_a_request_that_cannot_be_meant_is_a_problem(
     assert_problem(await client.request(method, path), status, slug)
 
 
-async def test_an_outage_is_answered_with_when_to_come_again() -> None:
-    class Away:
-        async def __aenter__(self) -> Any:
-            raise Unavailable("the database is away")
-
-        async def __aexit__(self, *_: object) -> None: ...
-
-    async def set_stock(_: SetStock) -> Stocked:
-        raise Unavailable("the database is away")
-
-    app = create_app(
-        service="inventory-service",
-        version="1.0.0",
-        summary="",
-        routers=[inventory_api.router(set_stock, Away)],
-        parts=[],
-        checks={},
-        ready=(),
-    )
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inventory") as client:
-        for answer in [
-            await client.get(f"/inventory/{PRODUCT}"),
-            await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 1}),
-        ]:
-            assert_problem(answer, 503, "unavailable")
-            assert int(answer.headers["retry-after"]) > 0
-            assert "database" not in answer.text
+async def test_an_outage_is_answered_with_when_to_come_again(main: ModuleType, client: httpx.AsyncClient) -> None:
+    main.service.database = Database(f"postgresql+asyncpg://{NOWHERE}/none", pool_size=1, service="", schema="")
+    for answer in [
+        await client.get(f"/inventory/{PRODUCT}"),
+        await client.get("/inventory"),
+        await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 1}),
+    ]:
+        assert_problem(answer, 503, "unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+        assert "database" not in answer.text
 
 
 async def test_a_list_is_read_a_page_at_a_time_newest_first(client: httpx.AsyncClient, inventory: Inventory) -> None:

@@ -16,22 +16,22 @@ def an_item(available: int, reserved: int) -> Item:
 @pytest.mark.parametrize(
     ("act", "quantity", "available", "reserved"),
     [
-        ("hold", 4, 6, 9),
-        ("hold", 10, 0, 15),
+        ("reserve", 4, 6, 9),
+        ("reserve", 10, 0, 15),
         ("sell", 4, 10, 1),
         ("sell", 5, 10, 0),
         ("release", 4, 14, 1),
         ("release", 5, 15, 0),
     ],
 )
-def test_pieces_move_between_free_held_and_gone(act: str, quantity: int, available: int, reserved: int) -> None:
+def test_pieces_move_between_free_reserved_and_gone(act: str, quantity: int, available: int, reserved: int) -> None:
     item = an_item(10, 5)
     getattr(item, act)(quantity, LATER)
     assert (item.quantity_available, item.reserved_quantity) == (available, reserved)
     assert item.updated_at == LATER
 
 
-@pytest.mark.parametrize(("act", "quantity"), [("hold", 11), ("sell", 6), ("release", 6)])
+@pytest.mark.parametrize(("act", "quantity"), [("reserve", 11), ("sell", 6), ("release", 6)])
 def test_nothing_can_be_less_than_nothing(act: str, quantity: int) -> None:
     item = an_item(10, 5)
     with pytest.raises(ValueError, match=str(item.product_id)):
@@ -46,7 +46,7 @@ def test_the_last_piece_can_be_had(quantity: int, enough: bool) -> None:
 
 
 @pytest.mark.parametrize("quantity", [0, 3, 1_000_000_000])
-def test_setting_what_is_free_leaves_what_is_held(quantity: int) -> None:
+def test_setting_what_is_free_leaves_what_is_reserved(quantity: int) -> None:
     item = an_item(10, 5)
     item.set_available(quantity, LATER)
     assert (item.quantity_available, item.reserved_quantity) == (quantity, 5)

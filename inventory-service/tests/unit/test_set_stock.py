@@ -1,6 +1,6 @@
 from uuid import UUID
 
-from application.set_stock import SetStock, Stocked, set_stock
+from application.set_stock import SetStock, set_stock
 from tests.inventory import Inventory
 
 PRODUCT, OTHER = UUID(int=1), UUID(int=2)
@@ -15,8 +15,7 @@ async def test_the_first_to_set_a_product_makes_it(inventory: Inventory) -> None
 
 async def test_each_command_of_a_batch_gets_its_own_answer_and_the_last_one_stays(inventory: Inventory) -> None:
     commands = [SetStock(PRODUCT, 1), SetStock(OTHER, 2), SetStock(PRODUCT, 3)]
-    async with inventory.store.transaction() as unit:
-        results = await set_stock(commands, unit)
-    answers = [(one.created, one.item.quantity_available) for one in results if isinstance(one, Stocked)]
+    results = await inventory.run(set_stock, commands)
+    answers = [(one.created, one.item.quantity_available) for one in results]
     assert answers == [(True, 1), (True, 2), (False, 3)]
     assert (inventory.quantities(PRODUCT), inventory.quantities(OTHER)) == ((3, 0), (2, 0))

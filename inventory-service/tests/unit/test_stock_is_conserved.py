@@ -1,23 +1,25 @@
+from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
-from application.hold_stock import hold_stock
+import pytest
 from chassis.ports.errors import Rejected
 from chassis.testing import received
-from domain.hold import Status
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from application.handle_events import handle_events
 from application.messages import OrderCreated
+from domain.reservation import Status
 from tests.inventory import Inventory
 from tests.messages import completed, order_created, run, undone
 
 PRODUCTS = [UUID(int=number) for number in range(3)]
 ENDS = {Status.SOLD, Status.RELEASED}
 WAYS = {None: {Status.HELD, Status.REFUSED, Status.VOID} | ENDS, Status.HELD: ENDS}
-"""Where a hold may be next time one looks; it stays for ever where none leads on."""
+"""Where a reservation may be next time one looks; it stays for ever where none leads on."""
 MESSAGES = {"created": lambda order: order, "completed": completed, "undone": undone}
 
 
@@ -49,7 +51,7 @@ class StockIsConserved(RuleBasedStateMachine):
     )
     def an_order_is_placed(self, lines: list[tuple[UUID, int]], minutes: int) -> OrderCreated:
         self.placed += 1
-        return order_created(*lines, expires_at=self.inventory.store.now + timedelta(minutes=minutes))
+        return order_created(*lines, expires_at=self.inventory.now + timedelta(minutes=minutes))
 
     @precondition(lambda self: self.placed > 0)
     @rule(batch=st.lists(st.tuples(orders, st.sampled_from(sorted(MESSAGES))), min_size=1, max_size=6))
@@ -67,15 +69,15 @@ class StockIsConserved(RuleBasedStateMachine):
     @rule(batch=st.lists(st.tuples(orders, st.sampled_from(["created", "undone"])), min_size=1, max_size=6))
     def a_batch_is_not_committed(self, batch: list[tuple[OrderCreated, str]]) -> None:
         async def lose() -> None:
-            async with self.inventory.store.transaction() as unit:
-                await hold_stock([received(MESSAGES[name](order)) for order, name in batch], unit)
+            async with self.inventory() as unit:
+                await unit.start()
+                await handle_events([received(MESSAGES[name](order)) for order, name in batch], unit)
                 raise ConnectionLost
 
-        published = len(self.inventory.store.published)
-        try:
+        published = len(self.inventory.published)
+        with pytest.raises(ConnectionLost):
             run(lose())
-        except ConnectionLost:
-            assert len(self.inventory.store.published) == published
+        assert len(self.inventory.published) == published
 
     @rule(product_id=st.sampled_from(PRODUCTS[:2]), quantity=st.integers(0, 20))
     def stock_is_set(self, product_id: UUID, quantity: int) -> None:
@@ -94,31 +96,30 @@ class StockIsConserved(RuleBasedStateMachine):
         for product_id, supply in self.supply.items():
             available, reserved = self.inventory.quantities(product_id)
             assert available >= 0
-            assert reserved == held.get(product_id, 0)
-            assert available + reserved + sold.get(product_id, 0) == supply
+            assert reserved == held[product_id]
+            assert available + reserved + sold[product_id] == supply
 
     @invariant()
-    def every_hold_goes_a_way_that_it_may(self) -> None:
-        for order_id, hold in self.inventory.store.holds.committed.items():
+    def every_reservation_goes_a_way_that_it_may(self) -> None:
+        for order_id, reservation in self.inventory.reservations().items():
             before = self.seen.get(order_id)
-            assert hold.status is before or hold.status in WAYS.get(before, ())
-            self.seen[order_id] = hold.status
-        assert self.seen.keys() == self.inventory.store.holds.committed.keys()
+            assert reservation.status is before or reservation.status in WAYS.get(before, ())
+            self.seen[order_id] = reservation.status
+        assert self.seen.keys() == self.inventory.reservations().keys()
 
     def teardown(self) -> None:
         """Once every order is decided nothing is held."""
         if hasattr(self, "inventory"):
-            for hold in list(self.inventory.store.holds.committed.values()):
-                run(self.inventory.take(undone(order_created((PRODUCTS[0], 1), order_id=hold.order_id))))
-            assert self._pieces(Status.HELD) == {}
+            for order_id in self.inventory.reservations():
+                run(self.inventory.take(undone(order_created((PRODUCTS[0], 1), order_id=order_id))))
+            assert not self._pieces(Status.HELD)
             self.every_piece_is_free_or_held_or_sold()
 
-    def _pieces(self, status: Status) -> dict[UUID, int]:
-        sums: dict[UUID, int] = {}
-        for hold in self.inventory.store.holds.committed.values():
-            if hold.status is status and hold.demand is not None:
-                for product_id, quantity in hold.demand.quantities().items():
-                    sums[product_id] = sums.get(product_id, 0) + quantity
+    def _pieces(self, status: Status) -> Counter[UUID]:
+        sums: Counter[UUID] = Counter()
+        for reservation in self.inventory.reservations().values():
+            for line in reservation.items or () if reservation.status is status else ():
+                sums[line.product_id] += line.quantity
         return sums
 
 

@@ -14,9 +14,9 @@ PRODUCT = UUID(int=1)
 DEADLINE, MINUTE, SECOND = timedelta(minutes=15), timedelta(minutes=1), timedelta(seconds=1)
 
 
-async def test_a_hold_that_nobody_decides_about_is_said_again_under_new_ids(inventory: Inventory) -> None:
+async def test_a_reservation_that_nobody_decides_about_is_said_again_under_new_ids(inventory: Inventory) -> None:
     await inventory.stock(PRODUCT, 10)
-    order = order_created((PRODUCT, 3), expires_at=inventory.store.now + DEADLINE)
+    order = order_created((PRODUCT, 3), expires_at=inventory.now + DEADLINE)
     await inventory.take(order)
     inventory.pass_time(MINUTE - SECOND)
     assert await inventory.remind() == []
@@ -26,22 +26,22 @@ async def test_a_hold_that_nobody_decides_about_is_said_again_under_new_ids(inve
         inventory.pass_time(SECOND)
         assert await inventory.remind() == []
         inventory.pass_time(wait * MINUTE - SECOND)
-    first, *again = inventory.store.published
-    assert len({one.event_id for one in inventory.store.published}) == len(inventory.store.published) == 4
+    first, *again = inventory.published
+    assert len({one.event_id for one in inventory.published}) == len(inventory.published) == 4
     assert isinstance(first.event, InventoryReserved)
     assert {one.event for one in again} == {first.event}
     assert {one.traceparent for one in again} == {first.traceparent}
-    assert [one.repeat for one in inventory.store.published] == [False, True, True, True]
-    assert inventory.store.reminders == {"reservation": 3}
+    assert [one.repeat for one in inventory.published] == [False, True, True, True]
+    assert inventory.reminders == {"reservation": 3}
     assert inventory.quantities(PRODUCT) == (7, 3)
 
 
 @pytest.mark.parametrize("decide", [completed, undone])
-async def test_a_decided_hold_is_not_mentioned_again(
+async def test_a_decided_reservation_is_not_mentioned_again(
     inventory: Inventory, decide: Callable[[OrderCreated], object]
 ) -> None:
     await inventory.stock(PRODUCT, 10)
-    order = order_created((PRODUCT, 3), expires_at=inventory.store.now + DEADLINE)
+    order = order_created((PRODUCT, 3), expires_at=inventory.now + DEADLINE)
     await inventory.take(order, decide(order))
     inventory.pass_time(DEADLINE + timedelta(days=30))
     assert await inventory.remind() == []

@@ -1,0 +1,190 @@
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.errors import IllegalTransition
+from domain.events import InventoryReleased, InventoryReserved, InventoryUnavailable, Line
+from domain.item import Item
+from domain.reservation import Reservation, Status
+from tests.messages import CUSTOMER, PRICE, TRACEPARENT
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+DEADLINE = NOW + timedelta(minutes=15)
+PRODUCT, OTHER = UUID(int=1), UUID(int=2)
+AMOUNT = Decimal("39.98")
+
+
+def a_reservation(status: Status = Status.NEW) -> Reservation:
+    """In that state, as it is loaded: without events."""
+    reservation = Reservation.new(uuid4(), CUSTOMER, DEADLINE, TRACEPARENT, NOW)
+    reservation.status, reservation.reason = status, "expired"
+    if status not in (Status.NEW, Status.VOID):
+        reservation.items, reservation.total_amount, reservation.currency = some_lines((PRODUCT, 2)), AMOUNT, "USD"
+    if status is Status.HELD:
+        reservation.remind_at = NOW + timedelta(minutes=1)
+    return reservation
+
+
+def some_lines(*lines: tuple[UUID, int]) -> tuple[Line, ...]:
+    return tuple(Line(product_id, quantity, PRICE) for product_id, quantity in lines)
+
+
+def reserve(
+    reservation: Reservation, stock: dict[UUID, Item], *lines: tuple[UUID, int], now: datetime = NOW
+) -> tuple[Line, ...]:
+    wanted = some_lines(*lines)
+    reservation.reserve(wanted, AMOUNT, "USD", stock, now)
+    return wanted
+
+
+def items(available: int = 10, reserved: int = 5) -> dict[UUID, Item]:
+    return {product_id: Item(uuid4(), product_id, available, reserved, NOW, NOW) for product_id in (PRODUCT, OTHER)}
+
+
+def quantities(stock: dict[UUID, Item]) -> list[tuple[int, int]]:
+    return [(item.quantity_available, item.reserved_quantity) for item in stock.values()]
+
+
+ACTS: dict[str, tuple[set[Status], Callable[[Reservation, dict[UUID, Item]], object]]] = {
+    "held": ({Status.NEW}, lambda reservation, stock: reserve(reservation, stock, (PRODUCT, 2))),
+    "refused": ({Status.NEW}, lambda reservation, stock: reserve(reservation, stock, (PRODUCT, 11))),
+    "void": ({Status.NEW}, lambda reservation, stock: reservation.void(NOW)),
+    "sold": ({Status.HELD}, lambda reservation, stock: reservation.sell(stock, NOW)),
+    "released": ({Status.HELD}, lambda reservation, stock: reservation.release("expired", stock, NOW)),
+}
+
+
+@pytest.mark.parametrize("wanted", ACTS)
+@pytest.mark.parametrize("current", Status)
+def test_a_reservation_becomes_only_what_its_state_allows(current: Status, wanted: str) -> None:
+    allowed, act = ACTS[wanted]
+    reservation, stock = a_reservation(current), items()
+    if current in allowed:
+        act(reservation, stock)
+        assert reservation.status == wanted
+        return
+    with pytest.raises(IllegalTransition, match=f"is {current} and can't become {wanted}"):
+        act(reservation, stock)
+    assert (reservation.status, reservation.events, quantities(stock)) == (current, [], [(10, 5), (10, 5)])
+
+
+@pytest.mark.parametrize("current", [status for status in Status if status is not Status.HELD])
+def test_only_a_held_reservation_is_reminded_of(current: Status) -> None:
+    reservation = a_reservation(current)
+    reservation.remind_at = NOW
+    assert reservation.remind(NOW) is None
+    assert reservation.remind_at is None
+    assert (reservation.status, reservation.repeats) == (current, [])
+
+
+def test_the_same_product_on_two_lines_is_held_as_one_sum() -> None:
+    reservation, stock = a_reservation(), items()
+    reserve(reservation, stock, (PRODUCT, 4), (OTHER, 1), (PRODUCT, 6))
+    assert quantities(stock) == [(0, 15), (9, 6)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([(PRODUCT, 2), (OTHER, 11)], "out-of-stock"),
+        ([(PRODUCT, 6), (PRODUCT, 5)], "out-of-stock"),
+        ([(PRODUCT, 2), (UUID(int=3), 1)], "unknown-product"),
+        ([(PRODUCT, 11), (UUID(int=3), 1)], "unknown-product"),
+    ],
+)
+def test_a_reservation_is_all_or_nothing(lines: list[tuple[UUID, int]], reason: str) -> None:
+    reservation, stock = a_reservation(), items()
+    reserve(reservation, stock, *lines)
+    assert (reservation.status, reservation.reason) == (Status.REFUSED, reason)
+    assert (reservation.due_at, reservation.remind_at) == (None, None)
+    assert reservation.events == [InventoryUnavailable(reservation.order_id, CUSTOMER, reason)]
+    assert quantities(stock) == [(10, 5), (10, 5)]
+
+
+def test_a_reservation_says_all_that_a_charge_needs_to_know() -> None:
+    reservation = a_reservation()
+    lines = reserve(reservation, items(), (PRODUCT, 2))
+    assert reservation.events == [InventoryReserved(reservation.order_id, CUSTOMER, lines, AMOUNT, "USD", DEADLINE)]
+
+
+@pytest.mark.parametrize(("late_by", "status"), [(-1, Status.HELD), (0, Status.VOID), (1, Status.VOID)])
+def test_from_its_deadline_on_an_order_holds_nothing_and_says_nothing(late_by: int, status: Status) -> None:
+    reservation, stock = a_reservation(), items()
+    reserve(reservation, stock, (PRODUCT, 2), now=DEADLINE + timedelta(microseconds=late_by))
+    assert reservation.status == status
+    if status is Status.VOID:
+        assert (reservation.events, quantities(stock)) == ([], [(10, 5), (10, 5)])
+
+
+def test_a_tombstone_is_kept_seven_days_past_the_deadline() -> None:
+    reservation = a_reservation()
+    reservation.void(NOW)
+    assert reservation.due_at == DEADLINE + timedelta(days=7)
+    assert reservation.remind_at is None
+
+
+def test_what_is_sold_is_gone_and_what_is_released_is_free_again() -> None:
+    sold, released, stock = a_reservation(Status.HELD), a_reservation(Status.HELD), items()
+    sold.sell(stock, NOW)
+    released.release("expired", stock, NOW)
+    assert quantities(stock) == [(12, 1), (10, 5)]
+    assert (sold.events, sold.due_at, sold.remind_at) == ([], None, None)
+    assert released.events == [InventoryReleased(released.order_id, CUSTOMER, "expired")]
+    assert (released.reason, released.due_at, released.remind_at) == ("expired", None, None)
+
+
+def test_a_reservation_asks_after_a_minute_and_then_at_doubling_intervals_of_at_most_an_hour() -> None:
+    reservation = a_reservation()
+    reserve(reservation, items(), (PRODUCT, 2))
+    [reserved] = reservation.events
+    reservation.events.clear()
+    asked_at, waits = NOW, []
+    for _ in range(20):
+        assert reservation.remind_at is not None
+        waits.append((reservation.remind_at - asked_at) // timedelta(minutes=1))
+        asked_at = reservation.remind_at
+        assert reservation.remind(asked_at) == "reservation"
+        assert reservation.repeats == [reserved]
+        reservation.repeats.clear()
+    assert waits == [1, 2, 4, 8, 16, 32, *[60] * 14]
+    assert (reservation.status, reservation.updated_at) == (Status.HELD, NOW)
+
+
+@pytest.mark.parametrize(
+    ("status", "event"),
+    [
+        (Status.HELD, InventoryReserved),
+        (Status.REFUSED, InventoryUnavailable),
+        (Status.RELEASED, InventoryReleased),
+        (Status.SOLD, None),
+        (Status.VOID, None),
+        (Status.NEW, None),
+    ],
+)
+def test_a_reservation_says_again_what_it_has_told_and_once_at_a_time(status: Status, event: type | None) -> None:
+    reservation = a_reservation(status)
+    if event is None:
+        with pytest.raises(IllegalTransition, match=status):
+            reservation.repeat()
+        return
+    assert reservation.repeat()
+    assert not reservation.repeat()
+    assert [type(said) for said in reservation.repeats] == [event]
+    assert getattr(reservation.repeats[0], "reason", "expired") == "expired"
+
+
+def test_what_is_said_for_the_first_time_is_not_said_again_at_once() -> None:
+    reservation = a_reservation()
+    reserve(reservation, items(), (PRODUCT, 2))
+    assert not reservation.repeat()
+    assert reservation.repeats == []
+
+
+def test_a_reservation_was_never_changed_before_it_was_made() -> None:
+    """Its lock is had later than its transaction began, maybe after another one has added it."""
+    reservation = a_reservation(Status.HELD)
+    reservation.release("expired", items(), NOW - timedelta(milliseconds=5))
+    assert reservation.updated_at == reservation.created_at == NOW

@@ -14,7 +14,7 @@ from console import Problem, confirm, say
 from profiles import SYSTEM, Profile
 
 COMMANDS = {
-    "books": "whether orders, stock, holds and payments agree",
+    "books": "whether orders, stock, reservations and payments agree",
     "dead-letters": "list, show, redrive or drop dead letters",
     "reconcile": "make the books agree after a restore",
     "demo": "place orders and show how they end",

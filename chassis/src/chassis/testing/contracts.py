@@ -130,5 +130,5 @@ def _without(document: dict[str, Any], path: list[Any], kind: str) -> dict[str, 
     if kind == "lacking":
         del place[path[-1]]
     else:
-        place[path[-1]] = True
+        place[path[-1]] = None
     return broken

@@ -10,7 +10,7 @@ from pathlib import Path
 import install
 import layout
 import lock_files
-import poetry_tool
+import tools
 from console import Problem, say
 
 _LONGEST_FILE = 400
@@ -18,7 +18,7 @@ _SCRIPTS = layout.ROOT / "deploy" / "local"
 _LENDER = "chassis"
 """Whose tools check what is no project, and every project's layers: import-linter brings packages (rich) that a service
 would load at its start, where it found them."""
-_MYPY = ("mypy", "--strict", "--explicit-package-bases", ".")
+_LENDER_FOLDER = layout.ROOT / _LENDER
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ def run(only: str = "") -> bool:
     if not names:
         raise Problem(f"ONLY={only} is no project: choose one of {', '.join(layout.projects())}.")
     install.install([_LENDER, *(name for name in names if name != _LENDER)])
-    poetry = poetry_tool.provide()
+    poetry = tools.poetry()
     checks = [check for name in names for check in _of_project(name, poetry)]
     if not only:
-        checks += _of_repository()
+        checks += [*_of_code(_SCRIPTS, _LENDER_FOLDER), Check("all", "length", _too_long)]
     checks.sort(key=lambda check: check.what != "types")  # the slow ones first, so that no core is idle at the end
     failed = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -54,38 +54,30 @@ def run(only: str = "") -> bool:
 
 def _of_project(name: str, poetry: Path) -> Iterator[Check]:
     folder = layout.ROOT / name
-    tools = folder / ".venv" / "bin"
-
-    def check(what: str, *command: str | Path) -> Check:
-        return Check(name, what, lambda: _complaint([tools / command[0], *command[1:]], folder))
-
-    yield check("format", "ruff", "format", "--check", "--quiet", "--diff", ".")
-    yield check("lint", "ruff", "check", "--quiet", ".")
-    yield check("types", *_MYPY)
+    yield from _of_code(folder, folder)
     if (folder / ".importlinter").exists() or "importlinter" in install.read_toml(folder / "pyproject.toml")["tool"]:
-        yield check("layers", layout.ROOT / _LENDER / ".venv" / "bin" / "lint-imports")
+        yield _check(folder, _LENDER_FOLDER, "layers", "lint-imports")
     if any((folder / "tests" / "contract").glob("test_*.py")):
-        yield check("contracts", "python", "-m", "pytest", "-q", "--no-header", "tests/contract")
+        yield _check(folder, folder, "contracts", "python", "-m", "pytest", "-q", "--no-header", "tests/contract")
     yield Check(name, "lock file", lambda: _lock_file(folder, poetry))
 
 
-def _of_repository() -> Iterator[Check]:
-    """These scripts are no project: they are checked with the tools of one."""
-    tools = layout.ROOT / _LENDER / ".venv" / "bin"
-    place = str(_SCRIPTS.relative_to(layout.ROOT))
-    yield Check(
-        place, "format", lambda: _complaint([tools / "ruff", "format", "--check", "--quiet", "--diff", "."], _SCRIPTS)
-    )
-    yield Check(place, "lint", lambda: _complaint([tools / "ruff", "check", "--quiet", "."], _SCRIPTS))
-    yield Check(place, "types", lambda: _complaint([tools / _MYPY[0], *_MYPY[1:]], _SCRIPTS))
-    yield Check("all", "length", _too_long)
+def _of_code(folder: Path, owner: Path) -> Iterator[Check]:
+    yield _check(folder, owner, "format", "ruff", "format", "--check", "--quiet", "--diff", ".")
+    yield _check(folder, owner, "lint", "ruff", "check", "--quiet", ".")
+    yield _check(folder, owner, "types", "mypy", "--strict", "--explicit-package-bases", ".")
+
+
+def _check(folder: Path, owner: Path, what: str, program: str, *arguments: str) -> Check:
+    """A tool from the environment of `owner`, run in the folder."""
+    command: list[str | Path] = [owner / ".venv" / "bin" / program, *arguments]
+    return Check(str(folder.relative_to(layout.ROOT)), what, lambda: _complaint(command, folder))
 
 
 def _complaint(command: list[str | Path], folder: Path) -> str:
     """Nothing when the tool is content, else all that it says."""
     if not Path(command[0]).exists():
-        owner = Path(command[0]).parents[2].name
-        return f"{Path(command[0]).name} is not in the development dependencies of {owner}"
+        return f"{command[0]} is missing: is it in the development dependencies of its project?"
     done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,

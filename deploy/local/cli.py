@@ -1,6 +1,7 @@
 """The commands. What has a line in the Makefile is for people; the rest is for tests, benchmarks and the curious."""
 
 import argparse
+import difflib
 import json
 import os
 import shlex
@@ -16,12 +17,13 @@ import install
 import layout
 import locks
 import logs
-import poetry_tool
 import profiles
 import servers
 import suites
+import supervisor
 import system
-from console import Problem, report, say, shown
+import tools
+from console import Problem, confirm, report, say, shown
 
 _TOOLS = {
     "demo": (["demo.py"], "place orders and show how they end"),
@@ -29,6 +31,7 @@ _TOOLS = {
     "books": (["books.py"], "whether orders, stock, holds and payments agree"),
     "dead-letters": (["-m", "chassis.dead_letters"], "list, show, redrive or drop dead letters: COMMAND [SERVICE ...]"),
 }
+_BENCH = "bench/bench.py"
 
 
 def main() -> int:
@@ -36,6 +39,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell starts with it ignored
     try:
+        _refuse_unknown_variables()
         return int(_COMMANDS[options.command](options) or 0)
     except Problem as problem:
         report(problem)
@@ -52,54 +56,57 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="deploy/local/run.py", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
-    def add(name: str, text: str, *, profile: bool = False) -> argparse.ArgumentParser:
+    def add(name: str, text: str, *flags: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
-        if profile:
+        if "profile" in flags:
             command.add_argument("--profile", default=profiles.SYSTEM, help="whose: a folder under .run/")
+        if "arguments" in flags:
+            command.add_argument("--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)")
+        for flag in {"only", "changed", "file"}.intersection(flags):
+            command.add_argument(f"--{flag}", default="")
         return command
 
     add("install", "fill each project's .venv").add_argument("names", nargs="*")
     add("poetry", "print the path of the Poetry that is used here")
-    add("up", "start servers and services", profile=True)
-    add("down", "stop them", profile=True)
-    add("reset", "stop them and forget all data", profile=True)
-    add("status", "what runs", profile=True)
-    env = add("env", "the addresses as variables", profile=True)
+    add("up", "start servers and services", "profile")
+    add("down", "stop them", "profile")
+    add("reset", "stop them and forget all data", "profile")
+    add("status", "what runs", "profile")
+    env = add("env", "the addresses as variables", "profile")
     env.add_argument("--json", action="store_true")
     env.add_argument("--running", action="store_true", help="only if both servers run; status 1 if not")
-    add("logs", "follow the services' logs", profile=True).add_argument("--only", default="")
-    pair = add("servers", "PostgreSQL and RabbitMQ alone", profile=True)
+    add("logs", "follow the services' logs", "profile", "only")
+    pair = add("servers", "PostgreSQL and RabbitMQ alone", "profile")
     pair.add_argument("action", choices=("up", "down"))
     pair.add_argument("--definitions", action=argparse.BooleanOptionalAction, help="load the topology (system: yes)")
     for action in ("start", "stop", "kill", "restart"):
-        one = add(action, f"{action} one server or service of a native profile", profile=True)
+        one = add(action, f"{action} one server or service of a native profile", "profile")
         one.add_argument("name", choices=(*servers.PAIR, *layout.SERVICES))
-    add("backup", "write a backup of the database", profile=True).add_argument("--file", default="")
-    add("restore", "make the database anew from a backup", profile=True).add_argument("--file", default="")
-    add("reconcile", "make the books agree after a restore", profile=True).add_argument(
-        "--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)"
-    )
-    add("chaos", "the whole system under load and seeded faults (SEED, MINUTES), on servers of its own").add_argument(
-        "--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)"
-    )
-    add("bench", "floor, baseline and system side by side, on servers of their own").add_argument(
-        "--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)"
-    )
-    mutants = add("mutate", "mutants of the code against its tests, on servers of its own")
-    mutants.add_argument("--only", default="")
-    mutants.add_argument("--changed", default="")
-    mutants.add_argument("--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)")
-    tests = add("test", "run all tests on servers of their own")
-    tests.add_argument("--only", default="")
-    tests.add_argument("--arguments", default=os.environ.get("ARGS", ""), help="pytest's (default: $ARGS)")
-    add("check", "format, lint, types, layers, lock files, contracts").add_argument("--only", default="")
+    add("backup", "write a backup of the database", "profile", "file")
+    add("restore", "make the database anew from a backup", "profile", "file")
+    add("reconcile", "make the books agree after a restore", "profile", "arguments")
+    add("chaos", "the whole system under load and seeded faults (SEED, MINUTES), on servers of its own", "arguments")
+    add("bench", "floor, baseline and system side by side, on servers of their own", "arguments")
+    add("mutate", "mutants of the code against its tests, on servers of its own", "only", "changed", "arguments")
+    add("test", "run all tests on servers of their own", "only", "arguments")
+    add("check", "format, lint, types, layers, lock files, contracts", "only")
     for name, (_, text) in _TOOLS.items():
-        add(name, text).add_argument("--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)")
+        add(name, text, "arguments")
     return parser
 
 
 def _terminated(*_: int | FrameType | None) -> None:
     raise SystemExit(128 + signal.SIGTERM)
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable on make's command line would change nothing, and nobody would be told."""
+    known = layout.settings() | layout.MAKE_VARIABLES
+    for name in os.environ.get("COMMAND_LINE", "").split():
+        if name not in known:
+            alike = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {alike[0]}? " if alike else ""
+            raise Problem(f"There is no variable {name}: {hint}.env.example lists the settings, `make help` the rest.")
 
 
 def _install(options: argparse.Namespace) -> None:
@@ -110,7 +117,7 @@ def _install(options: argparse.Namespace) -> None:
 
 def _poetry(_: argparse.Namespace) -> None:
     sys.stdout, output = sys.stderr, sys.stdout
-    output.write(f"{poetry_tool.provide()}\n")
+    output.write(f"{tools.poetry()}\n")
 
 
 def _change(options: argparse.Namespace) -> None:
@@ -122,6 +129,8 @@ def _change(options: argparse.Namespace) -> None:
             system.down(profile)
             say("All is down; the data is kept.")
         else:
+            if profile.mode and profile.name == profiles.SYSTEM:
+                confirm("All orders, stock, payments, messages and logs of this system will be gone.")
             system.reset(profile)
             say("All is down, and the data is gone.")
 
@@ -146,6 +155,8 @@ def _one(options: argparse.Namespace) -> None:
         profile = profiles.load(options.profile)
         if not profile.ports:
             raise Problem(f"'{profile.name}' was never started: `make up` starts the system.")
+        if system.in_docker(profile):
+            raise Problem(f"The system runs in Docker: `docker compose {action} {name}`.")
         module = servers if name in servers.PAIR else system
         if action in ("stop", "restart"):
             module.stop_one(profile, name)
@@ -157,12 +168,15 @@ def _one(options: argparse.Namespace) -> None:
 
 def _status(options: argparse.Namespace) -> None:
     profile = profiles.load(options.profile)
-    if profile.mode == "docker" and profile.name == profiles.SYSTEM:
+    if system.in_docker(profile):
         docker.compose(["ps"])
         return
+    states = supervisor.states(profile)
     for name in (*servers.PAIR, *layout.SERVICES):
-        state = f"up, port {profile.ports[name]}" if servers.is_up(profile, name) else "down"
-        say(f"{name:<21} {state}, log {shown(profile.log(name))}")
+        up = servers.is_up(profile, name)
+        state = f"up, port {profile.ports[name]}" if up else "down"
+        detail = f", {states[name]['description']}" if up and name in states else ""
+        say(f"{name:<21} {state}{detail}, log {shown(profile.log(name))}")
 
 
 def _env(options: argparse.Namespace) -> None:
@@ -188,6 +202,8 @@ def _backup(options: argparse.Namespace) -> None:
 
 
 def _restore(options: argparse.Namespace) -> None:
+    if options.file:
+        confirm(f"The database of the system will be replaced with {options.file}.")
     with profiles.changing(options.profile):
         backup.restore(profiles.load(options.profile), options.file)
 
@@ -197,31 +213,23 @@ def _reconcile(options: argparse.Namespace) -> None:
 
 
 def _chaos(options: argparse.Namespace) -> int:
-    install.install(["system-tests", *layout.SERVICES])
-    with suites.private_servers("chaos") as addresses:
-        command = [str(install.python("system-tests")), "-m", "chaos", *shlex.split(options.arguments)]
-        return suites.attended(command, layout.ROOT / "system-tests", layout.inherited_environment() | addresses)
+    return suites.run("chaos", "system-tests", layout.SERVICES, ["-m", "chaos"], options.arguments)
 
 
 def _bench(options: argparse.Namespace) -> int:
-    servers.provide()  # natively, also where Docker answers: what runs in a container can't be told apart from outside
-    install.install(["bench", *layout.SERVICES])
-    with suites.private_servers("bench") as addresses:
-        command = [str(install.python("bench")), "bench/bench.py", *shlex.split(options.arguments)]
-        return suites.attended(command, layout.ROOT, layout.inherited_environment() | addresses)
+    # Natively, also where Docker answers: what runs in a container can't be told apart from outside.
+    return suites.run("bench", "bench", layout.SERVICES, [_BENCH], options.arguments, cwd=layout.ROOT, native=True)
 
 
 def _mutate(options: argparse.Namespace) -> int:
-    install.install(["mutation", *(name for name in layout.projects() if name not in ("bench", "mutation"))])
-    busy = locks.hold(layout.RUN / "mutate" / "lock", "mutating")
-    with busy, suites.private_servers("mutants") as addresses:
-        command = [str(install.python("mutation")), "mutate.py", "--only", options.only, "--changed", options.changed]
-        environment = layout.inherited_environment() | addresses | {"REQUIRE_SERVERS": "1"}
-        return suites.attended([*command, *shlex.split(options.arguments)], layout.ROOT / "mutation", environment)
+    others = [name for name in layout.projects() if name not in ("bench", "mutation")]
+    program = ["mutate.py", "--only", options.only, "--changed", options.changed]
+    with locks.hold(layout.RUN / "mutate" / "lock", "mutating"):
+        return suites.run("mutants", "mutation", others, program, options.arguments)
 
 
-def _test(options: argparse.Namespace) -> bool:
-    return not suites.run(options.only, options.arguments)
+def _test(options: argparse.Namespace) -> int:
+    return suites.test(options.only, options.arguments)
 
 
 def _check(options: argparse.Namespace) -> bool:
@@ -249,17 +257,12 @@ def _tool(options: argparse.Namespace) -> int:
 _COMMANDS = {
     "install": _install,
     "poetry": _poetry,
-    "up": _change,
-    "down": _change,
-    "reset": _change,
+    **dict.fromkeys(("up", "down", "reset"), _change),
     "status": _status,
     "env": _env,
     "logs": _logs,
     "servers": _servers,
-    "start": _one,
-    "stop": _one,
-    "kill": _one,
-    "restart": _one,
+    **dict.fromkeys(("start", "stop", "kill", "restart"), _one),
     "backup": _backup,
     "restore": _restore,
     "reconcile": _reconcile,

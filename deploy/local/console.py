@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class Problem(Exception):
-    """Something the user can put right. Its text names the problem and what to do; `detail` is printed below it."""
+    """Something the user can put right. Its text names the problem and what to do; `detail` is printed above it."""
 
     def __init__(self, sentence: str, detail: str = "") -> None:
         super().__init__(sentence)
@@ -15,6 +15,14 @@ class Problem(Exception):
 
 def say(line: str = "") -> None:
     print(line, flush=True)
+
+
+def confirm(consequence: str) -> None:
+    """Asks on a terminal whether to go on; `YES=1` answers beforehand. Raises Problem if the answer is not yes."""
+    if os.environ.get("YES") or not sys.stdin.isatty():
+        return
+    if input(f"{consequence} Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise Problem("Nothing was changed. (YES=1 answers the question beforehand.)")
 
 
 def shown(path: Path) -> str:

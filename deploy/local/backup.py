@@ -56,7 +56,7 @@ def _stop_services(profile: Profile) -> None:
             raise Problem("Docker could not stop the services, or start their servers: what compose says stands above.")
         return
     for name in layout.SERVICES:
-        system.stop_one(profile, name)
+        servers.stop_one(profile, name)
     servers.up(profile, definitions=True)
 
 

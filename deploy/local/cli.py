@@ -8,7 +8,9 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import backup
 import checks
@@ -16,7 +18,6 @@ import docker
 import install
 import layout
 import locks
-import logs
 import profiles
 import servers
 import suites
@@ -25,22 +26,55 @@ import system
 import tools
 from console import Problem, confirm, report, say, shown
 
+Options = argparse.Namespace
+Command = Callable[[Options], int | None]
+
 _TOOLS = {
-    "demo": (["demo.py"], "place orders and show how they end"),
-    "load": (["load.py"], "place many orders, wait for their ends and check the books"),
-    "books": (["books.py"], "whether orders, stock, holds and payments agree"),
-    "dead-letters": (["-m", "chassis.dead_letters"], "list, show, redrive or drop dead letters: COMMAND [SERVICE ...]"),
+    "demo": ["demo.py"],
+    "load": ["load.py"],
+    "books": ["books.py"],
+    "dead-letters": ["-m", "chassis.dead_letters"],
 }
-_BENCH = "bench/bench.py"
+_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "names": {"nargs": "*"},
+    "name": {"choices": (*servers.PAIR, *layout.SERVICES)},
+    "action": {"choices": ("up", "down")},
+    "--profile": {"default": profiles.SYSTEM, "help": "whose: a folder under .run/"},
+    "--arguments": {"default": os.environ.get("ARGS", ""), "help": "its own (default: $ARGS)"},
+    "--only": {"default": ""},
+    "--changed": {"default": ""},
+    "--file": {"default": ""},
+    "--json": {"action": "store_true"},
+    "--running": {"action": "store_true", "help": "only if both servers run; status 1 if not"},
+    "--definitions": {"action": argparse.BooleanOptionalAction, "help": "load the topology (system: yes)"},
+}
+_commands: dict[str, tuple[Command, tuple[str, ...]]] = {}
+
+
+def command(*arguments: str, names: str = "") -> Callable[[Command], Command]:
+    """Makes a function a command, by its own name or several; its docstring is the help."""
+
+    def register(function: Command) -> Command:
+        for name in names.split() or [function.__name__.strip("_")]:
+            _commands[name] = function, arguments
+        return function
+
+    return register
 
 
 def main() -> int:
-    options = _parser().parse_args()
+    parser = argparse.ArgumentParser(prog="deploy/local/run.py", description=__doc__)
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for name, (function, arguments) in _commands.items():
+        subparser = subparsers.add_parser(name, help=function.__doc__, description=function.__doc__)
+        for argument in arguments:
+            subparser.add_argument(argument, **_ARGUMENTS[argument])
+    options = parser.parse_args()
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell starts with it ignored
     try:
         _refuse_unknown_variables()
-        return int(_COMMANDS[options.command](options) or 0)
+        return _commands[options.command][0](options) or 0
     except Problem as problem:
         report(problem)
         return 1
@@ -50,49 +84,6 @@ def main() -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="deploy/local/run.py", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    def add(name: str, text: str, *flags: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
-        if "profile" in flags:
-            command.add_argument("--profile", default=profiles.SYSTEM, help="whose: a folder under .run/")
-        if "arguments" in flags:
-            command.add_argument("--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)")
-        for flag in {"only", "changed", "file"}.intersection(flags):
-            command.add_argument(f"--{flag}", default="")
-        return command
-
-    add("install", "fill each project's .venv").add_argument("names", nargs="*")
-    add("poetry", "print the path of the Poetry that is used here")
-    add("up", "start servers and services", "profile")
-    add("down", "stop them", "profile")
-    add("reset", "stop them and forget all data", "profile")
-    add("status", "what runs", "profile")
-    env = add("env", "the addresses as variables", "profile")
-    env.add_argument("--json", action="store_true")
-    env.add_argument("--running", action="store_true", help="only if both servers run; status 1 if not")
-    add("logs", "follow the services' logs", "profile", "only")
-    pair = add("servers", "PostgreSQL and RabbitMQ alone", "profile")
-    pair.add_argument("action", choices=("up", "down"))
-    pair.add_argument("--definitions", action=argparse.BooleanOptionalAction, help="load the topology (system: yes)")
-    for action in ("start", "stop", "kill", "restart"):
-        one = add(action, f"{action} one server or service of a native profile", "profile")
-        one.add_argument("name", choices=(*servers.PAIR, *layout.SERVICES))
-    add("backup", "write a backup of the database", "profile", "file")
-    add("restore", "make the database anew from a backup", "profile", "file")
-    add("reconcile", "make the books agree after a restore", "profile", "arguments")
-    add("chaos", "the whole system under load and seeded faults (SEED, MINUTES), on servers of its own", "arguments")
-    add("bench", "floor, baseline and system side by side, on servers of their own", "arguments")
-    add("mutate", "mutants of the code against its tests, on servers of its own", "only", "changed", "arguments")
-    add("test", "run all tests on servers of their own", "only", "arguments")
-    add("check", "format, lint, types, layers, lock files, contracts", "only")
-    for name, (_, text) in _TOOLS.items():
-        add(name, text, "arguments")
-    return parser
 
 
 def _terminated(*_: int | FrameType | None) -> None:
@@ -109,18 +100,24 @@ def _refuse_unknown_variables() -> None:
             raise Problem(f"There is no variable {name}: {hint}.env.example lists the settings, `make help` the rest.")
 
 
-def _install(options: argparse.Namespace) -> None:
+@command("names")
+def _install(options: Options) -> None:
+    """fill each project's .venv"""
     names = options.names or layout.projects()
     install.install(names)
     say(f"Installed: {', '.join(names)}.")
 
 
-def _poetry(_: argparse.Namespace) -> None:
+@command()
+def _poetry(_: Options) -> None:
+    """print the path of the Poetry that is used here"""
     sys.stdout, output = sys.stderr, sys.stdout
     output.write(f"{tools.poetry()}\n")
 
 
-def _change(options: argparse.Namespace) -> None:
+@command("--profile", names="up down reset")
+def _change(options: Options) -> None:
+    """start servers and services; stop them; stop them and forget all data"""
     with profiles.changing(options.profile):
         profile = profiles.load(options.profile)
         if options.command == "up":
@@ -135,7 +132,9 @@ def _change(options: argparse.Namespace) -> None:
             say("All is down, and the data is gone.")
 
 
-def _servers(options: argparse.Namespace) -> None:
+@command("--profile", "action", "--definitions")
+def _servers(options: Options) -> None:
+    """PostgreSQL and RabbitMQ alone"""
     with profiles.changing(options.profile):
         profile = profiles.load(options.profile)
         if options.action == "down":
@@ -149,7 +148,9 @@ def _servers(options: argparse.Namespace) -> None:
     servers.introduce(profile)
 
 
-def _one(options: argparse.Namespace) -> None:
+@command("--profile", "name", names="start stop kill restart")
+def _one(options: Options) -> None:
+    """one server or service of a native profile"""
     name, action = options.name, options.command
     with profiles.changing(options.profile):
         profile = profiles.load(options.profile)
@@ -157,16 +158,17 @@ def _one(options: argparse.Namespace) -> None:
             raise Problem(f"'{profile.name}' was never started: `make up` starts the system.")
         if system.in_docker(profile):
             raise Problem(f"The system runs in Docker: `docker compose {action} {name}`.")
-        module = servers if name in servers.PAIR else system
         if action in ("stop", "restart"):
-            module.stop_one(profile, name)
+            servers.stop_one(profile, name)
         if action == "kill":
-            module.kill_one(profile, name)
+            servers.kill_one(profile, name)
         if action in ("start", "restart"):
-            module.start_one(profile, name)
+            (servers if name in servers.PAIR else system).start_one(profile, name)
 
 
-def _status(options: argparse.Namespace) -> None:
+@command("--profile")
+def _status(options: Options) -> None:
+    """what runs"""
     profile = profiles.load(options.profile)
     if system.in_docker(profile):
         docker.compose(["ps"])
@@ -179,97 +181,98 @@ def _status(options: argparse.Namespace) -> None:
         say(f"{name:<21} {state}{detail}, log {shown(profile.log(name))}")
 
 
-def _env(options: argparse.Namespace) -> None:
+@command("--profile", "--json", "--running")
+def _env(options: Options) -> None:
+    """the addresses as variables"""
     profile = profiles.load(options.profile)
     if options.running and not system.servers_run(profile):
         raise Problem(f"The servers of '{profile.name}' don't run: `make up` starts the system.")
     addresses = system.addresses(profile)
-    if options.json:
-        say(json.dumps(addresses))
-        return
-    for name, value in addresses.items():
-        say(f"export {name}={shlex.quote(value)}")
+    exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in addresses.items())
+    say(json.dumps(addresses) if options.json else exports)
 
 
-def _logs(options: argparse.Namespace) -> None:
+@command("--profile", "--only")
+def _logs(options: Options) -> int:
+    """follow the services' logs"""
     if options.only not in ("", *layout.SERVICES):
         raise Problem(f"SERVICE={options.only} is no service: choose one of {', '.join(layout.SERVICES)}.")
-    logs.follow(profiles.load(options.profile), [options.only] if options.only else layout.SERVICES)
+    profile, names = profiles.load(options.profile), [options.only] if options.only else layout.SERVICES
+    if system.in_docker(profile):
+        return docker.compose(["logs", "--follow", "--tail", "20", *names])
+    if not any(profile.log(name).exists() for name in names):
+        raise Problem("There are no logs yet: `make up` starts the system.")
+    return subprocess.run(["tail", "-n", "20", "-F", *(shown(profile.log(name)) for name in names)]).returncode
 
 
-def _backup(options: argparse.Namespace) -> None:
+@command("--profile", "--file")
+def _backup(options: Options) -> None:
+    """write a backup of the database"""
     backup.backup(profiles.load(options.profile), options.file)
 
 
-def _restore(options: argparse.Namespace) -> None:
+@command("--profile", "--file")
+def _restore(options: Options) -> None:
+    """make the database anew from a backup"""
     if options.file:
         confirm(f"The database of the system will be replaced with {options.file}.")
     with profiles.changing(options.profile):
         backup.restore(profiles.load(options.profile), options.file)
 
 
-def _reconcile(options: argparse.Namespace) -> None:
+@command("--profile", "--arguments")
+def _reconcile(options: Options) -> None:
+    """make the books agree after a restore"""
     backup.reconcile(profiles.load(options.profile), options.arguments)
 
 
-def _chaos(options: argparse.Namespace) -> int:
+@command("--arguments")
+def _chaos(options: Options) -> int:
+    """the whole system under load and seeded faults (SEED, MINUTES), on servers of its own"""
     return suites.run("chaos", "system-tests", layout.SERVICES, ["-m", "chaos"], options.arguments)
 
 
-def _bench(options: argparse.Namespace) -> int:
+@command("--arguments")
+def _bench(options: Options) -> int:
+    """floor, baseline and system side by side, on servers of their own"""
     # Natively, also where Docker answers: what runs in a container can't be told apart from outside.
-    return suites.run("bench", "bench", layout.SERVICES, [_BENCH], options.arguments, cwd=layout.ROOT, native=True)
+    program = [str(layout.ROOT / "bench" / "bench.py")]
+    return suites.run("bench", "bench", layout.SERVICES, program, options.arguments, cwd=layout.ROOT, native=True)
 
 
-def _mutate(options: argparse.Namespace) -> int:
+@command("--only", "--changed", "--arguments")
+def _mutate(options: Options) -> int:
+    """mutants of the code against its tests, on servers of its own"""
     others = [name for name in layout.projects() if name not in ("bench", "mutation")]
     program = ["mutate.py", "--only", options.only, "--changed", options.changed]
     with locks.hold(layout.RUN / "mutate" / "lock", "mutating"):
         return suites.run("mutants", "mutation", others, program, options.arguments)
 
 
-def _test(options: argparse.Namespace) -> int:
+@command("--only", "--arguments")
+def _test(options: Options) -> int:
+    """run all tests on servers of their own"""
     return suites.test(options.only, options.arguments)
 
 
-def _check(options: argparse.Namespace) -> bool:
-    return not checks.run(options.only)
+@command("--only")
+def _check(options: Options) -> int:
+    """format, lint, types, layers, lock files, contracts"""
+    return int(not checks.run(options.only))
 
 
-def _tool(options: argparse.Namespace) -> int:
-    """Runs a program of the system tests against the running system, which it finds in the environment."""
+@command("--arguments", names=" ".join(_TOOLS))
+def _tool(options: Options) -> int:
+    """a program of the system tests against the running system, which it finds in the environment"""
     profile = profiles.load(profiles.SYSTEM)
     if not profile.ports:
         raise Problem("The system was never started: `make up` first.")
     install.install(["system-tests"])
-    program, _ = _TOOLS[options.command]
-    environment = layout.inherited_environment() | system.addresses(profile)
     arguments = shlex.split(options.arguments)
     if options.command == "dead-letters" and not arguments:
         arguments = ["list", *layout.SERVICES]
     return subprocess.run(
-        [install.python("system-tests"), *program, *arguments],
+        [install.python("system-tests"), *_TOOLS[options.command], *arguments],
         cwd=layout.ROOT / "system-tests",
-        env=environment,
+        env=layout.inherited_environment() | system.addresses(profile),
     ).returncode
-
-
-_COMMANDS = {
-    "install": _install,
-    "poetry": _poetry,
-    **dict.fromkeys(("up", "down", "reset"), _change),
-    "status": _status,
-    "env": _env,
-    "logs": _logs,
-    "servers": _servers,
-    **dict.fromkeys(("start", "stop", "kill", "restart"), _one),
-    "backup": _backup,
-    "restore": _restore,
-    "reconcile": _reconcile,
-    "chaos": _chaos,
-    "bench": _bench,
-    "mutate": _mutate,
-    "test": _test,
-    "check": _check,
-    **dict.fromkeys(_TOOLS, _tool),
-}

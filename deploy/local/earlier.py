@@ -9,29 +9,27 @@ from console import Problem
 from profiles import Profile
 
 _SECONDS = 90
-_LAST = ("rabbitmq", "epmd", "postgres")
-
-
-def stop(profile: Profile) -> None:
-    """One after the other, the servers last. Only a process that began when it was noted is the one that was noted."""
-    names = sorted(profile.processes, key=lambda name: _LAST.index(name) if name in _LAST else -1)
-    for name in names:
-        pid, began = profile.processes[name]
-        deadline = time.monotonic() + _SECONDS
-        if _runs(pid, began):
-            os.kill(pid, signal.SIGINT if name == "postgres" else signal.SIGTERM)
-        while _runs(pid, began):
-            if time.monotonic() > deadline:
-                raise Problem(f"{name} (process {pid}) does not end: stop it by hand.")
-            time.sleep(0.05)
-    profile.processes = {}
 
 
 def runs(profile: Profile) -> bool:
     return any(_runs(*process) for process in profile.processes.values())
 
 
+def stop(profile: Profile) -> None:
+    """One after the other, in the opposite order of their start. Each understands SIGINT."""
+    for name, process in reversed(profile.processes.items()):
+        if _runs(*process):
+            os.kill(process[0], signal.SIGINT)
+        deadline = time.monotonic() + _SECONDS
+        while _runs(*process):
+            if time.monotonic() > deadline:
+                raise Problem(f"{name} (process {process[0]}) does not end: stop it by hand.")
+            time.sleep(0.05)
+    profile.processes = {}
+
+
 def _runs(pid: int, began: str) -> bool:
+    """Only a process that began when it was noted is the one that was noted."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

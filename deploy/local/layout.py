@@ -35,20 +35,8 @@ SERVER_PORTS = ("postgres", "rabbitmq", "rabbitmq-management")
 MAKE_VARIABLES = {"PYTHON", "SHELL", "SERVICE", "ONLY", "CHANGED", "FILE", "ARGS", "YES", "SEED", "RUNS", "MINUTES"}
 
 # make's own variables, those of our Makefile, and an activated environment would lead our child processes astray.
-_NOT_INHERITED = (
-    "MAKEFLAGS",
-    "MFLAGS",
-    "MAKELEVEL",
-    "COMMAND_LINE",
-    "YES",
-    "ONLY",
-    "CHANGED",
-    "ARGS",
-    "SERVICE",
-    "VIRTUAL_ENV",
-    "PYTHONHOME",
-    "PYTHONPATH",
-)
+_NOT_INHERITED = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "COMMAND_LINE", "YES", "ONLY", "CHANGED", "ARGS", "SERVICE"}
+_NOT_INHERITED |= {"VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH"}
 
 
 def projects() -> list[str]:

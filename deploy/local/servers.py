@@ -67,15 +67,16 @@ def start_one(profile: Profile, name: str) -> None:
 
 
 def stop_one(profile: Profile, name: str) -> None:
-    if profile.mode == "docker":
+    """Stops a server, or a service."""
+    if profile.mode == "docker" and name in PAIR:
         docker.compose(["stop", name], project=_project(profile))
     else:
         supervisor.stop(profile, name)
 
 
 def kill_one(profile: Profile, name: str) -> None:
-    """As a crash would: no chance to write anything."""
-    if profile.mode == "docker":
+    """Ends a server, or a service, as a crash would: no chance to write anything."""
+    if profile.mode == "docker" and name in PAIR:
         docker.compose(["kill", name], project=_project(profile))
     else:
         supervisor.kill(profile, name)

@@ -214,6 +214,7 @@ def _proxy(profile: Profile) -> xmlrpc.client.ServerProxy:
 
 
 def _full(name: str) -> str:
+    """As the supervisor calls it: the services are a group, which ends as one."""
     return name if name in _SERVERS else f"services:{name}"
 
 

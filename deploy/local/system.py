@@ -68,15 +68,6 @@ def start_one(profile: Profile, name: str) -> None:
     supervisor.launch(profile, name, command, _environment(profile, name), layout.ROOT / name)
 
 
-def stop_one(profile: Profile, name: str) -> None:
-    supervisor.stop(profile, name)
-
-
-def kill_one(profile: Profile, name: str) -> None:
-    """As a crash would: no chance to finish anything."""
-    supervisor.kill(profile, name)
-
-
 def wait(profile: Profile, names: Sequence[str], logs_before: Mapping[str, int] | None = None) -> None:
     """Returns once these services are healthy. Raises Problem with the log of the first that ends or is late.
 
@@ -188,10 +179,11 @@ def _up_natively(profile: Profile) -> None:
 
 def _tell_what_changed(profile: Profile) -> None:
     """A service that runs keeps the settings and the port that it was started with."""
-    now = _settings(profile)
-    changed = {name for name in now | profile.settings if now.get(name) != profile.settings.get(name)}
+    changed = {name for name, value in _settings(profile).items() if value != profile.settings.get(name)}
     if profile.name == SYSTEM:
-        changed |= {layout.PORTS[name][0] for name in layout.PORTS if ports.named(name) != profile.ports.get(name)}
+        for name, (variable, _) in layout.PORTS.items():
+            if layout.setting(variable) and ports.named(name) != profile.ports.get(name):
+                changed.add(variable)
     if changed:
         say(f"What runs already keeps its settings: {', '.join(sorted(changed))} will take effect at the next start")
         say("(`make down`, then `make up` with the same variables).")

@@ -67,7 +67,8 @@ def _show_progress(log: Path, began: float) -> None:
         now = time.monotonic()
         if now - max(_said_at, began) >= _PROGRESS_SECONDS:
             _said_at = now
-            say(f"  {now - began:3.0f} s, {log.stem.removeprefix('install-')}: {tail(log, 1).strip()[:80]}")
+            lines = [line.strip() for line in tail(log, 200).splitlines() if not line.startswith(("WARNING", " "))]
+            say(f"  {now - began:3.0f} s, {log.stem.removeprefix('install-')}: {lines[-1][:80] if lines else ''}")
 
 
 def make_environment(folder: Path, log: Path) -> None:

@@ -154,6 +154,7 @@ def test_a_service_that_dies_under_make_up_comes_back(tmp_path: Path) -> None:
     code = f"""
 launch({NAME!r})
 system.wait(profile, [{NAME!r}])
+eventually(lambda: supervisor.states(profile)[{NAME!r}]["statename"] == "RUNNING")
 before = pid({NAME!r})
 os.kill(before, signal.SIGKILL)
 eventually(lambda: pid({NAME!r}) not in (0, before))
@@ -174,6 +175,7 @@ if profile.name == "system":
 else:
     os.kill(pid({NAME!r}), signal.SIGKILL)
 eventually(lambda: supervisor.states(profile)[{NAME!r}]["statename"] in ("EXITED", "STOPPED"))
+assert "ended" not in profile.log({NAME!r}).read_text()
 launch({NAME!r})
 system.wait(profile, [{NAME!r}])
 print("started again")

@@ -167,6 +167,7 @@ def _up_natively(profile: Profile) -> None:
     install.install(layout.SERVICES)
     if len(missing) == len(layout.SERVICES):
         profile.settings = _settings(profile)
+    profile.save()
     servers.up(profile, definitions=True)
     servers.introduce(profile)
     migrate(profile)

@@ -328,7 +328,7 @@ def test_make_passes_over_what_only_looks_like_a_python(tmp_path: Path) -> None:
 
     def found() -> subprocess.CompletedProcess[str]:
         environment = {"PATH": f"{tmp_path}:/bin", "HOME": str(tmp_path)}
-        command = ["/usr/bin/make", "-f", tmp_path / "Makefile", "found"]
+        command = ["/usr/bin/make", "-f", str(tmp_path / "Makefile"), "found"]
         return subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
         )

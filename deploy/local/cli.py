@@ -164,6 +164,7 @@ def _one(options: Options) -> None:
             servers.kill_one(profile, name)
         if action in ("start", "restart"):
             (servers if name in servers.PAIR else system).start_one(profile, name)
+    say(f"{name} is {'stopped' if action in ('stop', 'kill') else 'started'}.")
 
 
 @command("--profile")

@@ -236,9 +236,10 @@ def _chaos(options: Options) -> int:
 @command("--arguments")
 def _bench(options: Options) -> int:
     """floor, baseline and system side by side, on servers of their own"""
-    # Natively, also where Docker answers: what runs in a container can't be told apart from outside.
-    program = [str(layout.ROOT / "bench" / "bench.py")]
-    return suites.run("bench", "bench", layout.SERVICES, program, options.arguments, cwd=layout.ROOT, native=True)
+    if "--help" not in options.arguments:
+        # Natively, also where Docker answers: a container's processes can't be told apart from outside.
+        servers.provide()
+    return suites.run("bench", "bench", layout.SERVICES, ["bench.py"], options.arguments)
 
 
 @command("--only", "--changed", "--arguments")

@@ -41,26 +41,14 @@ def test(only: str, arguments: str) -> int:
     return _summary(results)
 
 
-def run(
-    kind: str,
-    project: str,
-    others: Sequence[str],
-    program: Sequence[str],
-    arguments: str,
-    *,
-    cwd: Path | None = None,
-    native: bool = False,
-) -> int:
+def run(kind: str, project: str, others: Sequence[str], program: Sequence[str], arguments: str) -> int:
     """Runs a program of a project on servers of its own. `--help` among its arguments starts nothing."""
     words = shlex.split(arguments)
-    asks = not {"--help", "-h"}.isdisjoint(words)
-    if native and not asks:
-        servers.provide()
-    install.install([project, *(() if asks else others)])
-    command = [str(install.python(project)), *program, *words]
-    folder = cwd or layout.ROOT / project
-    if asks:
+    command, folder = [str(install.python(project)), *program, *words], layout.ROOT / project
+    if "--help" in words:
+        install.install([project])
         return attended(command, folder, {})
+    install.install([project, *others])
     with private_servers(kind) as addresses:
         return attended(command, folder, addresses | {"REQUIRE_SERVERS": "1"})
 

@@ -1,11 +1,19 @@
 # What can be done with this repository, from one place. The work itself is in deploy/local/ (Python, no packages).
 # Ports and settings are variables, here or in .env: `make up POSTGRES_PORT=15432`.
 
-# The distribution's own Python where it will do, else the first of the PATH. It is built with profile-guided
-# optimization, which one that pyenv compiles by default is not: the services take a seventh less CPU.
-PYTHON ?= $(shell /usr/bin/python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-	&& echo /usr/bin/python3 || echo python3)
-RUN := exec $(PYTHON) deploy/local/run.py
+# The first Python that will do, the distribution's own before that of the PATH: it is built with profile-guided
+# optimization, which one that pyenv compiles by default is not, and the services take a seventh less CPU. What only
+# looks like a Python, as pyenv's shims for versions that aren't active do, is passed over. One that lacks ensurepip
+# comes last: Debian keeps it in a package, which has to be installed first.
+FOUND = $(shell for imports in 'sys, ensurepip' sys; do \
+	for python in /usr/bin/python3 python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c "import $$imports; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && echo $$python && exit; \
+	done; done)
+PYTHON ?= $(or $(FOUND),$(error Python 3.11 or newer is needed, and there is none here: install one, or name one that you have: make PYTHON=/path/to/python3))
+RUN = $(PYTHON) -c '' 2>/dev/null || { echo 'error: PYTHON=$(PYTHON) does not run: name another, or leave PYTHON out.' >&2; exit 1; }; \
+	exec $(PYTHON) deploy/local/run.py
+# The variables of make's command line: deploy/local/cli.py refuses a misspelt one.
+export COMMAND_LINE := $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
 SERVICE ?=
 ONLY ?=
 CHANGED ?=
@@ -15,7 +23,7 @@ export ARGS
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install poetry up down logs reset status demo load books dead-letters backup restore reconcile simulate chaos bench mutate test check test-compose
+.PHONY: help install poetry up down start stop logs reset status demo load books dead-letters backup restore reconcile simulate chaos bench mutate test contracts check test-compose
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,13 +37,19 @@ up: ## Start the system: by Docker where an engine answers, else natively (RUN_W
 down: ## Stop it; the data is kept
 	@$(RUN) down
 
+stop: ## Stop one service, e.g. to start it by hand (SERVICE=order-service); `make start` starts it again
+	@$(RUN) stop $(or $(SERVICE),$(error Which one? make stop SERVICE=order-service))
+
+start: ## Start one service that was stopped (SERVICE=order-service)
+	@$(RUN) start $(or $(SERVICE),$(error Which one? make start SERVICE=order-service))
+
 logs: ## Follow the four services' logs (SERVICE=order-service: that one's)
 	@$(RUN) logs --only "$(SERVICE)"
 
 status: ## What runs, and where its log is
 	@$(RUN) status
 
-reset: ## Stop it and forget all data
+reset: ## Stop it and forget all data; asks first (YES=1 answers)
 	@$(RUN) reset
 
 demo: ## Place orders on the running system and show how each ends
@@ -73,6 +87,9 @@ mutate: ## Small mistakes put into the code, and whether a test notices (ONLY=fo
 
 test: ## All tests, on a PostgreSQL and a RabbitMQ of their own (ONLY=order-service, ARGS="-k cancel")
 	@$(RUN) test --only "$(ONLY)"
+
+contracts: ## Write what follows from the declared events: contracts/, queues and bindings, the table of docs/events.md
+	@$(RUN) contracts
 
 check: ## Format, lint, types, layers, lock files, contracts (ONLY=order-service)
 	@$(RUN) check --only "$(ONLY)"

@@ -5,7 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
+from xmlrpc.server import SimpleXMLRPCServer
 
 import pytest
 
@@ -86,18 +89,27 @@ class Clone:
         notes = self.root / "connections"
         return notes.read_text() if notes.exists() else ""
 
-    def make_up(self, *, alive: bool) -> None:
-        """As if make had started the servers; where they live they are this very process."""
-        code = f"""
-import sys
-sys.path.insert(0, {str(self.root / "deploy" / "local")!r})
-import processes, profiles
-profile = profiles.Profile(profiles.SYSTEM, "native", {{"postgres": 11, "rabbitmq": 12, "rabbitmq-management": 13}})
-for name in ("postgres", "rabbitmq"):
-    profile.processes[name] = processes.identify({os.getpid()}) if {alive} else processes.Running({os.getpid()}, "then")
-profile.save()
-"""
-        self.run("-c", code)
+    def make_up(self, *, supervisor_port: int = 0) -> None:
+        """As if make had started the servers, and stopped them again unless a supervisor answers at the port."""
+        ports = {"postgres": 11, "rabbitmq": 12, "rabbitmq-management": 13, "supervisor": supervisor_port}
+        state = {"mode": "native", "ports": ports, "secret": "ours" if supervisor_port else ""}
+        home = self.root / ".run" / "system"
+        home.mkdir(parents=True)
+        (home / "state.json").write_text(json.dumps(state))
+
+
+@pytest.fixture
+def supervisor_port() -> Iterator[int]:
+    """Where a supervisor says that both servers run."""
+    info = [{"name": name, "statename": "RUNNING"} for name in ("postgres", "rabbitmq")]
+    with SimpleXMLRPCServer(("127.0.0.1", 0), logRequests=False) as server:
+        server.register_function(lambda: {"statecode": 1}, "supervisor.getState")
+        server.register_function(lambda: info, "supervisor.getAllProcessInfo")
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        yield server.server_address[1]
+        server.shutdown()
+        serving.join()
 
 
 @pytest.fixture
@@ -108,7 +120,7 @@ def clone(tmp_path: Path) -> Clone:
 @pytest.mark.parametrize("stopped", [False, True], ids=["never up", "up once"])
 def test_without_a_server_tests_are_skipped_with_a_line_and_connect_to_nobody(clone: Clone, stopped: bool) -> None:
     if stopped:
-        clone.make_up(alive=False)
+        clone.make_up()
     shutil.copy(ROOT / ".env.example", clone.root / ".env")  # which changes nothing
 
     said = clone.pytest()
@@ -137,9 +149,9 @@ def test_a_connection_would_have_been_noticed(clone: Clone) -> None:
     assert clone.connections().count("('127.0.0.1', 1)") == 2
 
 
-def test_the_environment_wins_over_the_file_and_that_over_make(clone: Clone) -> None:
+def test_the_environment_wins_over_the_file_and_that_over_make(clone: Clone, supervisor_port: int) -> None:
     assert clone.used() == []
-    clone.make_up(alive=True)
+    clone.make_up(supervisor_port=supervisor_port)
     assert clone.used() == OF_MAKE
     in_file = {name: url.replace("named", "in-file") for name, url in NAMED.items()}
     (clone.root / ".env").write_text("".join(f"{name}={url}\n" for name, url in in_file.items()))
@@ -148,7 +160,7 @@ def test_the_environment_wins_over_the_file_and_that_over_make(clone: Clone) -> 
     assert clone.used(DATABASE_URL=NAMED["DATABASE_URL"])[0] == USED[0]
 
 
-def test_one_address_of_a_broker_is_not_made_up_for_by_another_brokers(clone: Clone) -> None:
-    clone.make_up(alive=True)
+def test_one_address_of_a_broker_is_not_made_up_for_by_another_brokers(clone: Clone, supervisor_port: int) -> None:
+    clone.make_up(supervisor_port=supervisor_port)
     assert clone.used(RABBITMQ_URL=NAMED["RABBITMQ_URL"]) == OF_MAKE[:1]
     assert clone.used(DATABASE_URL=NAMED["DATABASE_URL"]) == [USED[0], *OF_MAKE[1:]]

@@ -4,28 +4,23 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 
+import contracts
 import install
 import layout
 import lock_files
-import poetry_tool
+import tools
 from console import Problem, say
 
 _LONGEST_FILE = 400
 _SCRIPTS = layout.ROOT / "deploy" / "local"
-_LENDER = "chassis"
+_LENDER = layout.ROOT / "chassis"
 """Whose tools check what is no project, and every project's layers: import-linter brings packages (rich) that a service
 would load at its start, where it found them."""
-_MYPY = ("mypy", "--strict", "--explicit-package-bases", ".")
 
-
-@dataclass(frozen=True)
-class Check:
-    place: str
-    what: str
-    run: Callable[[], str]  # what is wrong, as text; empty when nothing is
+Check = tuple[Path, str, Callable[[], str]]
+"""A folder, what is checked there, and what is wrong, as text; empty when nothing is."""
 
 
 def run(only: str = "") -> bool:
@@ -33,18 +28,23 @@ def run(only: str = "") -> bool:
     names = [name for name in layout.projects() if only in ("", name)]
     if not names:
         raise Problem(f"ONLY={only} is no project: choose one of {', '.join(layout.projects())}.")
-    install.install([_LENDER, *(name for name in names if name != _LENDER)])
-    poetry = poetry_tool.provide()
-    checks = [check for name in names for check in _of_project(name, poetry)]
+    install.install([_LENDER.name, *(name for name in names if name != _LENDER.name)])
+    poetry = tools.poetry()
+    checks = [check for name in names for check in _of_project(layout.ROOT / name, poetry)]
     if not only:
-        checks += _of_repository()
-    checks.sort(key=lambda check: check.what != "types")  # the slow ones first, so that no core is idle at the end
+        checks += [
+            *_of_code(_SCRIPTS, _LENDER),
+            (layout.ROOT, "length", _too_long),
+            (layout.ROOT, "declared", _declared),
+        ]
+    checks.sort(key=lambda check: check[1] != "types")  # the slow ones first, so that no core is idle at the end
     failed = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        running = {pool.submit(check.run): check for check in checks}
+        running = {pool.submit(find): (folder, what) for folder, what, find in checks}
         for done in as_completed(running):
-            check, wrong = running[done], done.result().strip()
-            say(f"{check.place:<22} {check.what:<10} {'FAILED' if wrong else 'OK'}")
+            (folder, what), wrong = running[done], done.result().strip()
+            place = "all" if folder == layout.ROOT else str(folder.relative_to(layout.ROOT))
+            say(f"{place:<22} {what:<10} {'FAILED' if wrong else 'OK'}")
             if wrong:
                 failed += 1
                 say("\n".join(f"  | {line}" for line in wrong.splitlines()))
@@ -52,55 +52,43 @@ def run(only: str = "") -> bool:
     return failed == 0
 
 
-def _of_project(name: str, poetry: Path) -> Iterator[Check]:
-    folder = layout.ROOT / name
-    tools = folder / ".venv" / "bin"
-
-    def check(what: str, *command: str | Path) -> Check:
-        return Check(name, what, lambda: _complaint([tools / command[0], *command[1:]], folder))
-
-    yield check("format", "ruff", "format", "--check", "--quiet", "--diff", ".")
-    yield check("lint", "ruff", "check", "--quiet", ".")
-    yield check("types", *_MYPY)
+def _of_project(folder: Path, poetry: Path) -> Iterator[Check]:
+    yield from _of_code(folder, folder)
     if (folder / ".importlinter").exists() or "importlinter" in install.read_toml(folder / "pyproject.toml")["tool"]:
-        yield check("layers", layout.ROOT / _LENDER / ".venv" / "bin" / "lint-imports")
+        yield _check(folder, "layers", _tool(_LENDER, "lint-imports"))
     if any((folder / "tests" / "contract").glob("test_*.py")):
-        yield check("contracts", "python", "-m", "pytest", "-q", "--no-header", "tests/contract")
-    yield Check(name, "lock file", lambda: _lock_file(folder, poetry))
+        yield _check(
+            folder, "contracts", _tool(folder, "python"), "-m", "pytest", "-q", "--no-header", "tests/contract"
+        )
+    yield _check(folder, "lock file", poetry, "check", "--lock", "--no-interaction")
+    yield folder, "chassis", lambda: "\n".join(lock_files.differences(folder))
 
 
-def _of_repository() -> Iterator[Check]:
-    """These scripts are no project: they are checked with the tools of one."""
-    tools = layout.ROOT / _LENDER / ".venv" / "bin"
-    place = str(_SCRIPTS.relative_to(layout.ROOT))
-    yield Check(
-        place, "format", lambda: _complaint([tools / "ruff", "format", "--check", "--quiet", "--diff", "."], _SCRIPTS)
-    )
-    yield Check(place, "lint", lambda: _complaint([tools / "ruff", "check", "--quiet", "."], _SCRIPTS))
-    yield Check(place, "types", lambda: _complaint([tools / _MYPY[0], *_MYPY[1:]], _SCRIPTS))
-    yield Check("all", "length", _too_long)
+def _of_code(folder: Path, owner: Path) -> Iterator[Check]:
+    yield _check(folder, "format", _tool(owner, "ruff"), "format", "--check", "--quiet", "--diff", ".")
+    yield _check(folder, "lint", _tool(owner, "ruff"), "check", "--quiet", ".")
+    yield _check(folder, "types", _tool(owner, "mypy"), "--strict", "--explicit-package-bases", ".")
 
 
-def _complaint(command: list[str | Path], folder: Path) -> str:
+def _tool(owner: Path, name: str) -> Path:
+    return owner / ".venv" / "bin" / name
+
+
+def _check(folder: Path, what: str, program: Path, *arguments: str) -> Check:
+    return folder, what, lambda: _complaint(program, arguments, folder)
+
+
+def _complaint(program: Path, arguments: tuple[str, ...], folder: Path) -> str:
     """Nothing when the tool is content, else all that it says."""
-    if not Path(command[0]).exists():
-        owner = Path(command[0]).parents[2].name
-        return f"{Path(command[0]).name} is not in the development dependencies of {owner}"
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=folder,
-        env=layout.inherited_environment() | ({"MYPYPATH": "src"} if (folder / "src").is_dir() else {}),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    return "" if done.returncode == 0 else done.stdout or f"exit code {done.returncode}"
+    if not program.exists():
+        return f"{program} is missing: is it in the development dependencies of its project?"
+    environment = layout.inherited_environment() | ({"MYPYPATH": "src"} if (folder / "src").is_dir() else {})
+    done = subprocess.run([program, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    return "" if done.returncode == 0 else f"{done.stdout}{done.stderr}" or f"exit code {done.returncode}"
 
 
-def _lock_file(folder: Path, poetry: Path) -> str:
-    wrong = _complaint([poetry, "check", "--lock", "--no-interaction"], folder)
-    return "\n".join(part for part in (wrong, *lock_files.differences(folder)) if part)
+def _declared() -> str:
+    return "\n".join(contracts.run(check=True))
 
 
 def _too_long() -> str:

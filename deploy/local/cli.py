@@ -1,34 +1,76 @@
 """The commands. What has a line in the Makefile is for people; the rest is for tests, benchmarks and the curious."""
 
 import argparse
+import difflib
 import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import checks
+import contracts
 import docker
 import install
 import layout
 import locks
-import logs
 import operations
-import poetry_tool
 import profiles
 import servers
 import suites
+import supervisor
 import system
-from console import Problem, report, say, shown
+import tools
+from console import Problem, confirm, report, say, shown
+
+Options = argparse.Namespace
+Command = Callable[[Options], int | None]
+
+_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "names": {"nargs": "*"},
+    "name": {"choices": (*servers.PAIR, *layout.SERVICES)},
+    "action": {"choices": ("up", "down")},
+    "--profile": {"default": profiles.SYSTEM, "help": "whose: a folder under .run/"},
+    "--arguments": {"default": os.environ.get("ARGS", ""), "help": "its own (default: $ARGS)"},
+    "--only": {"default": ""},
+    "--changed": {"default": ""},
+    "--file": {"default": ""},
+    "--check": {"action": "store_true", "help": "write nothing; status 1 if anything would be written"},
+    "--json": {"action": "store_true"},
+    "--running": {"action": "store_true", "help": "only if both servers run; status 1 if not"},
+    "--definitions": {"action": argparse.BooleanOptionalAction, "help": "load the topology (system: yes)"},
+}
+_commands: dict[str, tuple[Command, tuple[str, ...]]] = {}
+
+
+def command(*arguments: str, names: str = "") -> Callable[[Command], Command]:
+    """Makes a function a command, by its own name or several; its docstring is the help."""
+
+    def register(function: Command) -> Command:
+        for name in names.split() or [function.__name__.strip("_")]:
+            _commands[name] = function, arguments
+        return function
+
+    return register
 
 
 def main() -> int:
-    options = _parser().parse_args()
+    parser = argparse.ArgumentParser(prog="deploy/local/run.py", description=__doc__)
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for name, (function, arguments) in _commands.items():
+        subparser = subparsers.add_parser(name, help=function.__doc__, description=function.__doc__)
+        for argument in arguments:
+            subparser.add_argument(argument, **_ARGUMENTS[argument])
+    options = parser.parse_args()
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell starts with it ignored
     try:
-        return int(_COMMANDS[options.command](options) or 0)
+        _refuse_unknown_variables()
+        return _commands[options.command][0](options) or 0
     except Problem as problem:
         report(problem)
         return 1
@@ -40,71 +82,38 @@ def main() -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="deploy/local/run.py", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    def add(name: str, text: str, *, profile: bool = False) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text)
-        if profile:
-            command.add_argument("--profile", default=profiles.SYSTEM, help="whose: a folder under .run/")
-        return command
-
-    add("install", "fill each project's .venv").add_argument("names", nargs="*")
-    add("poetry", "print the path of the Poetry that is used here")
-    add("up", "start servers and services", profile=True)
-    add("down", "stop them", profile=True)
-    add("reset", "stop them and forget all data", profile=True)
-    add("status", "what runs", profile=True)
-    env = add("env", "the addresses as variables", profile=True)
-    env.add_argument("--json", action="store_true")
-    env.add_argument("--running", action="store_true", help="only if both servers run; status 1 if not")
-    add("logs", "follow the services' logs", profile=True).add_argument("--only", default="")
-    pair = add("servers", "PostgreSQL and RabbitMQ alone", profile=True)
-    pair.add_argument("action", choices=("up", "down"))
-    pair.add_argument("--definitions", action=argparse.BooleanOptionalAction, help="load the topology (system: yes)")
-    for action in ("start", "stop", "kill", "restart"):
-        one = add(action, f"{action} one server or service of a native profile", profile=True)
-        one.add_argument("name", choices=(*servers.PAIR, *layout.SERVICES))
-    add("backup", "write a backup of the database", profile=True).add_argument("--file", default="")
-    add("restore", "make the database anew from a backup", profile=True).add_argument("--file", default="")
-    add("chaos", "the whole system under load and seeded faults (SEED, MINUTES), on servers of its own").add_argument(
-        "--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)"
-    )
-    add("bench", "floor, baseline and system side by side, on servers of their own").add_argument(
-        "--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)"
-    )
-    mutants = add("mutate", "mutants of the code against its tests, on servers of its own")
-    mutants.add_argument("--only", default="")
-    mutants.add_argument("--changed", default="")
-    mutants.add_argument("--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)")
-    tests = add("test", "run all tests on servers of their own")
-    tests.add_argument("--only", default="")
-    tests.add_argument("--arguments", default=os.environ.get("ARGS", ""), help="pytest's (default: $ARGS)")
-    add("check", "format, lint, types, layers, lock files, contracts").add_argument("--only", default="")
-    for name, text in operations.COMMANDS.items():
-        add(name, text, profile=True).add_argument(
-            "--arguments", default=os.environ.get("ARGS", ""), help="its own (default: $ARGS)"
-        )
-    return parser
-
-
 def _terminated(*_: int | FrameType | None) -> None:
     raise SystemExit(128 + signal.SIGTERM)
 
 
-def _install(options: argparse.Namespace) -> None:
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable on make's command line would change nothing, and nobody would be told."""
+    known = layout.settings() | layout.MAKE_VARIABLES
+    for name in os.environ.get("COMMAND_LINE", "").split():
+        if name not in known:
+            alike = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {alike[0]}? " if alike else ""
+            raise Problem(f"There is no variable {name}: {hint}.env.example lists the settings, `make help` the rest.")
+
+
+@command("names")
+def _install(options: Options) -> None:
+    """fill each project's .venv"""
     names = options.names or layout.projects()
     install.install(names)
     say(f"Installed: {', '.join(names)}.")
 
 
-def _poetry(_: argparse.Namespace) -> None:
+@command()
+def _poetry(_: Options) -> None:
+    """print the path of the Poetry that is used here"""
     sys.stdout, output = sys.stderr, sys.stdout
-    output.write(f"{poetry_tool.provide()}\n")
+    output.write(f"{tools.poetry()}\n")
 
 
-def _change(options: argparse.Namespace) -> None:
+@command("--profile", names="up down reset")
+def _change(options: Options) -> None:
+    """start servers and services; stop them; stop them and forget all data"""
     with profiles.changing(options.profile):
         profile = profiles.load(options.profile)
         if options.command == "up":
@@ -113,11 +122,15 @@ def _change(options: argparse.Namespace) -> None:
             system.down(profile)
             say("All is down; the data is kept.")
         else:
+            if profile.mode and profile.name == profiles.SYSTEM:
+                confirm("All orders, stock, payments, messages and logs of this system will be gone.")
             system.reset(profile)
             say("All is down, and the data is gone.")
 
 
-def _servers(options: argparse.Namespace) -> None:
+@command("--profile", "action", "--definitions")
+def _servers(options: Options) -> None:
+    """PostgreSQL and RabbitMQ alone"""
     with profiles.changing(options.profile):
         profile = profiles.load(options.profile)
         if options.action == "down":
@@ -131,114 +144,123 @@ def _servers(options: argparse.Namespace) -> None:
     servers.introduce(profile)
 
 
-def _one(options: argparse.Namespace) -> None:
+@command("--profile", "name", names="start stop kill restart")
+def _one(options: Options) -> None:
+    """one server or service of a native profile"""
     name, action = options.name, options.command
     with profiles.changing(options.profile):
         profile = profiles.load(options.profile)
         if not profile.ports:
             raise Problem(f"'{profile.name}' was never started: `make up` starts the system.")
-        module = servers if name in servers.PAIR else system
+        if system.in_docker(profile):
+            raise Problem(f"The system runs in Docker: `docker compose {action} {name}`.")
         if action in ("stop", "restart"):
-            module.stop_one(profile, name)
+            servers.stop_one(profile, name)
         if action == "kill":
-            module.kill_one(profile, name)
+            servers.kill_one(profile, name)
         if action in ("start", "restart"):
-            module.start_one(profile, name)
+            (servers if name in servers.PAIR else system).start_one(profile, name)
+    say(f"{name} is {'stopped' if action in ('stop', 'kill') else 'started'}.")
 
 
-def _status(options: argparse.Namespace) -> None:
+@command("--profile")
+def _status(options: Options) -> None:
+    """what runs"""
     profile = profiles.load(options.profile)
-    if profile.mode == "docker" and profile.name == profiles.SYSTEM:
+    if system.in_docker(profile):
         docker.compose(["ps"])
         return
+    states = supervisor.states(profile)
     for name in (*servers.PAIR, *layout.SERVICES):
-        state = f"up, port {profile.ports[name]}" if servers.is_up(profile, name) else "down"
-        say(f"{name:<21} {state}, log {shown(profile.log(name))}")
+        up = servers.is_up(profile, name)
+        state = f"up, port {profile.ports[name]}" if up else "down"
+        detail = f", {states[name]['description']}" if up and name in states else ""
+        say(f"{name:<21} {state}{detail}, log {shown(profile.log(name))}")
 
 
-def _env(options: argparse.Namespace) -> None:
+@command("--profile", "--json", "--running")
+def _env(options: Options) -> None:
+    """the addresses as variables"""
     profile = profiles.load(options.profile)
     if options.running and not system.servers_run(profile):
         raise Problem(f"The servers of '{profile.name}' don't run: `make up` starts the system.")
     addresses = system.addresses(profile)
-    if options.json:
-        say(json.dumps(addresses))
-        return
-    for name, value in addresses.items():
-        say(f"export {name}={shlex.quote(value)}")
+    exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in addresses.items())
+    say(json.dumps(addresses) if options.json else exports)
 
 
-def _logs(options: argparse.Namespace) -> None:
+@command("--profile", "--only")
+def _logs(options: Options) -> int:
+    """follow the services' logs"""
     if options.only not in ("", *layout.SERVICES):
         raise Problem(f"SERVICE={options.only} is no service: choose one of {', '.join(layout.SERVICES)}.")
-    logs.follow(profiles.load(options.profile), [options.only] if options.only else layout.SERVICES)
+    profile, names = profiles.load(options.profile), [options.only] if options.only else layout.SERVICES
+    if system.in_docker(profile):
+        return docker.compose(["logs", "--follow", "--tail", "20", *names])
+    if not any(profile.log(name).exists() for name in names):
+        raise Problem("There are no logs yet: `make up` starts the system.")
+    return subprocess.run(["tail", "-n", "20", "-F", *(shown(profile.log(name)) for name in names)]).returncode
 
 
-def _backup(options: argparse.Namespace) -> int:
+@command("--profile", "--file")
+def _backup(options: Options) -> int:
+    """write a backup of the database"""
     return operations.run(profiles.load(options.profile), "backup", *([options.file] if options.file else []))
 
 
-def _restore(options: argparse.Namespace) -> None:
+@command("--profile", "--file")
+def _restore(options: Options) -> None:
+    """make the database anew from a backup"""
     with profiles.changing(options.profile):
         operations.restore(profiles.load(options.profile), options.file)
 
 
-def _operate(options: argparse.Namespace) -> int:
+@command("--profile", "--arguments", names=" ".join(operations.COMMANDS))
+def _operate(options: Options) -> int:
+    """a command of the operators' tool, on the running system"""
     return operations.run(profiles.load(options.profile), options.command, *shlex.split(options.arguments))
 
 
-def _chaos(options: argparse.Namespace) -> int:
-    install.install(["system-tests", *layout.SERVICES])
-    with suites.private_servers("chaos") as addresses:
-        command = [str(install.python("system-tests")), "-m", "chaos", *shlex.split(options.arguments)]
-        return suites.attended(command, layout.ROOT / "system-tests", layout.inherited_environment() | addresses)
+@command("--arguments")
+def _chaos(options: Options) -> int:
+    """the whole system under load and seeded faults (SEED, MINUTES), on servers of its own"""
+    return suites.run("chaos", "system-tests", layout.SERVICES, ["-m", "chaos"], options.arguments)
 
 
-def _bench(options: argparse.Namespace) -> int:
-    servers.provide()  # natively, also where Docker answers: what runs in a container can't be told apart from outside
-    install.install(["bench", *layout.SERVICES])
-    with suites.private_servers("bench") as addresses:
-        command = [str(install.python("bench")), "bench/bench.py", *shlex.split(options.arguments)]
-        return suites.attended(command, layout.ROOT, layout.inherited_environment() | addresses)
+@command("--arguments")
+def _bench(options: Options) -> int:
+    """floor, baseline and system side by side, on servers of their own"""
+    if "--help" not in options.arguments:
+        # Natively, also where Docker answers: a container's processes can't be told apart from outside.
+        servers.provide()
+    return suites.run("bench", "bench", layout.SERVICES, ["bench.py"], options.arguments)
 
 
-def _mutate(options: argparse.Namespace) -> int:
-    install.install(["mutation", *(name for name in layout.projects() if name not in ("bench", "mutation"))])
-    busy = locks.hold(layout.RUN / "mutate" / "lock", "mutating")
-    with busy, suites.private_servers("mutants") as addresses:
-        command = [str(install.python("mutation")), "mutate.py", "--only", options.only, "--changed", options.changed]
-        environment = layout.inherited_environment() | addresses | {"REQUIRE_SERVERS": "1"}
-        return suites.attended([*command, *shlex.split(options.arguments)], layout.ROOT / "mutation", environment)
+@command("--only", "--changed", "--arguments")
+def _mutate(options: Options) -> int:
+    """mutants of the code against its tests, on servers of its own"""
+    others = [name for name in layout.projects() if name not in ("bench", "mutation")]
+    program = ["mutate.py", "--only", options.only, "--changed", options.changed]
+    with locks.hold(layout.RUN / "mutate" / "lock", "mutating"):
+        return suites.run("mutants", "mutation", others, program, options.arguments)
 
 
-def _test(options: argparse.Namespace) -> bool:
-    return not suites.run(options.only, options.arguments)
+@command("--only", "--arguments")
+def _test(options: Options) -> int:
+    """run all tests on servers of their own"""
+    return suites.test(options.only, options.arguments)
 
 
-def _check(options: argparse.Namespace) -> bool:
-    return not checks.run(options.only)
+@command("--check")
+def _contracts(options: Options) -> int:
+    """write contracts, bindings and the table of events from what the services declare"""
+    install.install(layout.SERVICES)
+    wrong = contracts.run(check=options.check)
+    say("\n".join(wrong) or "All is as it is declared.")
+    return int(options.check and bool(wrong))
 
 
-_COMMANDS = {
-    "install": _install,
-    "poetry": _poetry,
-    "up": _change,
-    "down": _change,
-    "reset": _change,
-    "status": _status,
-    "env": _env,
-    "logs": _logs,
-    "servers": _servers,
-    "start": _one,
-    "stop": _one,
-    "kill": _one,
-    "restart": _one,
-    "backup": _backup,
-    "restore": _restore,
-    "chaos": _chaos,
-    "bench": _bench,
-    "mutate": _mutate,
-    "test": _test,
-    "check": _check,
-    **dict.fromkeys(operations.COMMANDS, _operate),
-}
+@command("--only")
+def _check(options: Options) -> int:
+    """format, lint, types, layers, lock files, contracts"""
+    return int(not checks.run(options.only))

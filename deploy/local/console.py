@@ -4,11 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-import layout
-
 
 class Problem(Exception):
-    """Something the user can put right. Its text names the problem and what to do; `detail` is printed below it."""
+    """Something the user can put right. Its text names the problem and what to do; `detail` is printed above it."""
 
     def __init__(self, sentence: str, detail: str = "") -> None:
         super().__init__(sentence)
@@ -19,13 +17,12 @@ def say(line: str = "") -> None:
     print(line, flush=True)
 
 
-def confirm() -> None:
-    """Asks on a terminal whether to go on, unless YES=1 has answered. Raises Problem if the answer isn't yes."""
-    if layout.setting("YES") == "1" or not sys.stdin.isatty():
+def confirm(consequence: str) -> None:
+    """Asks on a terminal whether to go on; `YES=1` answers beforehand. Raises Problem if the answer is not yes."""
+    if os.environ.get("YES") or not sys.stdin.isatty():
         return
-    print("Go on? [y/N] ", end="", flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Problem("Nothing was done. YES=1 answers in advance.")
+    if input(f"{consequence} Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise Problem("Nothing was changed. (YES=1 answers the question beforehand.)")
 
 
 def shown(path: Path) -> str:

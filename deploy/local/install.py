@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import sys
 import time
 import tomllib
@@ -12,26 +11,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import environments
 import layout
 import locks
-import poetry_tool
+import tools
 from console import Problem, report, say
 
 _STAMP = "order-processing-stamp"
-_BROUGHT_BY_VENV = {"pip", "setuptools", "wheel"}
-_INTERPRETER = Path(sys.executable).resolve()
 
 
 def install(names: Sequence[str]) -> None:
-    """Brings the environments of these projects up to date; those that are cost nothing."""
+    """Fills the environments of these projects anew; those that are up to date cost nothing."""
     if not _stale(names):
         return
     with locks.hold(layout.RUN / "log" / "install.lock", "installing"):
-        stale = _stale(names)
-        if not stale:
+        if not (stale := _stale(names)):
             return
-        poetry = poetry_tool.provide()
+        poetry = tools.poetry()
         say(f"install: {', '.join(stale)}")
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             problems = [problem for problem in pool.map(lambda name: _attempt(name, poetry), stale) if problem]
@@ -63,32 +58,29 @@ def path_dependencies(lock: dict[str, Any]) -> dict[str, str]:
 
 
 def _stale(names: Sequence[str]) -> list[str]:
-    return [name for name in names if not _is_current(name)]
+    def is_current(name: str) -> bool:
+        stamp = layout.ROOT / name / ".venv" / _STAMP
+        return python(name).exists() and stamp.exists() and stamp.read_text() == _fingerprint(name)
 
-
-def _is_current(name: str) -> bool:
-    stamp = layout.ROOT / name / ".venv" / _STAMP
-    return python(name).exists() and stamp.exists() and stamp.read_text() == _fingerprint(name)
+    return [name for name in names if not is_current(name)]
 
 
 def _fingerprint(name: str) -> str:
-    """Changes with all that the environment is made from; a chassis's linter settings are not among that."""
+    """Changes with all that the environment is made from, its place included, which its scripts name; a project's
+    linter settings are not among that."""
     folder = layout.ROOT / name
-    lock = read_toml(folder / "poetry.lock")
-    sources = [folder / path for path in path_dependencies(lock).values()]
-    if _is_package(folder):
-        sources.append(folder)
-    parts = [sys.version, str(_INTERPRETER), str(folder), (folder / "poetry.lock").read_text()]
-    for source in sources:
-        project = read_toml(source / "pyproject.toml")
-        built_from = [project.get("project"), project.get("build-system"), project.get("tool", {}).get("poetry")]
-        parts.append(json.dumps(built_from, sort_keys=True))
+    parts = [sys.version, str(Path(sys.executable).resolve()), str(folder), (folder / "poetry.lock").read_text()]
+    for source in _editable(folder):
+        project = read_toml(folder / source / "pyproject.toml")
+        parts.append(json.dumps([project["project"], project.get("build-system")], sort_keys=True))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _is_package(folder: Path) -> bool:
+def _editable(folder: Path) -> list[str]:
+    """The folders that are installed as they stand: the chassis, in every project that needs it and in its own."""
     poetry = read_toml(folder / "pyproject.toml").get("tool", {}).get("poetry", {})
-    return bool(poetry.get("package-mode", True))
+    own = ["."] if poetry.get("package-mode", True) else []
+    return [*path_dependencies(read_toml(folder / "poetry.lock")).values(), *own]
 
 
 def _attempt(name: str, poetry: Path) -> Problem | None:
@@ -102,56 +94,19 @@ def _attempt(name: str, poetry: Path) -> Problem | None:
 
 
 def _fill(name: str, poetry: Path) -> None:
-    folder = layout.ROOT / name
+    """Begins with an empty environment, so that nothing is left of an earlier lock file."""
+    folder, log = layout.ROOT / name, layout.RUN / "log" / f"install-{name}.log"
     environment = folder / ".venv"
-    log = layout.RUN / "log" / f"install-{name}.log"
     log.unlink(missing_ok=True)
-    stamp = environment / _STAMP
-    stamp.unlink(missing_ok=True)
     fingerprint = _fingerprint(name)
-    if not _made_by_this_python(environment):
-        environments.create(environment, log)
+    tools.make_environment(environment, log)
     pins = environment / "pins.txt"
-    export: list[str | Path] = [poetry, "export", "--no-interaction", "--format", "requirements.txt"]
-    pinned = environments.run([*export, *_groups(folder)], log, f"Poetry could not export {name}/poetry.lock", folder)
+    export: list[str | Path] = [poetry, "export", "--no-interaction", "--with", "dev", "--output", pins]
+    tools.run(export, log, f"Poetry could not export {name}/poetry.lock", folder)
     # A folder can't be hashed, and one line without a hash makes pip refuse all: it is installed on its own.
-    kept = [line for line in pinned.splitlines() if not line.startswith("-e ") and " @ file:" not in line]
+    kept = [line for line in pins.read_text().splitlines() if not line.startswith("-e ") and " @ file:" not in line]
     pins.write_text("\n".join(kept) + "\n")
-    environments.pip(environment, ["install", "--require-hashes", "-r", str(pins)], log, f"install {name}'s packages")
-    own = path_dependencies(read_toml(folder / "poetry.lock"))
-    if _is_package(folder):
-        own[read_toml(folder / "pyproject.toml")["project"]["name"]] = "."
-    for path in own.values():
-        environments.pip(environment, ["install", "--no-deps", "-e", path], log, f"install {path} for {name}", folder)
-    _remove_others(environment, pins.read_text(), set(own), log)
-    stamp.write_text(fingerprint)
-
-
-def _groups(folder: Path) -> list[str]:
-    project = read_toml(folder / "pyproject.toml")
-    poetry_groups = project.get("tool", {}).get("poetry", {}).get("group", {})
-    return ["--with", "dev"] if "dev" in poetry_groups or "dev" in project.get("dependency-groups", {}) else []
-
-
-def _made_by_this_python(environment: Path) -> bool:
-    """And in this place: its scripts bear the path, so a moved clone needs new ones."""
-    program = environment / "bin" / "python"
-    pip_script = environment / "bin" / "pip"
-    if program.resolve() != _INTERPRETER or not pip_script.exists() or str(environment) not in pip_script.read_text():
-        return False
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return (environment / "lib" / f"python{version}").is_dir()
-
-
-def _remove_others(environment: Path, pins: str, own: set[str], log: Path) -> None:
-    """Takes out what only an earlier lock file had, lest it seem to be a dependency still."""
-    wanted = {_normal(match) for match in re.findall(r"^([A-Za-z0-9][\w.-]*)", pins, flags=re.MULTILINE)}
-    wanted |= {_normal(name) for name in own} | _BROUGHT_BY_VENV
-    listed = json.loads(environments.pip(environment, ["list", "--format", "json"], log, "list what is installed"))
-    extra = [package["name"] for package in listed if _normal(package["name"]) not in wanted]
-    if extra:
-        environments.pip(environment, ["uninstall", "--yes", *extra], log, "remove what is no longer locked")
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    tools.pip(environment, ["install", "--require-hashes", "-r", pins], log, f"install {name}'s packages")
+    for path in _editable(folder):
+        tools.pip(environment, ["install", "--no-deps", "-e", path], log, f"install {path} for {name}", folder)
+    (environment / _STAMP).write_text(fingerprint)

@@ -1,6 +1,7 @@
 """Names, folders, ports and credentials: what the rest of these scripts, compose and the README agree on."""
 
 import os
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,19 +31,12 @@ PORTS = {
 }
 SERVER_PORTS = ("postgres", "rabbitmq", "rabbitmq-management")
 
+# What make's command line may set besides the settings.
+MAKE_VARIABLES = {"PYTHON", "SHELL", "SERVICE", "ONLY", "CHANGED", "FILE", "ARGS", "YES", "SEED", "RUNS", "MINUTES"}
+
 # make's own variables, those of our Makefile, and an activated environment would lead our child processes astray.
-_NOT_INHERITED = (
-    "MAKEFLAGS",
-    "MFLAGS",
-    "MAKELEVEL",
-    "ONLY",
-    "CHANGED",
-    "ARGS",
-    "SERVICE",
-    "VIRTUAL_ENV",
-    "PYTHONHOME",
-    "PYTHONPATH",
-)
+_NOT_INHERITED = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "COMMAND_LINE", "YES", "ONLY", "CHANGED", "ARGS", "SERVICE"}
+_NOT_INHERITED |= {"VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH"}
 
 
 def projects() -> list[str]:
@@ -52,6 +46,13 @@ def projects() -> list[str]:
 
 def inherited_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+
+
+def settings() -> set[str]:
+    """The names of all settings: .env.example describes each of them."""
+    example = ROOT / ".env.example"
+    text = example.read_text() if example.exists() else ""
+    return set(re.findall(r"^(?:# )?([A-Z][A-Z_]+)=", text, flags=re.MULTILINE))
 
 
 def dotenv() -> dict[str, str]:

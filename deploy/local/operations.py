@@ -13,13 +13,7 @@ import system
 from console import Problem, confirm, say
 from profiles import SYSTEM, Profile
 
-COMMANDS = {
-    "books": "whether orders, stock, reservations and payments agree",
-    "dead-letters": "list, show, redrive or drop dead letters",
-    "reconcile": "make the books agree after a restore",
-    "demo": "place orders and show how they end",
-    "load": "place many orders, wait for their ends and check the books",
-}
+COMMANDS = ("books", "dead-letters", "reconcile", "demo", "load")
 """Those that are passed on as they are."""
 
 
@@ -41,9 +35,10 @@ def restore(profile: Profile, file: str) -> None:
     if not file:
         raise Problem("Which backup? `make restore FILE=backups/....dump`")
     _must(profile, "restore", "--check", file)
-    say(f"The services are stopped, the database is replaced with {file} (what is there now is kept beside it),")
-    say(f"what waits in the queues is moved to {file}.undelivered.jsonl, and all is started again.")
-    confirm()
+    confirm(
+        f"The services are stopped, the database is replaced with {file} (what is there now is kept beside it), what"
+        f" waits in the queues is moved to {file}.undelivered.jsonl, and all is started again."
+    )
     try:
         _stop_services(profile)
         _must(profile, "restore", file)
@@ -70,7 +65,7 @@ def _stop_services(profile: Profile) -> None:
             raise Problem("Docker could not stop the services, or start their servers: what compose says stands above.")
         return
     for name in layout.SERVICES:
-        system.stop_one(profile, name)
+        servers.stop_one(profile, name)
     servers.up(profile, definitions=True)
 
 

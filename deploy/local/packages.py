@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import layout
-from console import Problem, report, say, shown, tail
+import tools
+from console import Problem, report, say, shown
 
 _SCRIPT = layout.ROOT / "deploy" / "local" / "packages.sh"
 
@@ -21,14 +22,8 @@ def install(names: list[str], why: str) -> None:
         script = shown(_SCRIPT)
         raise Problem(f"{why}, and installing needs root: run `sudo sh {script} {listed}`, then try again.")
     log = layout.RUN / "log" / "apt-get.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
     say(f"{why}: installing {listed} with {'sudo ' if prefix else ''}apt-get (nothing is started; log: {shown(log)})")
-    with log.open("w") as output:
-        done = subprocess.run([*prefix, "sh", _SCRIPT, *names], stdout=output, stderr=subprocess.STDOUT)
-    if done.returncode != 0:
-        raise Problem(
-            f"apt-get could not install {listed}: see {shown(log)}, put it right and try again.", tail(log, 10)
-        )
+    tools.run([*prefix, "sh", _SCRIPT, *names], log, f"apt-get could not install {listed}")
 
 
 def provide_promtool() -> None:

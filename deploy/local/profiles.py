@@ -1,18 +1,16 @@
 """A profile is one pair of servers (and, for `system`, the services on it) with a folder of its own under `.run/`."""
 
 import json
+import os
 import shutil
-import signal
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import IO
 
 import layout
 import locks
-import processes
 from console import Problem
-from processes import Running
 
 SYSTEM = "system"
 
@@ -22,7 +20,9 @@ class Profile:
     name: str
     mode: str = ""  # "native" or "docker" once started, else empty
     ports: dict[str, int] = field(default_factory=dict)
-    processes: dict[str, Running] = field(default_factory=dict)
+    processes: dict[str, tuple[int, str]] = field(default_factory=dict)  # of an earlier version: see earlier.py
+    secret: str = ""  # the supervisor's password
+    settings: dict[str, str] = field(default_factory=dict)  # those that the services were started with
 
     @property
     def home(self) -> Path:
@@ -31,34 +31,10 @@ class Profile:
     def log(self, name: str) -> Path:
         return self.home / "log" / f"{name}.log"
 
-    def alive(self, name: str) -> bool:
-        return name in self.processes and self.processes[name].alive()
-
     def save(self) -> None:
-        self.home.mkdir(parents=True, exist_ok=True)
-        state = {
-            "mode": self.mode,
-            "ports": self.ports,
-            "processes": {name: [process.pid, process.began] for name, process in self.processes.items()},
-        }
         draft = self.home / "state.json.new"
-        draft.write_text(json.dumps(state, indent=2) + "\n")
+        write_private(draft, json.dumps(vars(self), indent=2) + "\n")
         draft.replace(self.home / "state.json")
-
-    def record(self, name: str, process: Running) -> None:
-        self.processes[name] = process
-        self.save()
-
-    def forget(self, *names: str) -> None:
-        for name in names:
-            self.processes.pop(name, None)
-        self.save()
-
-    def kill(self, name: str) -> None:
-        """Ends a process as a crash would: it gets no chance to write anything."""
-        if name in self.processes:
-            processes.stop([self.processes[name]], signal.SIGKILL, seconds=0)
-            self.forget(name)
 
     def discard(self, *, keep_logs: bool = False) -> None:
         """Removes everything that the profile keeps on disk, except the locks that guard it."""
@@ -69,21 +45,16 @@ class Profile:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-        self.mode, self.ports, self.processes = "", {}, {}
 
 
 def load(name: str) -> Profile:
-    profile = Profile(name)
+    """Reads what any version of these scripts has written: a branch may have been changed since."""
+    path = layout.RUN / name / "state.json"
     try:
-        state = json.loads((profile.home / "state.json").read_text())
-    except FileNotFoundError:
-        return profile
-    except (OSError, ValueError) as error:
-        raise Problem(f"{profile.home / 'state.json'} can't be read: remove it and try again.", str(error)) from None
-    profile.mode = state["mode"]
-    profile.ports = state["ports"]
-    profile.processes = {name: Running(pid, began) for name, (pid, began) in state["processes"].items()}
-    return profile
+        state = json.loads(path.read_text()) if path.exists() else {}
+        return Profile(**{key.name: state[key.name] for key in fields(Profile) if key.name in state} | {"name": name})
+    except (OSError, ValueError, TypeError) as error:
+        raise Problem(f"{path} can't be read: remove it and try again.", str(error)) from None
 
 
 def changing(name: str) -> AbstractContextManager[None]:
@@ -99,3 +70,11 @@ def private(kind: str) -> tuple[Profile, IO[str]]:
         if owner is not None:
             return load(name), owner
     raise Problem(f"A hundred '{kind}' profiles are in use: end some of these runs.")
+
+
+def write_private(path: Path, text: str, mode: int = 0o600) -> None:
+    """Writes a file that only its owner may read: it holds passwords."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        file.write(text)

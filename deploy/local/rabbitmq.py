@@ -3,7 +3,6 @@
 import base64
 import os
 import shutil
-import signal
 import time
 import urllib.error
 import urllib.request
@@ -11,14 +10,16 @@ from pathlib import Path
 
 import layout
 import ports
-import processes
-from console import Problem, shown, tail
+import profiles
+import supervisor
+from console import Problem, shown, size, tail
 from profiles import Profile
 
 NAME = "rabbitmq"
 MANAGEMENT = "rabbitmq-management"
-EPMD = "epmd"  # Erlang's port mapper; the node has one of its own, which outlives it
 PACKAGE = "rabbitmq-server"
+_EPMD = "epmd"  # Erlang's port mapper; the node has one of its own, which outlives it
+_ANSWERS_WITHIN_SECONDS = 90
 # Not /usr/sbin: the script there changes the user, and insists on /var/lib/rabbitmq.
 _PLACES = (
     "/usr/lib/rabbitmq/bin",
@@ -46,35 +47,29 @@ def server() -> Path | None:
 
 
 def start(profile: Profile) -> None:
-    """Starts the node without waiting for it: see `wait`."""
-    program = server()
+    """Starts the node and returns once its management API answers."""
+    program, home, log = server(), profile.home / "rabbitmq", profile.log(NAME)
     assert program is not None
-    home = profile.home / "rabbitmq"
     home.mkdir(parents=True, exist_ok=True)
+    if not supervisor.alive(profile, _EPMD):
+        (profile.ports[_EPMD],) = ports.choose(1, avoiding=profile.ports.values())
     environment = _environment(profile, home)
-    epmd = ["epmd", "-address", "127.0.0.1", "-port", environment["ERL_EPMD_PORT"]]
-    if not profile.alive(EPMD):
-        profile.record(EPMD, processes.start(epmd, profile.log(EPMD), environment))
-    Path(environment["RABBITMQ_PID_FILE"]).unlink(missing_ok=True)
-    profile.record(NAME, processes.start([program], profile.log(NAME), environment, cwd=home))
-
-
-def wait(profile: Profile, seconds: float = 90) -> None:
-    """Returns once the node's management API answers."""
-    deadline = time.monotonic() + seconds
-    log = profile.log(NAME)
+    before = size(log)
+    epmd = ("epmd", "-address", "127.0.0.1", "-port", str(profile.ports[_EPMD]))
+    if not supervisor.alive(profile, _EPMD):
+        supervisor.launch(profile, _EPMD, epmd, environment, home)
+    (home / "pid").unlink(missing_ok=True)
+    supervisor.launch(profile, NAME, [program], environment, home)
+    profile.save()
+    deadline = time.monotonic() + _ANSWERS_WITHIN_SECONDS
     while True:
-        if not profile.alive(NAME):
-            raise Problem(
-                f"RabbitMQ did not start: its last lines stand above, all of them in {shown(log)}.", tail(log)
-            )
         try:
             call(profile, "GET", "/api/overview")
-            break
+            return
         except (OSError, urllib.error.URLError):
-            pass
+            supervisor.must_run(profile, NAME, before)
         if time.monotonic() > deadline:
-            raise Problem(f"RabbitMQ does not answer after {seconds:.0f} s: see {shown(log)}.", tail(log))
+            raise Problem(f"RabbitMQ does not answer after {_ANSWERS_WITHIN_SECONDS} s: see {shown(log)}.", tail(log))
         time.sleep(0.1)
 
 
@@ -85,15 +80,6 @@ def load_definitions(profile: Profile, vhost: str = "%2F") -> None:
     except urllib.error.HTTPError as error:
         answer = error.read().decode(errors="replace")
         raise Problem(f"RabbitMQ refuses {layout.DEFINITIONS.relative_to(layout.ROOT)}: {error}.", answer) from None
-
-
-def stop(profile: Profile) -> None:
-    """The node closes its queues first; then its port mapper goes."""
-    if NAME in profile.processes:
-        processes.stop([profile.processes[NAME]], signal.SIGTERM, seconds=60)
-    if EPMD in profile.processes:
-        processes.stop([profile.processes[EPMD]], signal.SIGTERM, seconds=5)
-    profile.forget(NAME, EPMD)
 
 
 def url(profile: Profile) -> str:
@@ -117,27 +103,21 @@ def call(profile: Profile, method: str, path: str, body: bytes | None = None) ->
 def _environment(profile: Profile, home: Path) -> dict[str, str]:
     """Everything that the start script would otherwise take from /etc and /var, so that it touches neither."""
     settings = home / "rabbitmq.conf"
-    settings.write_text(
-        _SETTINGS.format(
-            port=profile.ports[NAME],
-            management_port=profile.ports[MANAGEMENT],
-            user=layout.RABBITMQ_USER,
-            password=layout.RABBITMQ_PASSWORD,
-        )
-        + layout.RABBITMQ_SETTINGS.read_text()
+    own = _SETTINGS.format(
+        port=profile.ports[NAME],
+        management_port=profile.ports[MANAGEMENT],
+        user=layout.RABBITMQ_USER,
+        password=layout.RABBITMQ_PASSWORD,
     )
+    profiles.write_private(settings, own + layout.RABBITMQ_SETTINGS.read_text())
     (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
     (home / "advanced.config").write_text("[].\n")
     (home / "conf.d").mkdir(exist_ok=True)
-    epmd_port, distribution_port = ports.choose(2, avoiding=profile.ports.values())
-    if profile.alive(EPMD):
-        epmd_port = profile.ports[EPMD]
-    profile.ports[EPMD] = epmd_port
-    inherited = {k: v for k, v in layout.inherited_environment().items() if not k.startswith(("RABBITMQ_", "ERL_"))}
-    return inherited | {
+    (distribution_port,) = ports.choose(1, avoiding=profile.ports.values())
+    return {
         "HOME": str(home),
         "LANG": os.environ.get("LANG", "C.UTF-8"),
-        "ERL_EPMD_PORT": str(epmd_port),
+        "ERL_EPMD_PORT": str(profile.ports[_EPMD]),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "RABBITMQ_CONF_ENV_FILE": "/dev/null",
         "RABBITMQ_NODENAME": "order_processing@localhost",
@@ -149,7 +129,9 @@ def _environment(profile: Profile, home: Path) -> dict[str, str]:
         "RABBITMQ_LOG_BASE": str(profile.home / "log"),
         "RABBITMQ_PID_FILE": str(home / "pid"),
         "RABBITMQ_DIST_PORT": str(distribution_port),
-        # As in docker-compose.yml: its threads are bound to no core.
+        # As in docker-compose.yml: its threads are bound to no core, and don't spin while they wait for work.
         "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+            "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
+        ),
     }

@@ -28,16 +28,15 @@ def main() -> int:
 
 def check(service_ports: Mapping[str, int]) -> None:
     """Runs each block as a person would; raises Problem at the first whose answer is not what stands below it."""
-    variables = {"ORDER": ""}  # what the blocks hand on to each other
-    for block, answer in _blocks(service_ports):
+    variables = {layout.PORTS[name][0]: str(port) for name, port in service_ports.items()}
+    variables["ORDER"] = ""  # what the blocks hand on to each other
+    for block, answer in _blocks():
         _run(block, answer, variables)
 
 
-def _blocks(service_ports: Mapping[str, int]) -> list[tuple[str, str]]:
-    """The README's blocks with curl lines, at this run's ports, each with the answer that stands below it, if any."""
+def _blocks() -> list[tuple[str, str]]:
+    """The README's blocks with curl lines, each with the answer that stands below it, if any."""
     text = (layout.ROOT / "README.md").read_text()
-    for name in layout.SERVICES:
-        text = text.replace(f"http://localhost:{layout.PORTS[name][1]}/", f"http://127.0.0.1:{service_ports[name]}/")
     blocks = re.findall(r"^```bash\n(.*?)^```\n(?:\n```json\n(.*?)^```\n)?", text, flags=re.MULTILINE | re.DOTALL)
     found = [(block, answer) for block, answer in blocks if "curl " in block]
     if not found:

@@ -1,14 +1,16 @@
 """The pair of servers that a profile has: started, looked up and stopped together or one at a time."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import docker
-import environments
 import layout
 import packages
 import ports
 import postgresql
 import rabbitmq
+import supervisor
+import tools
 from console import Problem, say
 from profiles import SYSTEM, Profile
 
@@ -29,30 +31,27 @@ def is_up(profile: Profile, name: str) -> bool:
     if profile.mode == "docker":
         rows = docker.containers(_project(profile))
         return any(row.get("Service") == name and row.get("State") == "running" for row in rows)
-    return profile.alive(name)
+    return supervisor.alive(profile, name)
 
 
 def up(profile: Profile, *, definitions: bool) -> None:
     """Starts what does not run yet. `system` gets the ports that the variables name, other profiles get free ones."""
     if running(profile):
         return
-    if profile.mode == "docker":
-        _up_in_docker(profile)
-        if definitions:
-            rabbitmq.load_definitions(profile)
-        return
-    provide()
     choose_ports(profile)
     profile.save()
-    fresh_broker = not profile.alive(rabbitmq.NAME)
-    if fresh_broker:
-        rabbitmq.start(profile)
-    if not profile.alive(postgresql.NAME):
-        postgresql.start(profile)
-    if fresh_broker:
-        rabbitmq.wait(profile)
-        if definitions:
-            rabbitmq.load_definitions(profile)
+    if profile.mode == "docker":
+        variables = {layout.PORTS[name][0]: str(profile.ports[name]) for name in layout.SERVER_PORTS}
+        if docker.compose(["up", "-d", "--wait", *PAIR], project=_project(profile), env=variables) != 0:
+            docker.compose(["logs", "--tail", "20", *PAIR], project=_project(profile))
+            raise Problem("Docker could not start PostgreSQL and RabbitMQ: what compose says stands above.")
+    else:
+        provide()
+        supervisor.ensure(profile)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda name: start_one(profile, name), PAIR))
+    if definitions:
+        rabbitmq.load_definitions(profile)
 
 
 def start_one(profile: Profile, name: str) -> None:
@@ -65,33 +64,29 @@ def start_one(profile: Profile, name: str) -> None:
         postgresql.start(profile)
     else:
         rabbitmq.start(profile)
-        rabbitmq.wait(profile)
 
 
 def stop_one(profile: Profile, name: str) -> None:
-    if profile.mode == "docker":
+    """Stops a server, or a service."""
+    if profile.mode == "docker" and name in PAIR:
         docker.compose(["stop", name], project=_project(profile))
-    elif name == postgresql.NAME:
-        postgresql.stop(profile)
     else:
-        rabbitmq.stop(profile)
+        supervisor.stop(profile, name)
 
 
 def kill_one(profile: Profile, name: str) -> None:
-    """As a crash would: no chance to write anything."""
-    if profile.mode == "docker":
+    """Ends a server, or a service, as a crash would: no chance to write anything."""
+    if profile.mode == "docker" and name in PAIR:
         docker.compose(["kill", name], project=_project(profile))
     else:
-        profile.kill(name)
+        supervisor.kill(profile, name)
 
 
 def down(profile: Profile) -> None:
-    """Stops both. In Docker the data of a private pair goes with them."""
+    """Stops both, and the services on them. In Docker the data of a private pair goes with them."""
     if profile.mode == "docker":
         docker.compose(["down", "-v", "--remove-orphans"], project=_project(profile))
-        return
-    rabbitmq.stop(profile)
-    postgresql.stop(profile)
+    supervisor.shutdown(profile)
 
 
 def introduce(profile: Profile) -> None:
@@ -111,41 +106,23 @@ def addresses(profile: Profile) -> dict[str, str]:
 
 def provide() -> None:
     """Installs the server programs that the machine lacks, and what makes environments with them."""
-    if _missing():
-        missing = _missing() + environments.missing_packages()
+    if missing := _missing():
+        missing += tools.missing_packages()
         packages.install(missing, "This machine lacks " + ", ".join(missing))
-        if _missing():
-            listed = " and ".join(_missing())
-            raise Problem(f"{listed} was installed, but these scripts don't find it: use Docker, or say where it is.")
+    if missing := _missing():
+        listed = " and ".join(missing)
+        raise Problem(f"{listed} was installed, but these scripts don't find it: use Docker, or say where it is.")
 
 
 def choose_ports(profile: Profile) -> None:
     """Settles the ports of the servers that don't run yet."""
+    wanted = [name for name in layout.SERVER_PORTS if not is_up(profile, _OWNERS[name])]
     if profile.name == SYSTEM:
-        chosen = not_yet_held(profile)
+        chosen = {name: ports.named(name) for name in wanted}
         ports.refuse_taken(chosen)
     else:
-        wanted = _waiting_for_ports(profile)
         chosen = dict(zip(wanted, ports.choose(len(wanted), avoiding=profile.ports.values()), strict=True))
     profile.ports |= chosen
-
-
-def not_yet_held(profile: Profile) -> dict[str, int]:
-    """The ports that the variables name for the servers that don't run yet."""
-    return {name: ports.named(name) for name in _waiting_for_ports(profile)}
-
-
-def _waiting_for_ports(profile: Profile) -> list[str]:
-    return [name for name in layout.SERVER_PORTS if not is_up(profile, _OWNERS[name])]
-
-
-def _up_in_docker(profile: Profile) -> None:
-    choose_ports(profile)
-    profile.save()
-    variables = {layout.PORTS[name][0]: str(profile.ports[name]) for name in layout.SERVER_PORTS}
-    if docker.compose(["up", "-d", "--wait", *PAIR], project=_project(profile), env=variables) != 0:
-        docker.compose(["logs", "--tail", "20", *PAIR], project=_project(profile))
-        raise Problem("Docker could not start PostgreSQL and RabbitMQ: what compose says stands above.")
 
 
 def _project(profile: Profile) -> str:

@@ -1,10 +1,10 @@
-"""`make test`: every folder's tests, on a PostgreSQL and a RabbitMQ that are started for them and forgotten after."""
+"""`make test`, `bench`, `chaos`, `mutate`: what runs on a PostgreSQL and a RabbitMQ that are started for it alone."""
 
 import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,9 +17,9 @@ import system
 from console import Problem, say
 
 
-def run(only: str, arguments: str) -> bool:
-    """Whether all passed. `only` names one folder, `arguments` are pytest's."""
-    names = [name for name in layout.projects() if (layout.ROOT / name / "tests").is_dir() or name == "system-tests"]
+def test(only: str, arguments: str) -> int:
+    """`only` names one folder, `arguments` are pytest's; the exit status is 0 if all passed."""
+    names = [name for name in layout.projects() if (layout.ROOT / name / "tests").is_dir()]
     if only:
         if only not in names:
             raise Problem(f"ONLY={only} is no folder with tests: choose one of {', '.join(names)}.")
@@ -32,14 +32,25 @@ def run(only: str, arguments: str) -> bool:
     install.install([*names, *(layout.SERVICES if {"operations", "system-tests"} & set(names) else ())])
     results: dict[str, tuple[int, float]] = {}
     with private_servers("test") as addresses:
-        environment = layout.inherited_environment() | addresses | {"REQUIRE_SERVERS": "1"}
         for name in names:
             say(f"\n=== {name} ".ljust(100, "="))
             began = time.monotonic()
-            command = [install.python(name), "-m", "pytest", *shlex.split(arguments)]
-            code = attended([str(part) for part in command], layout.ROOT / name, environment)
+            command = [str(install.python(name)), "-m", "pytest", *shlex.split(arguments)]
+            code = attended(command, layout.ROOT / name, addresses | {"REQUIRE_SERVERS": "1"})
             results[name] = code, time.monotonic() - began
     return _summary(results)
+
+
+def run(kind: str, project: str, others: Sequence[str], program: Sequence[str], arguments: str) -> int:
+    """Runs a program of a project on servers of its own. `--help` among its arguments starts nothing."""
+    words = shlex.split(arguments)
+    command, folder = [str(install.python(project)), *program, *words], layout.ROOT / project
+    if "--help" in words:
+        install.install([project])
+        return attended(command, folder, {})
+    install.install([project, *others])
+    with private_servers(kind) as addresses:
+        return attended(command, folder, addresses | {"REQUIRE_SERVERS": "1"})
 
 
 @contextmanager
@@ -61,9 +72,9 @@ def private_servers(kind: str) -> Iterator[dict[str, str]]:
             signal.signal(signal.SIGINT, interrupted)
 
 
-def attended(command: list[str], cwd: Path, environment: dict[str, str]) -> int:
+def attended(command: Sequence[str], cwd: Path, environment: dict[str, str]) -> int:
     """Runs in the foreground; an interrupt reaches the child too, and it gets the time to clean up."""
-    child = subprocess.Popen(command, cwd=cwd, env=environment)
+    child = subprocess.Popen(command, cwd=cwd, env=layout.inherited_environment() | environment)
     try:
         return child.wait()
     except BaseException as reason:
@@ -85,14 +96,11 @@ def _clear(name: str, *, keep_logs: bool) -> None:
         profile.discard(keep_logs=keep_logs)
 
 
-def _summary(results: dict[str, tuple[int, float]]) -> bool:
+def _summary(results: dict[str, tuple[int, float]]) -> int:
     say("\n=== summary ".ljust(100, "="))
     for name, (code, seconds) in results.items():
         say(f"{name:<22} {'passed' if code == 0 else 'FAILED'}  {seconds:6.1f} s")
     failed = [name for name, (code, _) in results.items() if code != 0]
     total = sum(seconds for _, seconds in results.values())
-    if failed:
-        say(f"FAILED: {', '.join(failed)} ({total:.0f} s)")
-    else:
-        say(f"All tests passed in {total:.0f} s.")
-    return not failed
+    say(f"FAILED: {', '.join(failed)} ({total:.0f} s)" if failed else f"All tests passed in {total:.0f} s.")
+    return 1 if failed else 0

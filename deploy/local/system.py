@@ -1,26 +1,29 @@
 """`make up`, `make down`, `make reset`: the four services on their two servers, natively or by Docker."""
 
-import signal
-import subprocess
+import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import docker
+import earlier
 import health
 import install
 import layout
 import ports
 import postgresql
-import processes
 import rabbitmq
 import servers
+import supervisor
+import tools
 from console import Problem, say, shown, size, tail
 from profiles import SYSTEM, Profile
 
 _HEALTHY_WITHIN_SECONDS = 60
-_MIGRATED_WITHIN_SECONDS = 30 * 60  # of a million orders, too
-_GRACE_SECONDS = 20  # for open requests; draining what has been committed comes on top
+_NOT_OF_SERVICES = {
+    *(variable for variable, _ in layout.PORTS.values()),
+    *("DATABASE_URL", "RABBITMQ_URL", "RABBITMQ_MANAGEMENT_URL", "RUN_WITH", "BIND_ADDRESS", "REQUIRE_SERVERS"),
+}
 
 
 def up(profile: Profile) -> None:
@@ -37,17 +40,16 @@ def up(profile: Profile) -> None:
 
 
 def down(profile: Profile) -> None:
-    if profile.mode == "docker" and profile.name == SYSTEM:
+    if in_docker(profile):
         if docker.compose(["down", "--remove-orphans"]) != 0:
             raise Problem("Docker could not stop the system: what compose says stands above.")
         return
-    _stop(profile, *layout.SERVICES)
     servers.down(profile)
 
 
 def reset(profile: Profile) -> None:
     """Stops it and forgets all data: orders, stock, payments, messages, logs."""
-    if profile.mode == "docker" and profile.name == SYSTEM:
+    if in_docker(profile):
         if docker.compose(["down", "-v", "--remove-orphans"]) != 0:
             raise Problem("Docker could not remove the system: what compose says stands above.")
     else:
@@ -57,22 +59,13 @@ def reset(profile: Profile) -> None:
 
 def start_one(profile: Profile, name: str) -> None:
     """Starts a service without waiting for it."""
-    if profile.alive(name):
+    if supervisor.alive(profile, name):
         return
     program = install.python(name).with_name("uvicorn")
-    options = ("--no-access-log", "--timeout-graceful-shutdown", str(_GRACE_SECONDS))
+    options = ("--no-access-log", "--timeout-graceful-shutdown", str(supervisor.GRACE_SECONDS))
     address = ("--host", "127.0.0.1", "--port", str(profile.ports[name]))
-    command: tuple[str | Path, ...] = (program, "main:app", *address, *options)
-    profile.record(name, processes.start(command, profile.log(name), _environment(profile, name), layout.ROOT / name))
-
-
-def stop_one(profile: Profile, name: str) -> None:
-    _stop(profile, name)
-
-
-def kill_one(profile: Profile, name: str) -> None:
-    """As a crash would: no chance to finish anything."""
-    profile.kill(name)
+    command = (program, "main:app", *address, *options)
+    supervisor.launch(profile, name, command, _environment(profile, name), layout.ROOT / name)
 
 
 def wait(profile: Profile, names: Sequence[str], logs_before: Mapping[str, int] | None = None) -> None:
@@ -80,23 +73,21 @@ def wait(profile: Profile, names: Sequence[str], logs_before: Mapping[str, int] 
 
     `logs_before` holds the length that each log had, in bytes, before the start that is waited for.
     """
+    since = logs_before or {}
     deadline = time.monotonic() + _HEALTHY_WITHIN_SECONDS
-    waiting = list(names)
+    pids: dict[str, int] = {}
     while True:
-        answers = {name: health.ask(profile.ports[name]) for name in waiting}
-        for name in names:  # who answered on its port may have been another program, and this one may have ended since
-            if not profile.alive(name):
-                log = profile.log(name)
-                sentence = f"{name} ended at its start: its last lines stand above, all of them in {shown(log)}."
-                raise Problem(sentence, tail(log, since=(logs_before or {}).get(name, 0)))
-        waiting = [name for name in waiting if not health.is_well(name, *answers[name])]
+        answers = {name: health.ask(profile.ports[name]) for name in names}
+        for name in names:  # who answered on its port may have been another program
+            pids[name] = supervisor.must_run(profile, name, since.get(name, 0), first_pid=pids.get(name, 0))
+        waiting = [name for name in names if not health.is_well(name, *answers[name])]
         if not waiting:
             return
         if time.monotonic() > deadline:
             name = waiting[0]
             log, (status, body) = profile.log(name), answers[name]
             sentence = f"{name} is not healthy after {_HEALTHY_WITHIN_SECONDS} s: see above, and {shown(log)}."
-            said = tail(log, 15, (logs_before or {}).get(name, 0))
+            said = tail(log, 15, since.get(name, 0))
             raise Problem(sentence, f"{said}\nGET {profile.ports[name]}/health: {status} {body}")
         time.sleep(0.1)
 
@@ -107,9 +98,14 @@ def addresses(profile: Profile) -> dict[str, str]:
     return servers.addresses(profile) | {name: f"http://127.0.0.1:{port}" for name, port in urls.items() if port}
 
 
+def in_docker(profile: Profile) -> bool:
+    """Whether it is the whole system in Docker; other profiles have at most their two servers there."""
+    return profile.mode == "docker" and profile.name == SYSTEM
+
+
 def servers_run(profile: Profile) -> bool:
     """Whether both servers are this profile's own processes or containers, and run."""
-    if profile.mode == "docker" and profile.name == SYSTEM:
+    if in_docker(profile):
         rows = docker.containers()
         if set(servers.PAIR) <= {row["Service"] for row in rows if row.get("State") == "running"}:
             return True
@@ -129,20 +125,10 @@ def _mode(profile: Profile) -> str:
     return wanted or ("docker" if docker.answers() else "native")
 
 
-def _stop(profile: Profile, *names: str) -> None:
-    """Ends services gently, all at the same time; says so of one that had to be killed."""
-    known = {name: profile.processes[name] for name in names if name in profile.processes}
-    killed = processes.stop(known.values(), signal.SIGTERM, seconds=_GRACE_SECONDS + 15)
-    profile.forget(*known)
-    for name, process in known.items():
-        if process in killed:
-            say(f"{name} did not end in time and was killed: see {shown(profile.log(name))}")
-
-
 def _anything_runs(profile: Profile) -> bool:
     if profile.mode == "docker":
         return any(row.get("State") == "running" for row in docker.containers())
-    return any(profile.alive(name) for name in profile.processes)
+    return supervisor.runs(profile) or earlier.runs(profile)
 
 
 def _up_in_docker(profile: Profile) -> None:
@@ -160,7 +146,11 @@ def _up_in_docker(profile: Profile) -> None:
 
 
 def _up_natively(profile: Profile) -> None:
-    missing = [name for name in layout.SERVICES if not profile.alive(name)]
+    if earlier.runs(profile):
+        raise Problem("An earlier version of these scripts has started the system: `make down` first.")
+    missing = [name for name in layout.SERVICES if not supervisor.alive(profile, name)]
+    if len(missing) < len(layout.SERVICES):
+        _tell_what_changed(profile)
     if not missing and servers.running(profile):
         say("The system is up already.")
         wait(profile, layout.SERVICES)
@@ -168,14 +158,16 @@ def _up_natively(profile: Profile) -> None:
     # Nobody should wait for an installation to be told of a taken port, or that something else is missing.
     servers.choose_ports(profile)
     if profile.name == SYSTEM:
-        chosen = {name: ports.named(name) for name in missing}
-        ports.refuse_taken(servers.not_yet_held(profile) | chosen)
+        profile.ports |= {name: ports.named(name) for name in missing}
+        ports.refuse_taken({name: profile.ports[name] for name in missing})
     else:
-        chosen = dict(zip(missing, ports.choose(len(missing), avoiding=profile.ports.values()), strict=True))
+        profile.ports |= zip(missing, ports.choose(len(missing), avoiding=profile.ports.values()), strict=True)
     if profile.mode == "native":
         servers.provide()
     install.install(layout.SERVICES)
-    profile.ports |= chosen
+    if len(missing) == len(layout.SERVICES):
+        profile.settings = _settings(profile)
+    profile.save()
     servers.up(profile, definitions=True)
     servers.introduce(profile)
     migrate(profile)
@@ -186,42 +178,43 @@ def _up_natively(profile: Profile) -> None:
     wait(profile, layout.SERVICES, logs_before)
 
 
+def _tell_what_changed(profile: Profile) -> None:
+    """A service that runs keeps the settings and the port that it was started with."""
+    changed = {name for name, value in _settings(profile).items() if value != profile.settings.get(name)}
+    if profile.name == SYSTEM:
+        for name, (variable, _) in layout.PORTS.items():
+            if layout.setting(variable) and ports.named(name) != profile.ports.get(name):
+                changed.add(variable)
+    if changed:
+        say(f"What runs already keeps its settings: {', '.join(sorted(changed))} will take effect at the next start")
+        say("(`make down`, then `make up` with the same variables).")
+
+
 def migrate(profile: Profile) -> None:
     """Brings all three schemas up to date at the same time; the migrations lock each other out where they must."""
-    environment = _environment(profile) | {"DATABASE_URL": postgresql.url(profile)}
-    running = {}
-    for name in layout.DATABASE_ROLES:
+    environment = layout.inherited_environment() | {"DATABASE_URL": postgresql.url(profile)}
+
+    def upgrade(name: str) -> None:
+        command = (install.python(name).with_name("alembic"), "upgrade", "head")
         log = profile.log(f"migrate-{name}")
-        with log.open("w") as output:
-            running[name] = subprocess.Popen(
-                [install.python(name).with_name("alembic"), "upgrade", "head"],
-                cwd=layout.ROOT / name,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-    deadline = time.monotonic() + _MIGRATED_WITHIN_SECONDS
-    try:
-        failed = [name for name, process in running.items() if process.wait(max(deadline - time.monotonic(), 0))]
-    except subprocess.TimeoutExpired:
-        failed = [name for name, process in running.items() if process.poll() is None]
-    finally:
-        for process in running.values():
-            process.kill()
-    if failed:
-        log = profile.log(f"migrate-{failed[0]}")
-        raise Problem(f"The migration of {failed[0]} failed or did not end: see above, and {shown(log)}.", tail(log))
+        tools.run(command, log, f"The migration of {name} failed or did not end", layout.ROOT / name, environment)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(upgrade, layout.DATABASE_ROLES))
 
 
-def _environment(profile: Profile, service: str = "") -> dict[str, str]:
-    """What a service finds in its environment: `.env` first, the caller's variables over it, our addresses over all."""
-    environment = {"LOG_FORMAT": "json"}
+def _settings(profile: Profile) -> dict[str, str]:
+    """What is set: `.env` first, the caller's variables over it. Ports and servers are not among them."""
+    found = {"LOG_FORMAT": "json"}
     if profile.name == SYSTEM:
-        environment |= {name: value for name, value in layout.dotenv().items() if value}
-    environment |= layout.inherited_environment()
-    environment.pop("DATABASE_URL", None)
-    environment["RABBITMQ_URL"] = rabbitmq.url(profile)
+        found |= {name: value for name, value in layout.dotenv().items() if value}
+    found |= {name: value for name, value in os.environ.items() if name in layout.settings()}
+    return {name: value for name, value in found.items() if name not in _NOT_OF_SERVICES}
+
+
+def _environment(profile: Profile, service: str) -> dict[str, str]:
+    """What a service finds in its environment, over what it inherits: the settings, and our addresses over all."""
+    environment = _settings(profile) | {"RABBITMQ_URL": rabbitmq.url(profile)}
     if service in layout.DATABASE_ROLES:
         role = layout.DATABASE_ROLES[service]
         environment["DATABASE_URL"] = postgresql.url(profile, role, role)

@@ -9,7 +9,7 @@ import pytest
 
 from system import ROOT
 
-ASK = [sys.executable, "-c", "import console; console.confirm(); print('done')"]
+ASK = [sys.executable, "-c", "import console; console.confirm('All is gone.'); print('done')"]
 
 
 def asked(answer: str, **variables: str) -> tuple[bool, bool]:

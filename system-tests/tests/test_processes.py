@@ -1,13 +1,10 @@
 """Ports and processes: two programs never take each other for one, and whoever waits for a process hears of its end."""
 
 import asyncio
-import json
 import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -164,98 +161,3 @@ async def test_whom_we_end_ourselves_nobody_misses(services: Services) -> None:
     async with attended(lambda: [service]):
         await service.end(signal.SIGKILL)
         await asyncio.sleep(3 * system_module._LOOK_EVERY_SECONDS)
-
-
-# --- deploy/local, whose modules have names that are ours too --------------------------------------------------------
-
-
-def run_local(code: str) -> str:
-    """What it printed; the code finds the modules of deploy/local."""
-    program = f"import sys\nsys.path.insert(0, {str(LOCAL)!r})\n{code}"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_make_draws_no_port_twice_and_none_that_a_variable_names(occupied: int) -> None:
-    code = f"""
-import os, random, ports
-os.environ["ORDER_SERVICE_PORT"] = "20001"
-draws = iter([{occupied}, 20001, 20002, 20003, 20002, 20003, 20004, 20005])
-random.randrange = lambda *_: next(draws)
-free, ports.is_free = ports.is_free, lambda port: port != {occupied} or free(port)
-print(ports.choose(2), ports.choose(1, avoiding=[20004]))
-"""
-    assert run_local(code) == "[20002, 20003] [20005]\n"
-
-
-def test_make_gives_up_where_no_port_is_free(occupied: int) -> None:
-    code = f"""
-import random, ports
-random.randrange = lambda *_: {occupied}
-try:
-    ports.choose(1)
-except ports.Problem as problem:
-    print(problem)
-"""
-    assert "No 1 free ports" in run_local(code)
-
-
-@pytest.mark.parametrize(
-    ("pretended", "said"),
-    [
-        ({NAME: "answers", "payment-service": "dies"}, "payment-service ended at its start"),
-        ({NAME: "answers", "payment-service": "is another"}, "payment-service is not healthy after"),
-        ({NAME: "dies late", "payment-service": "is late"}, "order-service ended at its start"),
-        ({NAME: "answers", "payment-service": "is late"}, "all well"),
-    ],
-)
-def test_make_up_waits_for_the_services_that_it_means_and_hears_of_their_end(
-    tmp_path: Path, pretended: dict[str, str], said: str
-) -> None:
-    """`dies late` means: once it was healthy, while others are still waited for."""
-    program = """
-import http.server, json, os, sys, threading, time
-name, port, does = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-print("the last line of", name, flush=True)
-if does == "dies":
-    sys.exit(1)
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps({"service": "somebody" if does == "is another" else name}).encode())
-        if does == "dies late":
-            threading.Timer(0.5, os._exit, [3]).start()
-    def log_message(self, *_):
-        pass
-if does == "is late":
-    time.sleep(2)
-server = http.server.HTTPServer(("127.0.0.1", port), Answer)
-server.serve_forever()
-"""
-    (tmp_path / "service.py").write_text(program)
-    code = f"""
-import os, signal
-from pathlib import Path
-import layout, ports, processes, profiles, system
-layout.RUN = Path({str(tmp_path)!r})
-profile = profiles.Profile("pretended")
-system._HEALTHY_WITHIN_SECONDS = 5
-pretended = {json.dumps(pretended)}
-profile.ports = dict(zip(pretended, ports.choose(len(pretended))))
-for name, does in pretended.items():
-    command = [sys.executable, {str(tmp_path / "service.py")!r}, name, str(profile.ports[name]), does]
-    profile.processes[name] = processes.start(command, profile.log(name), os.environ)
-try:
-    system.wait(profile, list(pretended))
-    print("all well")
-except system.Problem as problem:
-    print(problem, problem.detail)
-finally:
-    processes.stop(profile.processes.values(), signal.SIGKILL, 0)
-"""
-    printed = run_local(code)
-    assert said in printed
-    if said != "all well":
-        assert f"the last line of {said.split()[0]}" in printed

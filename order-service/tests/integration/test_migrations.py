@@ -203,3 +203,13 @@ def test_a_database_whose_name_needs_quotes_is_migrated_too(database_url: str) -
         assert tables(url) == TABLES | {"alembic_version"}
     finally:
         query(database_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def test_a_database_of_a_newer_version_is_named_as_such_and_left_alone(empty_database: str) -> None:
+    migrate(SERVICE, empty_database, "upgrade", "head")
+    query(empty_database, f"UPDATE {SCHEMA}.alembic_version SET version_num = '9999'")
+
+    with pytest.raises(AssertionError, match=r"schema orders is at revision 9999(.|\n)*belongs to a newer version"):
+        migrate(SERVICE, empty_database, "upgrade", "head")
+
+    assert query(empty_database, f"SELECT version_num FROM {SCHEMA}.alembic_version") == ["9999"]

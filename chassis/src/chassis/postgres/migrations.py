@@ -8,6 +8,7 @@ import asyncio
 
 from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -46,10 +47,21 @@ def _migrate(connection: Connection, metadata: MetaData, schema: str) -> None:
         compare_server_default=True,
         on_version_apply=_tell,
     )
+    _refuse_a_newer_database(schema)
     with context.begin_transaction():
         connection.execute(text(f"SET LOCAL ROLE {schema}"))
         context.run_migrations()
     connection.commit()
+
+
+def _refuse_a_newer_database(schema: str) -> None:
+    """Alembic alone says only that it can't locate a revision."""
+    known = {script.revision for script in context.script.walk_revisions()}
+    if unknown := set(context.get_context().get_current_heads()) - known:
+        raise CommandError(
+            f"The schema {schema} is at revision {', '.join(sorted(unknown))}, which this code does not know: the"
+            " database belongs to a newer version. Run that version, or downgrade the schema with it first."
+        )
 
 
 def _tell(ctx: MigrationContext, step: MigrationInfo, heads: object, run_args: object) -> None:

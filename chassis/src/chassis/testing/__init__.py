@@ -122,7 +122,7 @@ def migrate(folder: Path, database_url: str, *command: str) -> str:
         text=True,
         check=False,
     )
-    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.returncode == 0, (run.stdout + run.stderr)[-2000:]
     return run.stdout + run.stderr
 
 

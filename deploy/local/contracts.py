@@ -1,56 +1,49 @@
 """`make contracts`: what follows from the events that the services declare (domain/events.py, application/messages.py).
 
 Each service's contracts/ by chassis.testing.declared; from all of them together the queues and bindings in
-deploy/rabbitmq/definitions.json and the table of docs/events.md. With --check nothing is written, and each file that
-would be is named. No packages: the services run in their own environments.
+deploy/rabbitmq/definitions.json and the table of docs/events.md.
 """
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-DEFINITIONS = ROOT / "deploy" / "rabbitmq" / "definitions.json"
-EVENTS = ROOT / "docs" / "events.md"
+import install
+import layout
+from console import Problem
+
+_EVENTS = layout.ROOT / "docs" / "events.md"
 _HEADER = "| event | routing key | published by, when | read by | `data`, besides order_id and customer_id |"
 
 Declared = dict[str, Any]
 
 
-def main() -> int:
-    check = "--check" in sys.argv[1:]
-    folders = sorted(path.parents[1] for path in ROOT.glob("*/application/messages.py"))
-    runs = [_declared(folder, check) for folder in folders]
-    services = [service for service, _ in runs]
-    wrong = any(failed for _, failed in runs)
-    for path, text in ((DEFINITIONS, _definitions(services)), (EVENTS, _table(services))):
+def run(*, check: bool = False) -> list[str]:
+    """Writes what is not as it would be, or only checks it; returns a line for each such file."""
+    services: list[Declared] = []
+    wrong: list[str] = []
+    for name in layout.SERVICES:
+        command: list[str | Path] = [install.python(name), "-m", "chassis.testing.declared"]
+        done = subprocess.run(
+            [*command, *(["--check"] if check else [])], cwd=layout.ROOT / name, capture_output=True, text=True
+        )
+        if not done.stdout:
+            raise Problem(f"The events that {name} declares could not be read.", done.stderr)
+        services.append(json.loads(done.stdout))
+        wrong += done.stderr.splitlines()
+    for path, text in ((layout.DEFINITIONS, _definitions(services)), (_EVENTS, _table(services))):
         if path.read_text() != text:
-            print(f"{path.relative_to(ROOT)}: {'run `make contracts`' if check else 'written'}", file=sys.stderr)
-            wrong = True
+            wrong.append(f"{path.relative_to(layout.ROOT)}: {'run `make contracts`' if check else 'written'}")
             if not check:
                 path.write_text(text)
-    return 1 if check and wrong else 0
-
-
-def _declared(folder: Path, check: bool) -> tuple[Declared, bool]:
-    command: list[str | Path] = [
-        folder / ".venv" / "bin" / "python",
-        "-m",
-        "chassis.testing.declared",
-        *(["--check"] if check else []),
-    ]
-    run = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True)
-    if not run.stdout:
-        raise SystemExit(f"{folder.name} could not be read; see above")
-    return json.loads(run.stdout), run.returncode != 0
+    return wrong
 
 
 def _definitions(services: list[Declared]) -> str:
     """What is there already keeps its place."""
-    document = json.loads(DEFINITIONS.read_text())
+    document = json.loads(layout.DEFINITIONS.read_text())
     document["queues"] = _merged(document["queues"], [queue for service in services for queue in service["queues"]])
     bindings = [binding for service in services for binding in service["bindings"]]
     names = {service["service"] for service in services}
@@ -66,7 +59,7 @@ def _merged(old: list[Declared], new: list[Declared]) -> list[Declared]:
 
 
 def _table(services: list[Declared]) -> str:
-    before, _, after = EVENTS.read_text().partition(_HEADER)
+    before, _, after = _EVENTS.read_text().partition(_HEADER)
     rest = after[after.index("\n\n") :]
     rows = [_HEADER, "|---|---|---|---|---|", *_rows(services)]
     return before + "\n".join(rows) + rest
@@ -84,7 +77,3 @@ def _rows(services: list[Declared]) -> Iterator[str]:
             says = event["says"][0].lower() + event["says"][1:].rstrip(".")
             contract = f"[{name}](../{folder}/contracts/{name}.example.json)"
             yield f"| {contract} | {key} | {short}: {says} | {readers} | {data} |"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

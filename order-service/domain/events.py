@@ -1,4 +1,4 @@
-"""What happened to an order. The fields of an event are its `data` on the wire: see contracts/."""
+"""What can happen to an order. An event's fields are its `data` on the wire: see contracts/."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,5 +64,4 @@ class OrderCancelled:
     expires_at: datetime
 
 
-Decision = OrderCompleted | OrderFailed | OrderCancelled
-OrderEvent = OrderCreated | OrderConfirmed | Decision
+OrderEvent = OrderCreated | OrderConfirmed | OrderCompleted | OrderFailed | OrderCancelled

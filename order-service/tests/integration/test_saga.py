@@ -11,11 +11,11 @@ from chassis.messaging.envelope import BATCH, SINGLE
 from chassis.ports.ids import uuid7
 from chassis.postgres.database import Database
 from chassis.testing import eventually
+from chassis.testing.world import World
 from sqlalchemy import text
 
 from tests.builders import TRACEPARENT
-from tests.contracts import OURS
-from tests.running import World, fact
+from tests.contracts import OURS, fact
 from tests.shop import TRACED, order_body, place
 
 

@@ -1,5 +1,6 @@
 """Orders that a restored database has forgotten: entered as failed, so that the others undo what they did for them."""
 
+from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -13,9 +14,11 @@ from infrastructure.orders import ORDERS
 from tests.builders import NOON, TRACEPARENT, line, order_in
 from tests.running import OrderUnits
 
+DEADLINE = NOON + timedelta(minutes=15)
+
 
 def forgotten(*items: Line) -> AdoptOrder:
-    return AdoptOrder(uuid7(), uuid4(), items, Decimal("39.98"), "USD", NOON, TRACEPARENT)
+    return AdoptOrder(uuid7(), uuid4(), items, Decimal("39.98"), "USD", DEADLINE, TRACEPARENT)
 
 
 @pytest.mark.parametrize("items", [(line(),), ()], ids=["known by its hold", "known by its payment alone"])
@@ -27,13 +30,13 @@ async def test_a_forgotten_order_is_entered_as_failed_and_said_so(units: OrderUn
     order = units.kept(ORDERS)[command.order_id]
     assert (order.status, order.reason, order.items) == (Status.FAILED, "lost-in-restore", items)
     assert (order.customer_id, order.total_amount, order.currency) == (command.customer_id, Decimal("39.98"), "USD")
-    assert (order.expires_at, order.created_at, order.traceparent) == (NOON, units.now, TRACEPARENT)
+    assert (order.expires_at, order.created_at, order.traceparent) == (DEADLINE, units.now, TRACEPARENT)
     assert [(entry.event, entry.status, entry.reason) for entry in order.timeline] == [
         ("OrderCreated", "pending", None),
         ("OrderFailed", "failed", "lost-in-restore"),
     ]
     [told] = units.published
-    assert told.event == OrderFailed(order.id, order.customer_id, "lost-in-restore", NOON)
+    assert told.event == OrderFailed(order.id, order.customer_id, "lost-in-restore", DEADLINE)
     assert (told.repeat, told.traceparent) == (False, TRACEPARENT)
 
 
@@ -42,7 +45,7 @@ async def test_an_order_that_is_known_stays_as_it_is(units: OrderUnits, status: 
     order = order_in(status)
     await units.put(ORDERS, order)
 
-    again = AdoptOrder(order.id, order.customer_id, order.items, order.total_amount, "USD", NOON, TRACEPARENT)
+    again = AdoptOrder(order.id, order.customer_id, order.items, order.total_amount, "USD", DEADLINE, TRACEPARENT)
     await units.run(adopt_orders, [again])
 
     assert units.kept(ORDERS)[order.id].status is status

@@ -92,9 +92,12 @@ async def test_a_request_under_the_same_key_gets_the_first_answer_again(
 
 
 async def test_the_same_body_written_otherwise_is_the_same_request(client: httpx.AsyncClient) -> None:
-    body, key = order_body(), {"Idempotency-Key": "cart-42", "content-type": "application/json; charset=utf-8"}
+    body, key = (
+        order_body(price=19.9),
+        {"Idempotency-Key": "cart-42", "content-type": "application/json; charset=utf-8"},
+    )
     first = await client.post("/orders", json=body, headers={"Idempotency-Key": "cart-42"})
-    item = {"price": "19.99", "quantity": 2.0, "product_id": PRODUCT.upper()}
+    item = {"price": "19.90", "quantity": 2.0, "product_id": PRODUCT.upper()}
     reordered = {"items": [item], "customer_id": body["customer_id"].upper()}
     again = await client.post("/orders", content=orjson.dumps(reordered, option=orjson.OPT_INDENT_2), headers=key)
     assert (again.headers["Idempotent-Replayed"], again.json()["id"]) == ("true", first.json()["id"])
@@ -171,7 +174,7 @@ async def test_a_customer_s_orders_come_newest_first_page_by_page(
     await units.put(ORDERS, *theirs, an_order())
 
     seen, pages, url = [], 0, f"/orders/customer/{customer}?limit=2"
-    while url:
+    while url and pages <= number:
         answer = await client.get(url)
         assert answer.status_code == 200, answer.text
         pages += 1

@@ -10,13 +10,21 @@ from chassis.ports.idempotency import Claim
 from chassis.testing import received
 
 from application.messages import CONSUMED
+from domain import errors
 from domain.order import Status
-from infrastructure.orders import ORDERS
+from infrastructure.orders import ORDERS, PostgresOrders
 from infrastructure.unit_of_work import OrderUnitOfWork
 from tests.builders import NOON, an_order
 from tests.facts import paid
 from tests.running import OrderUnits, load_main
-from tests.shop import assert_problem, order_body, place
+from tests.shop import order_body
+
+STATUSES = [
+    (errors.InvalidOrder("It is too large."), 422),
+    (errors.OrderNotFound("It isn't there."), 404),
+    (errors.IllegalTransition("completed", "cancelled"), 409),
+    (errors.IdempotencyKeyReused("It came before."), 422),
+]
 
 
 async def run_job(main: ModuleType, name: str) -> None:
@@ -69,21 +77,24 @@ async def test_keys_are_forgotten_after_a_day_and_read_events_after_a_week(main:
         assert (len(units.server.inbox), len(units.server.keys)) == left
 
 
-def test_every_fact_that_the_service_reads_has_its_binding(main: ModuleType) -> None:
+def test_the_service_s_queue_is_bound_to_every_fact_that_it_reads(main: ModuleType) -> None:
     assert list(main.service.broker._queue.events) == list(CONSUMED)
 
 
-async def test_every_refusal_of_the_domain_has_its_status(client: httpx.AsyncClient) -> None:
-    order = await place(client)
-    customer, key = str(uuid4()), {"Idempotency-Key": "cart-42"}
-    assert (await client.post("/orders", json=order_body(customer_id=customer), headers=key)).status_code == 201
+@pytest.mark.parametrize(("error", "status"), STATUSES, ids=lambda value: type(value).__name__)
+async def test_every_refusal_of_the_domain_has_its_status(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, error: errors.OrderError, status: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
 
-    other = order_body(customer_id=customer, quantity=3)
-    assert_problem(await client.post("/orders", json=other, headers=key), 422, "idempotency-key-reused")
-    assert_problem(await client.get(f"/orders/{uuid4()}"), 404, "order-not-found")
-    assert_problem(await client.delete(f"/orders/{uuid4()}"), 404, "order-not-found")
-    first, again = [await client.delete(f"/orders/{order['id']}") for _ in range(2)]
-    assert (first.status_code, again.status_code, first.content) == (200, 200, again.content)
+    monkeypatch.setattr(PostgresOrders, "add", refuse)
+    answer = await client.post("/orders", json=order_body())
+    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{vars(type(error))['slug']}")
+
+
+def test_no_refusal_of_the_domain_is_left_out() -> None:
+    assert {type(error) for error, _ in STATUSES} == set(errors.OrderError.__subclasses__())
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
-"""Enters what a restored database has forgotten: `python -m reconcile`, as `make reconcile` runs it beside the service,
-with a JSON object a line on standard input:
+"""Enters what the database lost in a restore: `python -m reconcile`, which `make reconcile` runs beside the service and
+to which it gives one JSON object per line:
 
     {"type": "AdoptOrder", "data": {"order_id": ..., ...}}              an order that only others know
     {"type": "InventoryReleased", "data": {"order_id": ..., ...}}       a fact that was lost on its way here
 
-What there is to tell goes into the outbox, from which the running service sends it; run twice, it changes nothing the
-second time."""
+The events go into the outbox, from which the running service publishes them. A second run changes nothing."""
 
 import asyncio
 import json

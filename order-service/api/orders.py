@@ -19,7 +19,7 @@ from domain.order import CENT, Order
 
 _PLACED_HEADERS = {
     "Location": header("Where the order is.", required=True),
-    "Idempotent-Replayed": header("The request came before, and this is its first answer.", const="true"),
+    "Idempotent-Replayed": header("The request came before; this is its first answer.", const="true"),
 }
 
 
@@ -44,17 +44,11 @@ def router(
         return order
 
     async def place_order(request: Request) -> Response:
-        """Takes an order. It is answered once the order is committed; what happens then needs no client."""
+        """Places an order. The answer comes once the order is committed; whatever follows needs no client."""
         key = checked_key(request.headers.get("idempotency-key"))
         body = await read_json(request, PlaceOrderRequest)
         items = tuple(Line(item.product_id, item.quantity, item.price.quantize(CENT)) for item in body.items)
-        command = PlaceOrder(
-            customer_id=body.customer_id,
-            items=items,
-            traceparent=request.state.traceparent,
-            idempotency_key=key,
-        )
-        placed = await place(command)
+        placed = await place(PlaceOrder(body.customer_id, items, request.state.traceparent, key))
         headers = {"Location": f"/orders/{placed.order.id}"}
         if placed.replayed:
             headers["Idempotent-Replayed"] = "true"
@@ -73,26 +67,26 @@ def router(
 
     @routes.get("/{order_id}", response_model=OrderResponse, responses=documented(404, 422))
     async def get_order(order_id: UUID) -> Response:
-        """An order and how it stands."""
+        """Returns an order and its current status."""
         return json_response(OrderResponse.model_validate(await found(order_id)))
 
     @routes.delete("/{order_id}", response_model=OrderResponse, responses=documented(404, 409, 422))
     async def cancel_order(order_id: UUID) -> Response:
-        """Cancels an order that is not final; what was held or charged for it is given back."""
+        """Cancels an order that is not final. Held stock is released, and a charge is refunded."""
         return json_response(OrderResponse.model_validate(await cancel(order_id)))
 
     @routes.get("/customer/{customer_id}", response_model=list[OrderResponse], responses={**PAGE, **documented(422)})
     async def get_orders_of_customer(
         request: Request, customer_id: UUID, limit: Limit = 50, cursor: Cursor = None
     ) -> Response:
-        """A customer's orders, newest first."""
+        """Lists a customer's orders, newest first."""
         async with reading() as orders:
             rows = await orders.of_customer(customer_id, before=cursor, limit=limit + 1)
         return page(request, ORDER_LIST, rows, limit)
 
     @routes.get("/{order_id}/timeline", response_model=list[TimelineEntryResponse], responses=documented(404, 422))
     async def get_timeline(order_id: UUID) -> Response:
-        """What happened to an order, oldest first."""
+        """Lists what happened to an order, oldest first."""
         timeline = TIMELINE.validate_python((await found(order_id)).timeline)
         return Response(TIMELINE.dump_json(timeline), media_type="application/json")
 

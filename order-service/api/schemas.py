@@ -1,4 +1,4 @@
-"""What goes in and out over HTTP."""
+"""The bodies of requests and answers."""
 
 import re
 from datetime import datetime
@@ -35,7 +35,7 @@ IDEMPOTENCY_KEY: JsonDict = {
 }
 _PRICE = r"^(?=.*[1-9])[0-9]{1,10}(\.[0-9]{1,2})?$"
 _PRICE_SCHEMA: JsonDict = {
-    "description": "Of one piece, with at most two decimals.",
+    "description": "The price of one piece, with at most two decimals.",
     "anyOf": [
         {"type": "number", "minimum": float(CENT), "maximum": float(MAX_TOTAL)},
         {"type": "string", "pattern": _PRICE},
@@ -44,7 +44,7 @@ _PRICE_SCHEMA: JsonDict = {
 
 
 def _plain_decimal(value: object) -> object:
-    """A price as a string must look like one: Decimal itself would take "1_0", " 1e2 " and digits of other scripts."""
+    """Refuses strings that don't look like a price: Decimal would take "1_0", " 1e2 " and digits of other scripts."""
     if isinstance(value, str) and not re.fullmatch(_PRICE, value):
         raise ValueError("a price is a number over 0 with at most two decimals")
     return value

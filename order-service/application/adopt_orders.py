@@ -1,4 +1,4 @@
-"""Enters orders that a database restored from a backup has forgotten, so that what was done for them is undone."""
+"""Enters orders that the database lost in a restore from a backup, so that the other services undo what they did."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from domain.order import Order
 
 @dataclass(frozen=True, slots=True)
 class AdoptOrder:
-    """As much of the order as the other services know, or the payment gateway."""
+    """As much of an order as the other services, or the payment gateway, know."""
 
     order_id: UUID
     customer_id: UUID
     items: tuple[Line, ...]
-    """Empty where only a payment is left of it."""
+    """Empty if only a payment is left of the order."""
     total_amount: Decimal
     currency: str
     expires_at: datetime
@@ -26,7 +26,7 @@ class AdoptOrder:
 
 
 async def adopt_orders(commands: Sequence[AdoptOrder], unit: OrderUnit) -> None:
-    """Those that exist stay as they are."""
+    """Leaves orders that exist as they are."""
     known = await unit.orders.locked([command.order_id for command in commands])
     for command in commands:
         if command.order_id not in known:

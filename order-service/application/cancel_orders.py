@@ -1,4 +1,4 @@
-"""Cancels orders for their customers; the other services undo what they did when they hear of it."""
+"""Cancels orders for their customers. The other services undo their part when they hear of it."""
 
 from collections.abc import Sequence
 from uuid import UUID

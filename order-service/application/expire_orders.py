@@ -1,4 +1,4 @@
-"""Fails the orders whose time is up: the only deadline in the system, kept by the arbiter."""
+"""Fails orders whose time is up. This is the only deadline in the system, and the arbiter keeps it."""
 
 from application.ports import OrderUnit
 

@@ -1,4 +1,4 @@
-"""By what a second request under an idempotency key is known to be the same: a digest, kept beside the key."""
+"""The digest of a request, kept beside its idempotency key: a second request with another digest is another request."""
 
 import json
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from domain.events import Line
 
 
 def fingerprint(customer_id: UUID, items: Sequence[Line]) -> bytes:
-    """A digest of what was asked for, as JSON without spaces, keys sorted, prices as the decimals that they are.
+    """Of what was asked for, as JSON with sorted keys and no spaces, and with prices as decimal strings.
 
-    Digests of one day's code are compared with those of the next day's, so what a request of today yields may never
-    change: a field that is added later is left out here where the request leaves it out.
+    Today's code verifies the digests that yesterday's code made, so the digest of a request may never change: a field
+    that is added later stays out of it wherever a request doesn't have that field.
     """
     asked = {
         "customer_id": str(customer_id),
@@ -24,13 +24,13 @@ def fingerprint(customer_id: UUID, items: Sequence[Line]) -> bytes:
 
 
 def is_of(digest: bytes, customer_id: UUID, items: Sequence[Line]) -> bool:
-    """Whether the digest was made of this request."""
+    """Whether the digest is this request's."""
     return digest in (fingerprint(customer_id, items), _fingerprint_until_0003(customer_id, items))
 
 
 def _fingerprint_until_0003(customer_id: UUID, items: Sequence[Line]) -> bytes:
-    """As it was made before migration 0003, when it followed the names of our classes. A key lives for 24 hours, so
-    this may go once every installation has run newer code for a day."""
+    """The digest before migration 0003, which was made of the names of our classes. Keys live for 24 hours, so this
+    function can go once every installation has run newer code for a day."""
     lines = ", ".join(
         f"Line(product_id=UUID('{line.product_id}'), quantity={line.quantity}, price=Decimal('{line.price}'))"
         for line in items

@@ -1,4 +1,4 @@
-"""Decides each order by what the other services report: the arbiter of the saga."""
+"""The arbiter of the saga: decides each order by what the other services report."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ from domain.order import Order, Status
 
 
 async def handle_events(events: Sequence[Received], unit: OrderUnit) -> None:
-    """Raises Rejected for a fact about an order that isn't ours."""
+    """Raises Rejected for a fact about an order that doesn't exist."""
     orders = await unit.orders.locked([event.data.order_id for event in events])
     for event in events:
         order = orders.get(event.data.order_id)
@@ -30,7 +30,7 @@ async def handle_events(events: Sequence[Received], unit: OrderUnit) -> None:
 
 
 def _apply(order: Order, fact: object, now: datetime) -> bool:
-    """Applies the fact; False if it came twice, late or too early, and changes nothing."""
+    """Applies the fact; False if it came twice, late or too early and so changes nothing."""
     match fact:
         case InventoryReserved() if order.status is Status.PENDING:
             order.confirm(now)

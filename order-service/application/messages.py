@@ -1,4 +1,4 @@
-"""The facts that this service reads, with the fields that it uses."""
+"""The facts that this service reads, each with the fields that it uses."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -48,4 +48,4 @@ CONSUMED: dict[str, type] = {
     "PaymentFailed": PaymentFailed,
     "PaymentRefunded": PaymentRefunded,
 }
-"""By the name of the event, which need not be the class's."""
+"""By the event's name, which may differ from the class's."""

@@ -1,6 +1,6 @@
-"""Takes orders. Whoever placed one under an idempotency key before gets that order again, as it was placed."""
+"""Takes orders. A request that comes again under its idempotency key gets the same order, as it was placed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -21,7 +21,7 @@ class PlaceOrder:
     items: tuple[Line, ...]
     traceparent: str
     idempotency_key: str | None = None
-    """It belongs to the customer: another customer's same key is another key."""
+    """The key belongs to the customer: the same key from another customer is another key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +40,27 @@ class PlaceOrders:
         drafts = [(command, self._draft(command, unit)) for command in commands]
         owners = await unit.claim(
             [
-                Claim(
-                    str(command.customer_id),
-                    command.idempotency_key,
-                    fingerprint(command.customer_id, command.items),
-                    draft.id,
-                )
+                _claim(command, command.idempotency_key, draft)
                 for command, draft in drafts
                 if isinstance(draft, Order) and command.idempotency_key is not None
             ]
         )
-        accepted = [
-            draft
-            for _, draft in drafts
-            if isinstance(draft, Order) and (draft.id not in owners or owners[draft.id].resource_id == draft.id)
-        ]
-        for order in accepted:
-            unit.orders.add(order)
-        known = {order.id: order for order in accepted}
-        earlier = [owner.resource_id for owner in owners.values() if owner.resource_id not in known]
-        if earlier:
-            known |= await unit.orders.get(earlier)
-        return [_result(command, draft, owners, known) for command, draft in drafts]
+        earlier = {owner.resource_id for owner in owners.values()} - owners.keys()
+        orders = await unit.orders.get(list(earlier)) if earlier else {}
+        results: list[Placed | Exception] = []
+        for command, draft in drafts:
+            if isinstance(draft, OrderError):
+                results.append(draft)
+                continue
+            owner = owners.get(draft.id)
+            if owner is None or owner.resource_id == draft.id:
+                orders[draft.id] = unit.orders.add(draft)
+                results.append(Placed(draft))
+            elif is_of(owner.fingerprint, command.customer_id, command.items):
+                results.append(Placed(orders[owner.resource_id].as_placed(), replayed=True))
+            else:
+                results.append(IdempotencyKeyReused("This Idempotency-Key came with another order before."))
+        return results
 
     def _draft(self, command: PlaceOrder, unit: OrderUnit) -> Order | OrderError:
         try:
@@ -78,14 +77,5 @@ class PlaceOrders:
             return error
 
 
-def _result(
-    command: PlaceOrder, draft: Order | OrderError, owners: Mapping[UUID, Claim], known: Mapping[UUID, Order]
-) -> Placed | Exception:
-    if isinstance(draft, OrderError):
-        return draft
-    owner = owners.get(draft.id)
-    if owner is None or owner.resource_id == draft.id:
-        return Placed(draft)
-    if not is_of(owner.fingerprint, command.customer_id, command.items):
-        return IdempotencyKeyReused("This Idempotency-Key came with another order before.")
-    return Placed(known[owner.resource_id].as_placed(), replayed=True)
+def _claim(command: PlaceOrder, key: str, draft: Order) -> Claim:
+    return Claim(str(command.customer_id), key, fingerprint(command.customer_id, command.items), draft.id)

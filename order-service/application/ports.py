@@ -1,4 +1,4 @@
-"""What the use cases need of the world: a repository in a unit of work. Adapters are in infrastructure/."""
+"""What the use cases need: a repository in a unit of work. The adapters are in infrastructure/."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -12,11 +12,11 @@ from domain.order import Order
 
 class OrderRepository(Repository[Order], Protocol):
     async def get(self, keys: Sequence[UUID]) -> dict[UUID, Order]:
-        """Those of the orders that exist, to be read only."""
+        """The orders that exist, by id, for reading only."""
 
     async def locked_overdue(self, limit: int) -> Sequence[Order]:
-        """Orders that are not final past their expires_at, the oldest first, locked; without those that another
-        transaction has locked."""
+        """Locks the first orders that are not final and past their expires_at, the oldest first, and skips those that
+        another transaction has locked."""
 
 
 class OrderUnit(Unit, Protocol):
@@ -24,4 +24,4 @@ class OrderUnit(Unit, Protocol):
     def orders(self) -> OrderRepository: ...
 
     async def claim(self, claims: Sequence[Claim]) -> Mapping[UUID, Claim]:
-        """By each claim's resource_id, who owns its idempotency key: the claim itself, or an earlier one."""
+        """By each claim's resource_id, the owner of its idempotency key: the claim itself, or an earlier one."""

@@ -109,5 +109,4 @@ class OrderCancelled:
     expires_at: Deadline
 
 
-Decision = OrderCompleted | OrderFailed | OrderCancelled
-OrderEvent = OrderCreated | OrderConfirmed | Decision
+OrderEvent = OrderCreated | OrderConfirmed | OrderCompleted | OrderFailed | OrderCancelled

@@ -1,15 +1,12 @@
-"""The order, whose state machine is the saga's arbiter.
+"""The order, whose state machine is the saga's arbiter: TRANSITIONS.
 
-    pending -> confirmed -> completed        pending | confirmed -> failed | cancelled
+The first final status that an order reaches under its row lock is the decision that all other services follow.
 
-The last three are final, and the first of them to be reached under the order's row lock is the decision that all other
-services follow.
-
-An order that waits asks again. One that is not final says OrderCreated until its deadline; one that is undone says the
-decision until its timeline shows that what was done for it has been undone.
+An order that waits asks again. One that isn't final repeats OrderCreated until its deadline; one that is undone repeats
+the decision until its timeline shows that the other services have undone their part.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,7 +16,6 @@ from uuid import UUID
 
 from domain.errors import IllegalTransition, InvalidOrder
 from domain.events import (
-    Decision,
     Line,
     OrderCancelled,
     OrderCompleted,
@@ -54,7 +50,14 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+TRANSITIONS: Mapping[Status, Collection[Status]] = {
+    Status.PENDING: {Status.CONFIRMED, Status.FAILED, Status.CANCELLED},
+    Status.CONFIRMED: {Status.COMPLETED, Status.FAILED, Status.CANCELLED},
+    Status.COMPLETED: (),
+    Status.FAILED: (),
+    Status.CANCELLED: (),
+}
+FINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
 UNDONE = frozenset({Status.FAILED, Status.CANCELLED})
 
 
@@ -81,12 +84,12 @@ class Order:
     status: Status = Status.PENDING
     reason: str | None = None
     remind_at: datetime | None = None
-    """When to say again what nobody has answered; None when no answer is awaited."""
+    """When the order asks again; None if it awaits no answer."""
     timeline: tuple[TimelineEntry, ...] = ()
     events: list[OrderEvent] = field(default_factory=list)
     """What happened since the order was placed or loaded."""
     repeats: list[OrderEvent] = field(default_factory=list)
-    """What happened before, to be said again."""
+    """What happened before and has to be published again."""
 
     @classmethod
     def place(
@@ -100,14 +103,14 @@ class Order:
         traceparent: str,
         now: datetime,
     ) -> Self:
-        """A new order. Raises InvalidOrder without lines or when the total is beyond MAX_TOTAL."""
+        """A new order. Raises InvalidOrder without lines, or if the total exceeds MAX_TOTAL."""
         if not items:
             raise InvalidOrder("An order has at least one line.")
         total = sum((line.price * line.quantity for line in items), Decimal("0.00"))
         if total > MAX_TOTAL:
             raise InvalidOrder(f"The order's total is {total}, and may be {MAX_TOTAL} at most.")
         order = cls(order_id, customer_id, tuple(items), total, currency, now + expires_after, now, now, traceparent)
-        order._record(order._created(), Status.PENDING, now)
+        order._announce(now)
         order._remind_before_deadline(now)
         return order
 
@@ -124,11 +127,11 @@ class Order:
         traceparent: str,
         now: datetime,
     ) -> Self:
-        """An order that was accepted once and forgotten since, by a restore. It can only be undone: the customer's
-        cancel may have been forgotten with it."""
+        """An order that was accepted before a restore forgot it. It can only be undone: the restore may have forgotten
+        the customer's cancel as well."""
         order = cls(order_id, customer_id, tuple(items), total_amount, currency, expires_at, now, now, traceparent)
-        order._enter("OrderCreated", now, None)
-        order._fail(LOST, now, answered=False)
+        order._enter("OrderCreated", None, now)
+        order._undo(Status.FAILED, LOST, now)
         return order
 
     @property
@@ -141,60 +144,55 @@ class Order:
 
     @property
     def due_at(self) -> datetime | None:
-        """When the order expires, while it is open."""
+        """When the order expires; None once it is final."""
         return None if self.is_final else self.expires_at
 
     def confirm(self, now: datetime) -> None:
         """The stock is held. Raises IllegalTransition unless pending."""
-        self._leave({Status.PENDING}, Status.CONFIRMED)
-        self._record(OrderConfirmed(self.id, self.customer_id), Status.CONFIRMED, now)
+        self._become(Status.CONFIRMED, None, now)
 
     def complete(self, now: datetime) -> None:
         """The money was taken, which implies that the stock is held: a pending order is confirmed on the way.
 
-        Raises IllegalTransition when the order is final.
+        Raises IllegalTransition if the order is final.
         """
         if self.status is Status.PENDING:
             self.confirm(now)
-        self._leave({Status.CONFIRMED}, Status.COMPLETED)
-        self._record(OrderCompleted(self.id, self.customer_id, self.total_amount, self.currency), Status.COMPLETED, now)
+        self._become(Status.COMPLETED, None, now)
         self.remind_at = None
 
     def refuse(self, reason: str, now: datetime) -> None:
-        """The stock is not there, so nothing has to be undone. Raises IllegalTransition when the order is final."""
-        self._fail(reason, now, answered=True)
+        """There is no stock, so nobody has anything to undo. Raises IllegalTransition if the order is final."""
+        self._become(Status.FAILED, reason, now)
+        self.remind_at = None
 
     def fail(self, reason: str, now: datetime) -> None:
-        """The money was not taken. Raises IllegalTransition when the order is final."""
-        self._fail(reason, now, answered=False)
+        """The money was not taken. Raises IllegalTransition if the order is final."""
+        self._undo(Status.FAILED, reason, now)
 
     def expire(self, now: datetime) -> None:
-        """The time is up. Raises IllegalTransition when the order is final."""
-        self._fail(EXPIRED, now, answered=False)
+        """The time is up. Raises IllegalTransition if the order is final."""
+        self._undo(Status.FAILED, EXPIRED, now)
 
     def cancel(self, now: datetime) -> None:
-        """The customer changed their mind. Raises IllegalTransition when the order is completed or failed; an order
-        that is cancelled already stays as it is."""
-        if self.status is Status.CANCELLED:
-            return
-        self._leave({Status.PENDING, Status.CONFIRMED}, Status.CANCELLED)
-        reason = "cancelled-by-customer"
-        self._record(OrderCancelled(self.id, self.customer_id, reason, self.expires_at), Status.CANCELLED, now, reason)
-        self._repeat_later(now)
+        """The customer changed their mind. An order that is already cancelled stays as it is; raises IllegalTransition
+        if it is completed or failed."""
+        if self.status is not Status.CANCELLED:
+            self._undo(Status.CANCELLED, "cancelled-by-customer", now)
 
     def note(self, event: str, reason: str, now: datetime) -> bool:
-        """Adds a line about a compensation to the timeline, once; False if it is there already."""
+        """Adds a compensation to the timeline, once; False if it is there already."""
         if any(entry.event == event for entry in self.timeline):
             return False
-        self._enter(event, now, reason)
+        self._enter(event, reason, now)
         if self._is_undone_everywhere():
             self.remind_at = None
         return True
 
     def remind(self, now: datetime) -> str | None:
-        """Says again what nobody has answered: an open order that it was placed, an undone one how it was decided.
+        """Asks again: an open order repeats that it was placed, an undone one how it was decided.
 
-        Returns which of the two, or None if no answer is awaited any more.
+        Returns which of the two, or None if the order no longer awaits an answer.
         """
         if self.is_undone and not self._is_undone_everywhere():
             self.repeat_decision()
@@ -203,12 +201,12 @@ class Order:
         if self.is_final or now >= self.expires_at:
             self.remind_at = None
             return None
-        self.repeats.append(self._created())
+        self.repeats.append(self._event(Status.PENDING))
         self._remind_before_deadline(now)
         return "order"
 
     def repeat_decision(self) -> bool:
-        """For a service that seems to have lost it. False if it is being said anyway.
+        """For a service that seems to have lost it. False if this unit of work publishes the decision anyway.
 
         Raises IllegalTransition unless the order is final.
         """
@@ -216,10 +214,10 @@ class Order:
             raise IllegalTransition(self.status, "decided again")
         if self.events or self.repeats:
             return False
-        self.repeats.append(self._decision())
+        self.repeats.append(self._event(self.status))
         return True
 
-    def as_placed(self) -> "Order":
+    def as_placed(self) -> Self:
         """The order as it was when it was placed: the first answer to the request that placed it."""
         return replace(
             self,
@@ -231,24 +229,46 @@ class Order:
             repeats=[],
         )
 
-    def _created(self) -> OrderCreated:
-        return OrderCreated(self.id, self.customer_id, self.items, self.total_amount, self.currency, self.expires_at)
+    def _event(self, status: Status) -> OrderEvent:
+        """What the order publishes when it reaches that status."""
+        match status:
+            case Status.PENDING:
+                return OrderCreated(
+                    self.id, self.customer_id, self.items, self.total_amount, self.currency, self.expires_at
+                )
+            case Status.CONFIRMED:
+                return OrderConfirmed(self.id, self.customer_id)
+            case Status.COMPLETED:
+                return OrderCompleted(self.id, self.customer_id, self.total_amount, self.currency)
+            case Status.FAILED:
+                return OrderFailed(self.id, self.customer_id, self.reason or "", self.expires_at)
+            case Status.CANCELLED:
+                return OrderCancelled(self.id, self.customer_id, self.reason or "", self.expires_at)
 
-    def _decision(self) -> Decision:
-        if self.status is Status.COMPLETED:
-            return OrderCompleted(self.id, self.customer_id, self.total_amount, self.currency)
-        kind = OrderFailed if self.status is Status.FAILED else OrderCancelled
-        return kind(self.id, self.customer_id, self.reason or "", self.expires_at)
+    def _become(self, status: Status, reason: str | None, now: datetime) -> None:
+        if status not in TRANSITIONS[self.status]:
+            raise IllegalTransition(self.status, status)
+        self.status, self.reason = status, reason
+        self._announce(now)
 
-    def _fail(self, reason: str, now: datetime, *, answered: bool) -> None:
-        self._leave({Status.PENDING, Status.CONFIRMED}, Status.FAILED)
-        self._record(OrderFailed(self.id, self.customer_id, reason, self.expires_at), Status.FAILED, now, reason)
-        self.remind_at = None
-        if not answered:
-            self._repeat_later(now)
+    def _undo(self, status: Status, reason: str, now: datetime) -> None:
+        """Decides against the order, and repeats the decision for services that may have something to undo."""
+        self._become(status, reason, now)
+        self._repeat_later(now)
+
+    def _announce(self, now: datetime) -> None:
+        event = self._event(self.status)
+        self._enter(event.name, self.reason, now)
+        self.events.append(event)
+
+    def _enter(self, event: str, reason: str | None, now: datetime) -> None:
+        """Adds a line to the timeline. A transaction that began early (which is what `now` says) may get the order's
+        lock late; the timeline's times never go back all the same."""
+        self.updated_at = max(now, self.updated_at)
+        self.timeline += (TimelineEntry(self.updated_at, event, self.status, reason),)
 
     def _remind_before_deadline(self, now: datetime) -> None:
-        """After 30 seconds, then at intervals that double: each is as long as all before it and 30 seconds."""
+        """After 30 seconds, then at doubling intervals: each is as long as all before it and 30 seconds."""
         at = now + min(now - self.created_at + REMINDED_AFTER, LONGEST_INTERVAL)
         self.remind_at = at if at < self.expires_at else None
 
@@ -259,25 +279,9 @@ class Order:
         self.remind_at = next((at for at in times if at > now), None)
 
     def _is_undone_everywhere(self) -> bool:
-        """Whether the timeline has all that can follow the decision which undid the order. What was never held or
-        charged never tells."""
-        wanted = {"InventoryReleased"}
+        """Whether the timeline has every answer that the decision can get. A service that held or charged nothing gives
+        none."""
+        answers = {"InventoryReleased"}
         if self.status is Status.CANCELLED or self.reason in (EXPIRED, LOST):
-            wanted.add("PaymentRefunded")
-        return self.is_undone and wanted <= {entry.event for entry in self.timeline}
-
-    def _leave(self, allowed: set[Status], wanted: Status) -> None:
-        if self.status not in allowed:
-            raise IllegalTransition(self.status, wanted)
-
-    def _record(self, event: OrderEvent, status: Status, now: datetime, reason: str | None = None) -> None:
-        self.status = status
-        self.reason = reason
-        self._enter(event.name, now, reason)
-        self.events.append(event)
-
-    def _enter(self, event: str, now: datetime, reason: str | None) -> None:
-        """Adds a line to the timeline. Transactions get an order's lock in another order than they began in, and `now`
-        is when they began; the timeline's times never go back all the same."""
-        self.updated_at = max(now, self.updated_at)
-        self.timeline += (TimelineEntry(self.updated_at, event, self.status, reason),)
+            answers.add("PaymentRefunded")
+        return self.is_undone and answers <= {entry.event for entry in self.timeline}

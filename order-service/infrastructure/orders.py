@@ -25,5 +25,5 @@ class PostgresOrders(PostgresRepository[Order]):
         return await self.locked_by(TO_REMIND, most=limit)
 
     async def of_customer(self, customer_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Order]:
-        """The customer's orders, newest first, from below the id `before` on."""
+        """The customer's orders, newest first, with ids below `before`."""
         return await self.newest(OF_CUSTOMER, before=before, limit=limit, customer_id=customer_id)

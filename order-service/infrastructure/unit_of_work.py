@@ -1,4 +1,4 @@
-"""The unit of work of this service: the chassis's, with the repository and the idempotency keys."""
+"""This service's unit of work: the chassis's, with the repository and the idempotency keys."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID

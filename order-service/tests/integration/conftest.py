@@ -1,24 +1,21 @@
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlsplit, urlunsplit
 
-import aio_pika
 import httpx
 import pytest
-from aio_pika import ExchangeType
-from chassis.messaging.broker import Broker
-from chassis.messaging.envelope import Encoder
-from chassis.messaging.publisher import Outbox
-from chassis.messaging.topology import EXCHANGE, Queue
 from chassis.postgres.database import Database
-from chassis.runtime.settings import DatabaseSettings
-from sqlalchemy import text
+from chassis.runtime.service import Service
+from chassis.testing.pruning import emptied
+from chassis.testing.running import NOWHERE, running
+from chassis.testing.world import World, make_reader, world
 
-from infrastructure.messages import PUBLISHED
-from infrastructure.tables import SCHEMA
-from infrastructure.unit_of_work import OrdersUnitOfWork
-from tests.running import NOWHERE, World, load_main, running, world
+from infrastructure.tables import SCHEMA, metadata
+from infrastructure.unit_of_work import OrderUnitOfWork
+from tests.running import load_main
 
-Units = Callable[[], OrdersUnitOfWork]
+SAYS = "order.*"
+Units = Callable[[], AbstractAsyncContextManager[OrderUnitOfWork]]
 
 
 @pytest.fixture(scope="session")
@@ -29,29 +26,29 @@ def orders_url(database_url: str) -> str:
 
 
 @pytest.fixture(scope="session")
-async def database(orders_url: str) -> AsyncIterator[Database]:
-    database = Database(DatabaseSettings(database_url=orders_url), service="order-service", schema=SCHEMA)
-    yield database
-    await database.stop()
+async def without_broker(orders_url: str) -> AsyncIterator[Service[OrderUnitOfWork]]:
+    """The service as main.py composes it, not started, and with no broker: what it commits stays in the outbox."""
+    service: Service[OrderUnitOfWork] = load_main(DATABASE_URL=orders_url, RABBITMQ_URL=f"amqp://{NOWHERE}/").service
+    yield service
+    await service.database.stop()
 
 
-@pytest.fixture(scope="module")
-async def units(database: Database) -> AsyncIterator[Units]:
-    """Units of work without a broker: what they commit stays in the outbox, and is forgotten at the end."""
-    outbox = Outbox(database, Broker(f"amqp://{NOWHERE}/", Queue("order-service", [])))
-    yield lambda: OrdersUnitOfWork(database, Encoder("order-service", PUBLISHED), outbox)
-    async with database.autocommit() as connection:
-        await connection.execute(text("DELETE FROM outbox"))
+@pytest.fixture(scope="session")
+def database(without_broker: Service[OrderUnitOfWork]) -> Database:
+    return without_broker.database
+
+
+@pytest.fixture
+async def units(without_broker: Service[OrderUnitOfWork], database_url: str) -> AsyncIterator[Units]:
+    """Units of work on tables that are empty at the beginning and at the end."""
+    async with emptied(database_url, SCHEMA, metadata):
+        yield without_broker.units
 
 
 @pytest.fixture(scope="session")
 async def broker_url(rabbitmq_url: str) -> str:
-    """The test vhost, with a queue for what this service publishes, as the other services have: unread events would
-    stay in the outbox, which is then not healthy."""
-    async with await aio_pika.connect(rabbitmq_url) as connection:
-        channel = await connection.channel()
-        exchange = await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
-        await (await channel.declare_queue("another-service", durable=True)).bind(exchange, "order.*")
+    """The test vhost, in which somebody reads what this service publishes."""
+    await make_reader(rabbitmq_url, SAYS)
     return rabbitmq_url
 
 
@@ -64,5 +61,5 @@ async def service(orders_url: str, broker_url: str) -> AsyncIterator[httpx.Async
 @pytest.fixture(scope="module")
 async def others(service: httpx.AsyncClient, broker_url: str) -> AsyncIterator[World]:
     """The other services, played by the test."""
-    async with world(broker_url) as around:
+    async with world(broker_url, "order-service", SAYS) as around:
         yield around

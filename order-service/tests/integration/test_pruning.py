@@ -44,7 +44,7 @@ async def test_what_is_old_and_needed_no_more_goes_and_everything_else_stays(
     tables: Tables, database: Database
 ) -> None:
     stays = await tables.fill(decisions())
-    await prune(database, idempotency.prune)
+    await prune(database, idempotency.PRUNE)
     assert await tables.left() == stays
 
 

@@ -4,27 +4,15 @@ import asyncio
 from uuid import UUID, uuid4
 
 import httpx
-import pytest
 from chassis.ports.ids import uuid7
 from chassis.postgres.database import Database
 from chassis.testing import eventually
+from chassis.testing.running import NOWHERE, running
+from chassis.testing.world import World
 from sqlalchemy import text
 
-from tests.running import NOWHERE, World, load_main, running
+from tests.running import load_main
 from tests.shop import assert_problem, order_body, place
-
-
-async def test_every_refusal_of_the_domain_has_its_status(service: httpx.AsyncClient) -> None:
-    order = await place(service)
-    customer, key = str(uuid4()), {"Idempotency-Key": str(uuid4())}
-    assert (await service.post("/orders", json=order_body(customer_id=customer), headers=key)).status_code == 201
-
-    other = order_body(customer_id=customer, quantity=3)
-    assert_problem(await service.post("/orders", json=other, headers=key), 422, "idempotency-key-reused")
-    assert_problem(await service.get(f"/orders/{uuid7()}"), 404, "order-not-found")
-    assert_problem(await service.delete(f"/orders/{uuid7()}"), 404, "order-not-found")
-    first, again = [await service.delete(f"/orders/{order['id']}") for _ in range(2)]
-    assert (first.status_code, again.status_code, first.content) == (200, 200, again.content)
 
 
 async def test_concurrent_orders_share_transactions(service: httpx.AsyncClient, database: Database) -> None:
@@ -101,21 +89,10 @@ async def test_settings_come_from_the_environment(orders_url: str, broker_url: s
         await eventually(expired)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("CURRENCY", "euro"), ("ORDER_EXPIRES_AFTER_SECONDS", "0"), ("DATABASE_URL", "mysql://x")]
-)
-def test_a_wrong_setting_ends_the_start_with_a_sentence(
-    name: str, value: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        load_main(**{name: value})
-    assert f"{name}: " in capsys.readouterr().err
-
-
 async def test_its_jobs_run(service: httpx.AsyncClient) -> None:
     running = {task.get_name() for task in asyncio.all_tasks()}
-    prunings = {"pruning by chassis.inbox", "pruning by chassis.idempotency"}
-    assert {"order deadlines", "outbox sweep", *prunings} <= running
+    prunings = {"pruning of inbox", "pruning of idempotency keys"}
+    assert {"order deadlines", "reminders", "outbox sweep", *prunings} <= running
 
 
 async def test_metrics_tell_of_orders_events_and_batches(service: httpx.AsyncClient) -> None:

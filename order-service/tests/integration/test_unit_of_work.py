@@ -4,16 +4,15 @@ from uuid import UUID
 
 import orjson
 import pytest
-from application.announce import announce
-from application.settle_orders import settle_orders
 from chassis.ports.idempotency import Claim
 from chassis.ports.ids import uuid7
 from chassis.postgres.database import Database
 from chassis.testing import received
 from sqlalchemy import text
 
+from application.handle_events import handle_events
 from domain.order import Order, Status
-from infrastructure.unit_of_work import OrdersUnitOfWork
+from infrastructure.unit_of_work import OrderUnitOfWork
 from tests.builders import an_order
 from tests.contracts import OURS
 from tests.facts import paid, reserved
@@ -39,12 +38,9 @@ async def status_of(units: Units, order_id: UUID) -> Status | None:
     return order.status if order else None
 
 
-async def place(unit: OrdersUnitOfWork) -> Order:
+async def place(unit: OrderUnitOfWork) -> Order:
     await unit.start()
-    order = an_order(now=unit.now)
-    await unit.orders.add([order])
-    announce(order, unit)
-    return order
+    return unit.orders.add(an_order(now=unit.now))
 
 
 async def placed(units: Units) -> Order:
@@ -95,7 +91,7 @@ async def test_a_fact_its_effect_and_its_events_are_committed_together(units: Un
         async with units() as unit:
             fresh = await unit.take_in("order-service", [event, event])
             assert fresh == [event]
-            await settle_orders(fresh, unit)
+            await handle_events(fresh, unit)
             if commits:
                 await unit.commit()
         assert await status_of(units, order.id) is (Status.COMPLETED if commits else Status.PENDING)
@@ -107,19 +103,3 @@ async def test_a_fact_its_effect_and_its_events_are_committed_together(units: Un
     ]
     async with units() as unit:
         assert await unit.take_in("order-service", [event]) == []
-
-
-async def test_a_decision_said_again_is_another_event_that_says_so(units: Units, database: Database) -> None:
-    order = await placed(units)
-    for fact in (paid, reserved):
-        async with units() as unit:
-            await unit.start()
-            await settle_orders([received(fact(order.id))], unit)
-            await unit.commit()
-
-    decisions = [
-        (event_id, body) for event_id, name, _, body in await outbox(database, order.id) if name == "OrderCompleted"
-    ]
-    (first_id, first), (again_id, again) = decisions
-    assert first_id != again_id
-    assert again == first | {"id": str(again_id), "time": again["time"], "repeat": True}

@@ -1,67 +1,35 @@
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from datetime import timedelta
-from typing import TypeVar
+from collections.abc import AsyncIterator
+from types import ModuleType
 
 import httpx
 import pytest
-from chassis.http.app import create_app
-from fastapi import FastAPI
+from chassis.testing.running import NOWHERE, client_of
 
-from api import orders
-from application.cancel_orders import cancel_orders
-from application.place_orders import PlaceOrders
-from domain import errors
+from infrastructure.unit_of_work import OrderUnitOfWork
 from tests.builders import NOON
-from tests.fakes import MemoryOrders, MemoryOrderUnit
-
-C = TypeVar("C")
-R = TypeVar("R")
+from tests.running import OrderUnits, load_main
 
 
 @pytest.fixture
-def unit() -> MemoryOrderUnit:
-    return MemoryOrderUnit(now=NOON)
+def units() -> OrderUnits:
+    units = OrderUnits(OrderUnitOfWork)
+    units.now = NOON
+    return units
+
+
+@pytest.fixture(scope="session")
+def composed() -> ModuleType:
+    return load_main(DATABASE_URL=f"postgresql://{NOWHERE}/none", RABBITMQ_URL=f"amqp://{NOWHERE}/")
 
 
 @pytest.fixture
-def app(unit: MemoryOrderUnit) -> FastAPI:
-    """The service with its database and broker faked: each command is a batch of one."""
-
-    def alone(
-        use_case: Callable[[Sequence[C], MemoryOrderUnit], Awaitable[Sequence[R | Exception]]],
-    ) -> Callable[[C], Awaitable[R]]:
-        async def submit(command: C) -> R:
-            [result] = await use_case([command], unit)
-            if isinstance(result, Exception):
-                raise result
-            return result
-
-        return submit
-
-    @asynccontextmanager
-    async def reading() -> AsyncIterator[MemoryOrders]:
-        yield unit.orders
-
-    place_orders = PlaceOrders(currency="USD", expires_after=timedelta(minutes=15))
-    return create_app(
-        service="order-service",
-        version="test",
-        summary="",
-        routers=[orders.router(alone(place_orders), alone(cancel_orders), reading)],
-        parts=[],
-        checks={},
-        ready=(),
-        errors={
-            errors.OrderNotFound: 404,
-            errors.IllegalTransition: 409,
-            errors.InvalidOrder: 422,
-            errors.IdempotencyKeyReused: 422,
-        },
-    )
+def main(composed: ModuleType, units: OrderUnits) -> ModuleType:
+    """main.py, with the service that it composes on PostgreSQL in memory."""
+    units.replace_servers_of(composed.service)
+    return composed
 
 
 @pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://orders") as client:
+async def client(main: ModuleType) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(main) as client:
         yield client

@@ -1,5 +1,6 @@
 """Orders that a restored database has forgotten: entered as failed, so that the others undo what they did for them."""
 
+from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -9,50 +10,50 @@ from chassis.ports.ids import uuid7
 from application.adopt_orders import AdoptOrder, adopt_orders
 from domain.events import Line, OrderFailed
 from domain.order import Status
+from infrastructure.orders import ORDERS
 from tests.builders import NOON, TRACEPARENT, line, order_in
-from tests.fakes import MemoryOrderUnit
+from tests.running import OrderUnits
+
+DEADLINE = NOON + timedelta(minutes=15)
 
 
 def forgotten(*items: Line) -> AdoptOrder:
-    return AdoptOrder(uuid7(), uuid4(), items, Decimal("39.98"), "USD", NOON, TRACEPARENT)
+    return AdoptOrder(uuid7(), uuid4(), items, Decimal("39.98"), "USD", DEADLINE, TRACEPARENT)
 
 
 @pytest.mark.parametrize("items", [(line(),), ()], ids=["known by its hold", "known by its payment alone"])
-async def test_a_forgotten_order_is_entered_as_failed_and_said_so(
-    unit: MemoryOrderUnit, items: tuple[Line, ...]
-) -> None:
+async def test_a_forgotten_order_is_entered_as_failed_and_said_so(units: OrderUnits, items: tuple[Line, ...]) -> None:
     command = forgotten(*items)
 
-    await adopt_orders([command], unit)
+    await units.run(adopt_orders, [command])
 
-    order = (await unit.orders.get([command.order_id]))[command.order_id]
+    order = units.kept(ORDERS)[command.order_id]
     assert (order.status, order.reason, order.items) == (Status.FAILED, "lost-in-restore", items)
     assert (order.customer_id, order.total_amount, order.currency) == (command.customer_id, Decimal("39.98"), "USD")
-    assert (order.expires_at, order.created_at, order.traceparent) == (NOON, unit.now, TRACEPARENT)
+    assert (order.expires_at, order.created_at, order.traceparent) == (DEADLINE, units.now, TRACEPARENT)
     assert [(entry.event, entry.status, entry.reason) for entry in order.timeline] == [
         ("OrderCreated", "pending", None),
         ("OrderFailed", "failed", "lost-in-restore"),
     ]
-    [told] = unit.published
-    assert told.event == OrderFailed(order.id, order.customer_id, "lost-in-restore", NOON)
+    [told] = units.published
+    assert told.event == OrderFailed(order.id, order.customer_id, "lost-in-restore", DEADLINE)
     assert (told.repeat, told.traceparent) == (False, TRACEPARENT)
 
 
 @pytest.mark.parametrize("status", Status)
-async def test_an_order_that_is_known_stays_as_it_is(unit: MemoryOrderUnit, status: Status) -> None:
+async def test_an_order_that_is_known_stays_as_it_is(units: OrderUnits, status: Status) -> None:
     order = order_in(status)
-    await unit.orders.add([order])
+    await units.put(ORDERS, order)
 
-    await adopt_orders(
-        [AdoptOrder(order.id, order.customer_id, order.items, order.total_amount, "USD", NOON, TRACEPARENT)], unit
-    )
+    again = AdoptOrder(order.id, order.customer_id, order.items, order.total_amount, "USD", DEADLINE, TRACEPARENT)
+    await units.run(adopt_orders, [again])
 
-    assert (await unit.orders.get([order.id]))[order.id].status is status
-    assert unit.published == []
+    assert units.kept(ORDERS)[order.id].status is status
+    assert units.published == []
 
 
-async def test_adopting_twice_is_adopting_once(unit: MemoryOrderUnit) -> None:
+async def test_adopting_twice_is_adopting_once(units: OrderUnits) -> None:
     command = forgotten(line())
-    await adopt_orders([command], unit)
-    await adopt_orders([command], unit)
-    assert len(unit.published) == 1
+    await units.run(adopt_orders, [command])
+    await units.run(adopt_orders, [command])
+    assert len(units.published) == 1

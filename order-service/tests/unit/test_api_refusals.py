@@ -7,9 +7,9 @@ import httpx
 import orjson
 import pytest
 from chassis.ports.errors import Unavailable
-from structlog.testing import capture_logs
 
-from tests.fakes import MemoryOrderUnit
+from infrastructure.orders import PostgresOrders
+from tests.running import OrderUnits
 from tests.shop import PRODUCT, TRACE, TRACED, assert_problem, order_body
 
 JSON = {"content-type": "application/json"}
@@ -107,13 +107,13 @@ INVALID = {
 
 @pytest.mark.parametrize(("body", "path"), INVALID.values(), ids=INVALID)
 async def test_a_body_that_is_no_order_is_a_422_that_names_the_field(
-    client: httpx.AsyncClient, unit: MemoryOrderUnit, body: bytes, path: str
+    client: httpx.AsyncClient, units: OrderUnits, body: bytes, path: str
 ) -> None:
     answer = await client.post("/orders", content=body, headers=JSON | TRACED)
     problem = assert_problem(answer, 422, "validation-error", trace=TRACE)
     assert path in {error["path"] for error in problem["errors"]}
     assert all(error["message"] for error in problem["errors"])
-    assert unit.events == []
+    assert units.events == []
 
 
 async def test_of_two_values_of_one_field_the_last_counts(client: httpx.AsyncClient) -> None:
@@ -173,13 +173,13 @@ async def test_a_body_of_64_kib_is_taken(client: httpx.AsyncClient) -> None:
     "key", [b"", b"a" * 256, b"two words", b"tab\t", b"null\x00", b"\x7f", "clé".encode(), b"\xff"]
 )
 async def test_a_key_beyond_255_visible_ascii_characters_is_refused(
-    client: httpx.AsyncClient, unit: MemoryOrderUnit, key: bytes
+    client: httpx.AsyncClient, units: OrderUnits, key: bytes
 ) -> None:
     answer = await client.post(
         "/orders", content=GOOD, headers={b"content-type": b"application/json", b"idempotency-key": key}
     )
     assert_problem(answer, 422, "invalid-idempotency-key")
-    assert unit.events == []
+    assert units.events == []
 
 
 async def test_a_key_of_255_characters_is_taken(client: httpx.AsyncClient) -> None:
@@ -231,18 +231,16 @@ async def test_what_is_not_there_is_a_problem_too(
 )
 async def test_a_failure_tells_nothing_of_our_insides(
     client: httpx.AsyncClient,
-    unit: MemoryOrderUnit,
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
     status: int,
     slug: str,
 ) -> None:
-    async def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(unit.orders, "add", fail)
-    with capture_logs():  # the renderer that nobody configured takes seconds for a traceback
-        answer = await client.post("/orders", content=GOOD, headers=JSON | TRACED)
+    monkeypatch.setattr(PostgresOrders, "add", fail)
+    answer = await client.post("/orders", content=GOOD, headers=JSON | TRACED)
 
     problem = assert_problem(answer, status, slug, trace=TRACE)
     assert answer.headers.get("Retry-After") == ("2" if status == 503 else None)

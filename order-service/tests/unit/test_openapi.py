@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 from chassis.testing.text import places_that_refuse_unstorable_text
-from fastapi import FastAPI
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it ships none
 
 ENDPOINTS = {
@@ -24,9 +24,9 @@ ENDPOINTS = {
 
 
 @pytest.fixture
-def document(app: FastAPI) -> dict[str, Any]:
+def document(main: ModuleType) -> dict[str, Any]:
     """As a reader gets it: through JSON."""
-    loaded: dict[str, Any] = orjson.loads(orjson.dumps(app.openapi()))
+    loaded: dict[str, Any] = orjson.loads(orjson.dumps(main.app.openapi()))
     return loaded
 
 

@@ -54,7 +54,7 @@ def state_of(order: Order) -> dict[str, object]:
 @pytest.mark.parametrize(("status", "act"), LEGAL)
 def test_a_legal_transition_tells_what_happened(status: Status, act: Act) -> None:
     order = order_in(status)
-    entries_before = list(order.timeline)
+    entries_before = order.timeline
 
     act(order, LATER)
 
@@ -90,7 +90,7 @@ def test_a_new_order_is_pending_and_tells_all_that_others_need() -> None:
     assert order.events == [
         OrderCreated(order.id, order.customer_id, lines, Decimal("45.48"), "USD", NOON + timedelta(minutes=15))
     ]
-    assert order.timeline == [TimelineEntry(NOON, "OrderCreated", "pending", None)]
+    assert order.timeline == (TimelineEntry(NOON, "OrderCreated", "pending", None),)
     assert (order.created_at, order.updated_at, order.reason) == (NOON, NOON, None)
 
 
@@ -160,12 +160,12 @@ def test_a_cancelled_order_stays_as_it_is_when_cancelled_again() -> None:
 def test_a_compensation_is_noted_once_and_changes_nothing_else(status: Status) -> None:
     order = order_in(status)
     before = state_of(order)
-    entries = list(order.timeline)
+    entries = order.timeline
 
     assert order.note("InventoryReleased", "cancelled-by-customer", LATER)
     assert not order.note("InventoryReleased", "payment-declined", LATER + timedelta(seconds=1))
 
-    assert order.timeline == [*entries, TimelineEntry(LATER, "InventoryReleased", status, "cancelled-by-customer")]
+    assert order.timeline == (*entries, TimelineEntry(LATER, "InventoryReleased", status, "cancelled-by-customer"))
     after = state_of(order)
     assert after == before | {name: after[name] for name in ("timeline", "remind_at")} | {"updated_at": LATER}
 

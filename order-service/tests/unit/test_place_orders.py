@@ -11,8 +11,9 @@ from application.place_orders import Placed, PlaceOrder, PlaceOrders
 from domain.errors import IdempotencyKeyReused, InvalidOrder
 from domain.events import Line, OrderCreated
 from domain.order import Status
+from infrastructure.orders import ORDERS
 from tests.builders import NOON, TRACEPARENT
-from tests.fakes import MemoryOrderUnit
+from tests.running import OrderUnits
 
 place_orders = PlaceOrders(currency="EUR", expires_after=timedelta(minutes=15))
 
@@ -28,21 +29,21 @@ def too_dear(key: str | None = None) -> PlaceOrder:
     return command(key, price="9999999999.99")
 
 
-async def placed(unit: MemoryOrderUnit, *commands: PlaceOrder) -> list[Placed]:
-    results = await place_orders(commands, unit)
+async def placed(units: OrderUnits, *commands: PlaceOrder) -> list[Placed]:
+    results = await units.run(place_orders, commands)
     return [result for result in results if isinstance(result, Placed)]
 
 
-async def test_an_accepted_order_is_kept_and_told(unit: MemoryOrderUnit) -> None:
+async def test_an_accepted_order_is_kept_and_told(units: OrderUnits) -> None:
     asked = command()
-    [result] = await placed(unit, asked)
+    [result] = await placed(units, asked)
 
     order = result.order
     assert not result.replayed
     assert (order.customer_id, order.items, order.currency) == (asked.customer_id, asked.items, "EUR")
     assert (order.status, order.created_at, order.expires_at) == (Status.PENDING, NOON, NOON + timedelta(minutes=15))
-    assert (await unit.orders.get([order.id]))[order.id].timeline == order.timeline
-    [told] = unit.published
+    assert units.kept(ORDERS)[order.id].timeline == order.timeline
+    [told] = units.published
     assert told.event == OrderCreated(
         order.id, asked.customer_id, asked.items, order.total_amount, "EUR", order.expires_at
     )
@@ -50,91 +51,91 @@ async def test_an_accepted_order_is_kept_and_told(unit: MemoryOrderUnit) -> None
     assert told.event_id != order.id  # that one is the decision's
 
 
-async def test_each_order_of_a_batch_is_answered_in_its_place(unit: MemoryOrderUnit) -> None:
+async def test_each_order_of_a_batch_is_answered_in_its_place(units: OrderUnits) -> None:
     commands = [command(customer=uuid4()), too_dear(), command(customer=uuid4())]
-    first, refused, last = await place_orders(commands, unit)
+    first, refused, last = await units.run(place_orders, commands)
 
     assert isinstance(first, Placed)
     assert isinstance(refused, InvalidOrder)
     assert isinstance(last, Placed)
     assert [first.order.customer_id, last.order.customer_id] == [commands[0].customer_id, commands[2].customer_id]
-    assert [event.order_id for event in unit.events] == [first.order.id, last.order.id]
+    assert [event.order_id for event in units.events] == [first.order.id, last.order.id]
 
 
-async def test_without_a_key_the_same_request_makes_another_order(unit: MemoryOrderUnit) -> None:
+async def test_without_a_key_the_same_request_makes_another_order(units: OrderUnits) -> None:
     asked = command()
-    first, second = await placed(unit, asked, asked)
+    first, second = await placed(units, asked, asked)
     assert first.order.id != second.order.id
-    assert len(unit.events) == 2
+    assert len(units.events) == 2
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one after the other"])
-async def test_the_same_key_and_body_make_one_order(unit: MemoryOrderUnit, together: bool) -> None:
+async def test_the_same_key_and_body_make_one_order(units: OrderUnits, together: bool) -> None:
     first, second = command("key"), command("key")
     if together:
-        results = await placed(unit, first, second)
+        results = await placed(units, first, second)
     else:
-        results = [*await placed(unit, first), *await placed(unit, second)]
+        results = [*await placed(units, first), *await placed(units, second)]
 
     assert [result.replayed for result in results] == [False, True]
     assert results[0].order.id == results[1].order.id
-    assert len(unit.events) == 1
+    assert len(units.events) == 1
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one after the other"])
-async def test_the_same_key_with_another_body_is_refused(unit: MemoryOrderUnit, together: bool) -> None:
+async def test_the_same_key_with_another_body_is_refused(units: OrderUnits, together: bool) -> None:
     first, second = command("key"), command("key", price="20.00")
     if together:
-        results = await place_orders([first, second], unit)
+        results = await units.run(place_orders, [first, second])
     else:
-        results = [*await place_orders([first], unit), *await place_orders([second], unit)]
+        results = [*await units.run(place_orders, [first]), *await units.run(place_orders, [second])]
 
     assert isinstance(results[0], Placed)
     assert isinstance(results[1], IdempotencyKeyReused)
-    assert len(unit.events) == 1
+    assert len(units.events) == 1
 
 
-async def test_a_replay_gives_the_first_answer_though_the_order_went_on(unit: MemoryOrderUnit) -> None:
-    [first] = await placed(unit, command("key"))
+async def test_a_replay_gives_the_first_answer_though_the_order_went_on(units: OrderUnits) -> None:
+    [first] = await placed(units, command("key"))
     answered = first.order.as_placed()
-    unit.now += timedelta(minutes=1)
-    await cancel_orders([answered.id], unit)
+    units.now += timedelta(minutes=1)
+    await units.run(cancel_orders, [answered.id])
 
-    [again] = await placed(unit, command("key"))
+    [again] = await placed(units, command("key"))
 
     assert again.replayed
     assert (again.order.status, again.order.reason, again.order.updated_at) == (Status.PENDING, None, NOON)
     assert again.order.timeline == answered.timeline
 
 
-async def test_a_refused_order_claims_no_key(unit: MemoryOrderUnit) -> None:
-    [refused] = await place_orders([too_dear("key")], unit)
+async def test_a_refused_order_claims_no_key(units: OrderUnits) -> None:
+    [refused] = await units.run(place_orders, [too_dear("key")])
     assert isinstance(refused, InvalidOrder)
-    assert unit.claims == {}
+    assert units.server.keys == {}
 
-    [result] = await placed(unit, command("key"))
+    [result] = await placed(units, command("key"))
     assert not result.replayed
 
 
-async def test_a_refused_order_leaves_its_key_to_the_next_of_the_batch(unit: MemoryOrderUnit) -> None:
-    refused, accepted = await place_orders([too_dear("key"), command("key")], unit)
+async def test_a_refused_order_leaves_its_key_to_the_next_of_the_batch(units: OrderUnits) -> None:
+    refused, accepted = await units.run(place_orders, [too_dear("key"), command("key")])
     assert isinstance(refused, InvalidOrder)
     assert isinstance(accepted, Placed)
     assert not accepted.replayed
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "one after the other"])
-async def test_the_same_key_of_another_customer_is_another_key(unit: MemoryOrderUnit, together: bool) -> None:
+async def test_the_same_key_of_another_customer_is_another_key(units: OrderUnits, together: bool) -> None:
     ours, theirs = command("key"), command("key", customer=uuid4())
     batches = [[ours, theirs, ours]] if together else [[ours], [theirs], [ours]]
-    results = [result for batch in batches for result in await placed(unit, *batch)]
+    results = [result for batch in batches for result in await placed(units, *batch)]
 
     assert [result.replayed for result in results] == [False, False, True]
     assert [result.order.customer_id for result in results] == [ours.customer_id, theirs.customer_id, ours.customer_id]
-    assert len(unit.events) == 2
+    assert len(units.events) == 2
 
 
-async def test_keys_are_apart(unit: MemoryOrderUnit) -> None:
-    results = await placed(unit, command("one"), command("two"), command(None))
+async def test_keys_are_apart(units: OrderUnits) -> None:
+    results = await placed(units, command("one"), command("two"), command(None))
     assert [result.replayed for result in results] == [False, False, False]
     assert len({result.order.id for result in results}) == 3

@@ -4,17 +4,18 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from application.settle_orders import settle_orders
-from chassis.runtime.reminders import MAX_REMINDERS_A_SECOND, remind
+from chassis.runtime.reminders import MAX_REMINDERS_A_SECOND
 from chassis.testing import received
 
 from application.cancel_orders import cancel_orders
 from application.expire_orders import expire_orders
+from application.handle_events import handle_events
 from domain.events import OrderCancelled, OrderCreated, OrderFailed
 from domain.order import Order, Status
+from infrastructure.orders import ORDERS
 from tests.builders import NOON, TRACEPARENT, Act, an_order, fail, order_in, refuse
 from tests.facts import Fact, paid, payment_failed, refunded, released, reserved, unavailable
-from tests.fakes import MemoryOrderUnit
+from tests.running import OrderUnits, ask_again
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 REPEATED_AFTER = [MINUTE, 10 * MINUTE, HOUR, DAY, 7 * DAY]
@@ -173,49 +174,50 @@ def test_an_order_completed_by_a_version_that_knew_no_reminders_says_nothing() -
     ],
 )
 async def test_whoever_waits_asks_again_and_is_counted_by_its_kind(
-    unit: MemoryOrderUnit, facts: list[Fact], kinds: dict[str, int]
+    units: OrderUnits, facts: list[Fact], kinds: dict[str, int]
 ) -> None:
-    order = an_order(now=unit.now)
-    await unit.orders.add([order])
-    await settle_orders([received(fact(order.id)) for fact in facts], unit)
-    unit.published.clear()
+    order = an_order(now=units.now)
+    await units.put(ORDERS, order)
+    await units.run(handle_events, [received(fact(order.id)) for fact in facts])
+    units.published.clear()
 
-    unit.now += 2 * MINUTE
-    await remind(unit.orders, unit)
+    units.now += 2 * MINUTE
+    await units.run(ask_again)
 
-    assert unit.reminders == kinds
-    assert [told.repeat for told in unit.published] == [True] * len(kinds)
-    assert {told.traceparent for told in unit.published} <= {TRACEPARENT}
+    assert units.reminders == kinds
+    assert [told.repeat for told in units.published] == [True] * len(kinds)
+    assert {told.traceparent for told in units.published} <= {TRACEPARENT}
 
 
 @pytest.mark.parametrize("undo", [cancel_orders, None])
 async def test_an_order_that_was_cancelled_or_has_expired_asks_until_both_have_answered(
-    unit: MemoryOrderUnit, undo: Callable[..., object] | None
+    units: OrderUnits, undo: Callable[..., object] | None
 ) -> None:
-    order = an_order(now=unit.now)
-    await unit.orders.add([order])
+    order = an_order(now=units.now)
+    await units.put(ORDERS, order)
     if undo is None:
-        unit.now = order.expires_at
-        await expire_orders(unit)
+        units.now = order.expires_at
+        await units.run(expire_orders)
     else:
-        await cancel_orders([order.id], unit)
+        await units.run(cancel_orders, [order.id])
     for fact, said in ((None, 1), (released, 1), (refunded, 0)):
         if fact is not None:
-            await settle_orders([received(fact(order.id))], unit)
-        unit.now += 11 * MINUTE if fact is None else HOUR
-        unit.published.clear()
-        await remind(unit.orders, unit)
-        assert len(unit.published) == said
+            await units.run(handle_events, [received(fact(order.id))])
+        units.now += 11 * MINUTE if fact is None else HOUR
+        units.published.clear()
+        await units.run(ask_again)
+        assert len(units.published) == said
 
 
-async def test_a_second_has_so_many_reminders_and_the_oldest_come_first(unit: MemoryOrderUnit) -> None:
-    orders = [an_order(now=unit.now - timedelta(milliseconds=number)) for number in range(MAX_REMINDERS_A_SECOND + 1)]
-    await unit.orders.add(orders)
-    unit.now += MINUTE
-    await remind(unit.orders, unit)
-    first = [told.event.order_id for told in unit.published]
-    await remind(unit.orders, unit)
-    assert len(unit.published) == len(first) == MAX_REMINDERS_A_SECOND, "not before the next second"
-    unit.now += timedelta(seconds=1)
-    await remind(unit.orders, unit)
-    assert [told.event.order_id for told in unit.published] == [order.id for order in reversed(orders)]
+async def test_a_second_has_so_many_reminders_and_the_oldest_come_first(units: OrderUnits) -> None:
+    orders = [an_order(now=units.now - timedelta(milliseconds=number)) for number in range(MAX_REMINDERS_A_SECOND + 1)]
+    await units.put(ORDERS, *orders)
+    units.now += MINUTE
+    await units.run(ask_again)
+    await units.run(ask_again)
+    said = [told.event.order_id for told in units.published]
+    assert len(said) == MAX_REMINDERS_A_SECOND, "not before the next second"
+    assert set(said) == {order.id for order in orders[1:]}
+    units.now += timedelta(seconds=1)
+    await units.run(ask_again)
+    assert [told.event.order_id for told in units.published[len(said) :]] == [orders[0].id]

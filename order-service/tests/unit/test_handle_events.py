@@ -4,14 +4,15 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from application.settle_orders import settle_orders
 from chassis.ports.errors import Rejected
 from chassis.testing import received
 
-from domain.order import FINAL, Order, Status
+from application.handle_events import handle_events
+from domain.order import FINAL, Status
+from infrastructure.orders import ORDERS
 from tests.builders import NOON, TRACEPARENT, order_in
 from tests.facts import FACTS, Fact, paid, payment_failed, refunded, released, reserved, unavailable
-from tests.fakes import MemoryOrderUnit
+from tests.running import OrderUnits
 
 DECIDING: dict[tuple[Status, Fact], tuple[Status, list[str]]] = {
     (Status.PENDING, reserved): (Status.CONFIRMED, ["OrderConfirmed"]),
@@ -37,152 +38,146 @@ WITHOUT_EFFECT = [
 ]
 
 
-async def kept(unit: MemoryOrderUnit, order: Order) -> Order:
-    return (await unit.orders.get([order.id]))[order.id]
-
-
 @pytest.fixture
-def later(unit: MemoryOrderUnit) -> MemoryOrderUnit:
-    unit.now = NOON + timedelta(minutes=1)
-    return unit
+def later(units: OrderUnits) -> OrderUnits:
+    units.now = NOON + timedelta(minutes=1)
+    return units
 
 
 @pytest.mark.parametrize(("status", "fact"), DECIDING)
-async def test_a_fact_moves_the_order_and_the_move_is_told(later: MemoryOrderUnit, status: Status, fact: Fact) -> None:
+async def test_a_fact_moves_the_order_and_the_move_is_told(later: OrderUnits, status: Status, fact: Fact) -> None:
     order = order_in(status)
-    await later.orders.add([order])
+    await later.put(ORDERS, order)
 
-    await settle_orders([received(fact(order.id))], later)
+    await later.run(handle_events, [received(fact(order.id))])
 
     wanted, names = DECIDING[status, fact]
-    moved = await kept(later, order)
+    moved = later.kept(ORDERS)[order.id]
     assert (moved.status, moved.updated_at) == (wanted, later.now)
     assert [event.name for event in later.events] == names
     assert not any(told.repeat for told in later.published)
     assert moved.reason == getattr(fact(order.id), "reason", None)
-    assert later.unchanged_events == []
+    assert later.unchanged == []
 
 
 @pytest.mark.parametrize(("status", "fact"), WITHOUT_EFFECT)
 async def test_a_late_or_doubled_fact_changes_nothing_and_is_counted(
-    later: MemoryOrderUnit, status: Status, fact: Fact
+    later: OrderUnits, status: Status, fact: Fact
 ) -> None:
     order = order_in(status)
-    await later.orders.add([order])
+    await later.put(ORDERS, order)
     event = received(fact(order.id))
 
-    await settle_orders([event], later)
+    await later.run(handle_events, [event])
 
-    after = await kept(later, order)
+    after = later.kept(ORDERS)[order.id]
     assert (after.status, after.timeline, after.updated_at) == (status, order.timeline, order.updated_at)
     assert later.published == []
-    assert later.unchanged_events == [event]
+    assert later.unchanged == [event]
 
 
 @pytest.mark.parametrize(("status", "fact"), CONTRADICTING)
-async def test_a_contradiction_makes_the_decision_be_said_again(
-    later: MemoryOrderUnit, status: Status, fact: Fact
-) -> None:
+async def test_a_contradiction_makes_the_decision_be_said_again(later: OrderUnits, status: Status, fact: Fact) -> None:
     order = order_in(status)
-    await later.orders.add([order])
+    await later.put(ORDERS, order)
     order.repeat_decision()
 
-    await settle_orders([received(fact(order.id)), received(fact(order.id))], later)
+    await later.run(handle_events, [received(fact(order.id)), received(fact(order.id))])
 
     [told] = later.published
     assert (told.event, told.repeat, told.traceparent) == (order.repeats[0], True, TRACEPARENT)
-    assert (await kept(later, order)).timeline == order.timeline
-    assert len(later.unchanged_events) == 1, "the second found it being said"
+    assert later.kept(ORDERS)[order.id].timeline == order.timeline
+    assert len(later.unchanged) == 1, "the second found it being said"
 
 
 @pytest.mark.parametrize(("status", "fact"), COMPENSATIONS)
-async def test_a_compensation_adds_its_line_once(later: MemoryOrderUnit, status: Status, fact: Fact) -> None:
+async def test_a_compensation_adds_its_line_once(later: OrderUnits, status: Status, fact: Fact) -> None:
     order = order_in(status)
-    await later.orders.add([order])
+    await later.put(ORDERS, order)
     first, second = received(fact(order.id)), received(fact(order.id))
 
-    await settle_orders([first], later)
-    await settle_orders([second], later)
+    await later.run(handle_events, [first])
+    await later.run(handle_events, [second])
 
-    noted = await kept(later, order)
+    noted = later.kept(ORDERS)[order.id]
     assert (noted.status, len(noted.timeline)) == (status, len(order.timeline) + 1)
     assert (noted.timeline[-1].event, noted.timeline[-1].reason) == (first.type, "cancelled-by-customer")
     assert later.published == []
-    assert later.unchanged_events == [second]
+    assert later.unchanged == [second]
 
 
-async def test_a_paid_order_is_completed_though_its_hold_is_heard_of_later(later: MemoryOrderUnit) -> None:
+async def test_a_paid_order_is_completed_though_its_hold_is_heard_of_later(later: OrderUnits) -> None:
     order = order_in(Status.PENDING)
-    await later.orders.add([order])
+    await later.put(ORDERS, order)
 
-    await settle_orders([received(paid(order.id))], later)
-    await settle_orders([received(reserved(order.id))], later)
+    await later.run(handle_events, [received(paid(order.id))])
+    await later.run(handle_events, [received(reserved(order.id))])
 
     assert [event.name for event in later.events] == ["OrderConfirmed", "OrderCompleted", "OrderCompleted"]
     assert [told.repeat for told in later.published] == [False, False, True]
-    assert [entry.status for entry in (await kept(later, order)).timeline] == ["pending", "confirmed", "completed"]
+    assert [entry.status for entry in later.kept(ORDERS)[order.id].timeline] == ["pending", "confirmed", "completed"]
 
 
 @pytest.mark.parametrize("facts", [[reserved, paid], [reserved, reserved, paid, paid], [paid, paid, paid]])
-async def test_a_batch_may_hold_all_that_happened_to_an_order(later: MemoryOrderUnit, facts: list[Fact]) -> None:
+async def test_a_batch_may_hold_all_that_happened_to_an_order(later: OrderUnits, facts: list[Fact]) -> None:
     order = order_in(Status.PENDING)
-    await later.orders.add([order])
+    await later.put(ORDERS, order)
 
-    await settle_orders([received(fact(order.id)) for fact in facts], later)
+    await later.run(handle_events, [received(fact(order.id)) for fact in facts])
 
-    assert (await kept(later, order)).status is Status.COMPLETED
+    assert later.kept(ORDERS)[order.id].status is Status.COMPLETED
     assert [event.name for event in later.events] == ["OrderConfirmed", "OrderCompleted"]
-    assert len(later.unchanged_events) == len(facts) - (2 if reserved in facts else 1)
+    assert len(later.unchanged) == len(facts) - (2 if reserved in facts else 1)
 
 
 @pytest.mark.parametrize("facts", [[unavailable, reserved], [payment_failed, reserved, paid], [paid, reserved]])
-async def test_a_decision_made_in_a_batch_is_said_once_in_it(later: MemoryOrderUnit, facts: list[Fact]) -> None:
+async def test_a_decision_made_in_a_batch_is_said_once_in_it(later: OrderUnits, facts: list[Fact]) -> None:
     order = order_in(Status.PENDING)
-    await later.orders.add([order])
+    await later.put(ORDERS, order)
 
-    await settle_orders([received(fact(order.id)) for fact in facts], later)
+    await later.run(handle_events, [received(fact(order.id)) for fact in facts])
 
     assert [event.name for event in later.events if event.name != "OrderConfirmed"] == [
         "OrderCompleted" if paid is facts[0] else "OrderFailed"
     ]
-    assert len(later.unchanged_events) == len(facts) - 1
+    assert len(later.unchanged) == len(facts) - 1
 
 
-async def test_a_batch_settles_each_order_by_itself(later: MemoryOrderUnit) -> None:
+async def test_a_batch_settles_each_order_by_itself(later: OrderUnits) -> None:
     orders = [order_in(Status.PENDING) for _ in range(3)]
-    await later.orders.add(orders)
+    await later.put(ORDERS, *orders)
     facts = [reserved, unavailable, paid]
 
-    await settle_orders([received(fact(order.id)) for fact, order in zip(facts, orders, strict=True)], later)
+    await later.run(handle_events, [received(fact(order.id)) for fact, order in zip(facts, orders, strict=True)])
 
-    assert [(await kept(later, order)).status for order in orders] == [
+    assert [later.kept(ORDERS)[order.id].status for order in orders] == [
         Status.CONFIRMED,
         Status.FAILED,
         Status.COMPLETED,
     ]
 
 
-async def test_all_events_of_an_order_bear_the_trace_of_its_request(later: MemoryOrderUnit) -> None:
+async def test_all_events_of_an_order_bear_the_trace_of_its_request(later: OrderUnits) -> None:
     order = order_in(Status.PENDING)
-    await later.orders.add([order])
+    await later.put(ORDERS, order)
     other_trace = "00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-01"
 
     for fact in (paid, reserved):
-        await settle_orders([received(fact(order.id), traceparent=other_trace)], later)
+        await later.run(handle_events, [received(fact(order.id), traceparent=other_trace)])
 
     assert {told.traceparent for told in later.published} == {TRACEPARENT}
 
 
 @pytest.mark.parametrize("fact", FACTS)
-async def test_a_fact_about_an_order_that_is_not_ours_is_rejected(later: MemoryOrderUnit, fact: Fact) -> None:
+async def test_a_fact_about_an_order_that_is_not_ours_is_rejected(later: OrderUnits, fact: Fact) -> None:
     order = order_in(Status.PENDING)
-    await later.orders.add([order])
+    await later.put(ORDERS, order)
 
     with pytest.raises(Rejected) as rejected:
-        await settle_orders([received(reserved(order.id)), received(fact(uuid4()))], later)
+        await later.run(handle_events, [received(reserved(order.id)), received(fact(uuid4()))])
 
     assert rejected.value.reason == "unknown-order"
-    assert (await kept(later, order)).status is Status.PENDING
+    assert later.kept(ORDERS)[order.id].status is Status.PENDING
     assert later.published == []
 
 

@@ -14,8 +14,8 @@ def confirm_after_final() -> None:
 
     def settle_all(found: Any, fact: Any, now: Any) -> Any:
         if isinstance(fact, handle_events.InventoryReserved) and found.is_undone:
-            event = order.OrderConfirmed(found.id, found.customer_id)
-            found._record(event, order.Status.CONFIRMED, now)
+            found.status = order.Status.CONFIRMED
+            found._announce(now)
             return True
         return settle(found, fact, now)
 

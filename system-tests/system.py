@@ -24,14 +24,13 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 from chassis.testing import broker_urls, eventually, make_database, make_vhost, migrate, watched
 
-from operations.addresses import SERVICES
+from operations.addresses import ROLES, SERVICES
 from proxy import Proxy
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFINITIONS = ROOT / "deploy" / "rabbitmq" / "definitions.json"
 
 # Each of these owns a schema and logs in under its own role, whose password is its name.
-ROLES = {"order-service": "orders", "inventory-service": "inventory", "payment-service": "payments"}
 
 HEALTHY_WITHIN_SECONDS = 45
 STOPPED_WITHIN_SECONDS = 40

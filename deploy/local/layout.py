@@ -1,5 +1,6 @@
 """Names, folders, ports and credentials: what the rest of these scripts, compose and the README agree on."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / ".run"
 
-SERVICES = ("order-service", "inventory-service", "payment-service", "notification-service")
+_SERVICES = json.loads((ROOT / "operations" / "operations" / "services.json").read_text())
+SERVICES = tuple(_SERVICES)
 # Each of these migrates its own schema and logs in under its own role, whose password is its name.
-DATABASE_ROLES = {"order-service": "orders", "inventory-service": "inventory", "payment-service": "payments"}
+DATABASE_ROLES = {name: service["schema"] for name, service in _SERVICES.items() if service["schema"]}
 PROJECTS = ("chassis", *SERVICES, "operations", "system-tests", "bench", "mutation")
 
 DATABASE = "order_processing"
@@ -24,11 +26,7 @@ PORTS = {
     "postgres": ("POSTGRES_PORT", 5432),
     "rabbitmq": ("RABBITMQ_PORT", 5672),
     "rabbitmq-management": ("RABBITMQ_MANAGEMENT_PORT", 15672),
-    "order-service": ("ORDER_SERVICE_PORT", 8001),
-    "inventory-service": ("INVENTORY_SERVICE_PORT", 8002),
-    "payment-service": ("PAYMENT_SERVICE_PORT", 8003),
-    "notification-service": ("NOTIFICATION_SERVICE_PORT", 8004),
-}
+} | {name: (f"{name.upper().replace('-', '_')}_PORT", service["port"]) for name, service in _SERVICES.items()}
 SERVER_PORTS = ("postgres", "rabbitmq", "rabbitmq-management")
 
 # What make's command line may set besides the settings.

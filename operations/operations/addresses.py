@@ -1,5 +1,6 @@
 """Where the system is: its servers and services, and how a program runs inside one of them."""
 
+import json
 import os
 import shlex
 from pathlib import Path
@@ -7,14 +8,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 """Of the clone. In the image there is none, and nothing of the services beside the tool."""
 
-_PORTS = {
-    "order-service": 8001,
-    "inventory-service": 8002,
-    "payment-service": 8003,
-    "notification-service": 8004,
-}
-SERVICES = tuple(_PORTS)
-SCHEMAS = ("orders", "inventory", "payments")
+_SERVICES = json.loads(Path(__file__).with_name("services.json").read_text())
+SERVICES: tuple[str, ...] = tuple(_SERVICES)
+ROLES: dict[str, str] = {name: service["schema"] for name, service in _SERVICES.items() if service["schema"]}
+"""The schema of each service that has one, which is also the name of its role in the database."""
+SCHEMAS = tuple(ROLES.values())
 
 
 class Refused(Exception):
@@ -43,9 +41,9 @@ def _url(variable: str) -> str:
 def service_urls() -> dict[str, str]:
     """Of each service ORDER_SERVICE_URL and its like, else ORDER_SERVICE_PORT on this machine, else the usual port."""
     found = {}
-    for name, usual in _PORTS.items():
+    for name in SERVICES:
         variable = name.upper().replace("-", "_")
-        port = os.environ.get(f"{variable}_PORT") or usual
+        port = os.environ.get(f"{variable}_PORT") or _SERVICES[name]["port"]
         found[name] = os.environ.get(f"{variable}_URL") or f"http://127.0.0.1:{port}"
     return found
 

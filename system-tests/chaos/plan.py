@@ -3,8 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from operations.addresses import SERVICES
-from system import ROLES
+from operations.addresses import ROLES, SERVICES
 
 SERVERS = ("postgres", "rabbitmq")
 INSTANCES = (*SERVICES, *(f"{service}-2" for service in ROLES))

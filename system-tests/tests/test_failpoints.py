@@ -18,11 +18,11 @@ from chassis.testing import eventually
 from bus import Bus, bus, events_in
 from failpoints import DEAD_LETTERS, POINTS, RETRIES
 from operations import books
-from operations.addresses import SERVICES
+from operations.addresses import ROLES, SERVICES
 from operations.load import settled_books
 from operations.shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Line
 from shop import Shop
-from system import ROLES, ROOT, System, fresh_system
+from system import ROOT, System, fresh_system
 
 ORDER, INVENTORY, PAYMENT, NOTIFICATION = SERVICES
 

@@ -9,12 +9,12 @@ import pytest
 from chassis.testing import eventually
 
 from bus import Bus, Management, bus
-from operations.addresses import SERVICES
+from operations.addresses import ROLES, SERVICES
 from operations.load import Load, settled_books
 from operations.shop import Line
 from proxy import Proxy
 from shop import Shop
-from system import ROLES, System
+from system import System
 
 SHOWN_WITHIN_SECONDS = 30
 """By when health must tell of a link that is gone."""

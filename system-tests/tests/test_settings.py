@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from operations.addresses import SERVICES
-from system import ROLES, ROOT
+from operations.addresses import ROLES, SERVICES
+from system import ROOT
 
 EXAMPLE = (ROOT / ".env.example").read_text()
 NAMED = {"DATABASE_URL": "postgresql+asyncpg://a:b@c:1/d", "RABBITMQ_URL": "amqp://a:b@c:2/"}

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from system import ROLES, ROOT, SERVICES
+from operations.addresses import ROLES, SERVICES
+from system import ROOT
 
 LOCAL = ROOT / "deploy" / "local"
 NAME = "order-service"

@@ -20,10 +20,11 @@ from chassis.testing import eventually, make_database, migrate
 
 from bus import Bus, bus
 from installed import installed
+from operations.addresses import ROLES
 from operations.books.rows import FINAL
 from operations.load import settled_books
 from shop import Shop
-from system import ROLES, ROOT, System, fresh_system, migrate_all
+from system import ROOT, System, fresh_system, migrate_all
 from upgrade.recording import RECORDINGS, Recording, Waiting
 from upgrade.replay import COLUMNS, load, load_database
 

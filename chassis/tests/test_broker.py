@@ -8,12 +8,11 @@ import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from chassis.messaging import broker as broker_module
-from chassis.messaging.broker import Broker, Unroutable
-from chassis.ports.errors import Unavailable
+from chassis.messaging.broker import BROKER_CONNECTED, DEAD_LETTERS, Broker, Unroutable
 from chassis.messaging.envelope import SINGLE
-from chassis.messaging.broker import BROKER_CONNECTED, DEAD_LETTERS
-from chassis.testing import broker_urls, eventually
 from chassis.messaging.topology import EXCHANGE
+from chassis.ports.errors import Unavailable
+from chassis.testing import broker_urls, eventually
 from tests.note_service import QUEUE, SERVICE
 from tests.watch import value_of
 

@@ -8,14 +8,13 @@ import aio_pika
 import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from chassis.messaging import broker as broker_module
 from chassis import dead_letters
-from chassis.messaging.broker import Broker
 from chassis.dead_letters import Beginning, act
+from chassis.messaging import broker as broker_module
+from chassis.messaging.broker import DEAD_LETTERS, Broker
 from chassis.messaging.envelope import SINGLE
-from chassis.messaging.broker import DEAD_LETTERS
-from chassis.testing import eventually
 from chassis.messaging.topology import DEAD_LETTER_EXCHANGE
+from chassis.testing import eventually
 from tests.note_service import SERVICE
 
 
@@ -27,7 +26,7 @@ async def letters(broker: Broker, channel: AbstractChannel) -> None:
     for number in (1, 2):
         await broker.publish(
             SERVICE,
-            b'{"type": "Happened", "subject": "order-%d"}' % number,
+            b'{"type": "ThingHappened", "subject": "order-%d"}' % number,
             SINGLE,
             exchange=DEAD_LETTER_EXCHANGE,
             headers={"x-reason": "unknown-order", "x-attempts": 1, "x-routing-key": "thing.happened"},
@@ -57,7 +56,7 @@ async def test_looking_changes_nothing(
 ) -> None:
     assert await act(rabbitmq_url, command, [SERVICE], wanted=None, dry_run=False) == 3
     printed = capsys.readouterr().out
-    assert "unknown-order  attempts 1  Happened of order-1" in printed
+    assert "unknown-order  attempts 1  ThingHappened of order-1" in printed
     assert "broker: delivery_limit" in printed
     await eventually(lambda: _counts(channel, dead=3, own=0))
 
@@ -76,7 +75,7 @@ async def test_redriving_all_sends_them_to_their_own_queue_as_they_were(
     assert await act(rabbitmq_url, "redrive", [SERVICE], wanted=None, dry_run=False) == 3
     await eventually(lambda: _counts(channel, dead=0, own=3))
     first = (await all_of(channel, SERVICE))[0]
-    assert first.body == b'{"type": "Happened", "subject": "order-1"}'
+    assert first.body == b'{"type": "ThingHappened", "subject": "order-1"}'
     assert first.content_type == SINGLE
     assert first.headers["x-routing-key"] == "thing.happened"
     assert "x-attempts" not in first.headers, "they are counted anew"

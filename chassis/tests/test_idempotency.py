@@ -6,12 +6,13 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from chassis.postgres.database import Database
-from chassis.ports.idempotency import Claim
-from chassis.http.requests import checked_key
-from chassis.postgres.idempotency import claim, prune
-from chassis.ports.ids import uuid7
 from chassis.http.problems import Problem
+from chassis.http.requests import checked_key
+from chassis.ports.idempotency import Claim
+from chassis.ports.ids import uuid7
+from chassis.postgres.database import Database
+from chassis.postgres.idempotency import PRUNE, claim
+from chassis.postgres.repository import delete_in_batches
 from chassis.testing import eventually
 from sqlalchemy import text
 
@@ -93,7 +94,7 @@ async def test_a_key_is_free_again_after_a_day(database: Database) -> None:
     assert await _claim(database, fourth) == {fourth.resource_id: third}
     await _age(database, 25)
     async with database.autocommit() as connection:
-        await prune(connection)
+        await delete_in_batches(connection, PRUNE)
         assert (await connection.execute(text("SELECT count(*) FROM idempotency_keys"))).scalar_one() == 0
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from chassis.postgres.database import Database
 from chassis.ports.ids import uuid7
+from chassis.postgres.database import Database
 from chassis.testing.stored import assert_every_column_is_written, assert_kept_whole
 from sqlalchemy import Column, Integer, MetaData, Table, Text, Uuid, select
 

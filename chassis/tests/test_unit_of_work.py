@@ -5,14 +5,13 @@ from collections.abc import Callable
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
 from aio_pika.abc import AbstractQueue
-from chassis.postgres.database import Database
 from chassis.ports.events import Received
 from chassis.ports.ids import uuid7
+from chassis.postgres.database import Database
 from chassis.postgres.unit_of_work import EVENTS_UNCHANGED
-from chassis.postgres.unit_of_work import UnitOfWork
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from tests.note_service import SERVICE, Happened, outbox_size, take_notes
+from tests.note_service import SERVICE, NotesUnitOfWork, ThingHappened, outbox_size, take_notes
 from tests.watch import committed, seen, value_of
 
 _REFUSE_AT_COMMIT = """
@@ -24,11 +23,11 @@ _REFUSE_AT_COMMIT = """
 
 def an_event() -> Received:
     order_id = uuid7()
-    return Received(uuid7(), "Happened", str(order_id), None, Happened(order_id), None)
+    return Received(uuid7(), "ThingHappened", str(order_id), None, ThingHappened(order_id), None)
 
 
 async def test_what_was_taken_in_and_its_effect_and_its_events_are_one_transaction(
-    units: Callable[[], UnitOfWork], observer: asyncpg.Connection
+    units: Callable[[], NotesUnitOfWork], observer: asyncpg.Connection
 ) -> None:
     event = an_event()
     async with units() as unit:
@@ -42,7 +41,7 @@ async def test_what_was_taken_in_and_its_effect_and_its_events_are_one_transacti
 
 
 async def test_a_commit_that_fails_is_followed_by_nothing(
-    units: Callable[[], UnitOfWork], database: Database, observer: asyncpg.Connection, watch: AbstractQueue
+    units: Callable[[], NotesUnitOfWork], database: Database, observer: asyncpg.Connection, watch: AbstractQueue
 ) -> None:
     acts = []
     await observer.execute(_REFUSE_AT_COMMIT)
@@ -61,10 +60,10 @@ async def test_a_commit_that_fails_is_followed_by_nothing(
 
 
 async def test_what_must_happen_after_the_commit_happens_once_it_is_durable(
-    units: Callable[[], UnitOfWork],
+    units: Callable[[], NotesUnitOfWork],
 ) -> None:
     acts = []
-    unchanged = EVENTS_UNCHANGED.labels("Happened")
+    unchanged = EVENTS_UNCHANGED.labels("ThingHappened")
     before = value_of(unchanged)
     async with units() as unit:
         await unit.start()
@@ -76,7 +75,7 @@ async def test_what_must_happen_after_the_commit_happens_once_it_is_durable(
 
 
 async def test_a_unit_that_hears_nothing_from_the_database_makes_the_pool_anew(
-    units: Callable[[], UnitOfWork], database: Database
+    units: Callable[[], NotesUnitOfWork], database: Database
 ) -> None:
     async def pid() -> int:
         async with units() as unit:

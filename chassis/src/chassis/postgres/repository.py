@@ -159,12 +159,14 @@ class PostgresRepository(Generic[A]):
         return {key: self._seen[key] for key in sorted(wanted & self._seen.keys())}
 
     async def locked_by(self, statement: Executable, **parameters: object) -> list[A]:
-        """Those that a statement of the mapping's locks (`lock_due` takes `most`)."""
+        """Those that a statement of the mapping's locks (`lock_due` takes `most`). One that this repository has
+        locked or added before is returned as it is by now, and not as its row has it."""
         found = await self.read(statement, **parameters)
         for aggregate in found:
-            self._seen[self._key(aggregate)] = aggregate
-            self._before[self._key(aggregate)] = self.mapped.state(aggregate)
-        return found
+            if (key := self._key(aggregate)) not in self._seen:
+                self._seen[key] = aggregate
+                self._before[key] = self.mapped.state(aggregate)
+        return [self._seen[self._key(aggregate)] for aggregate in found]
 
     def add(self, added: A) -> A:
         self._seen[self._key(added)] = added

@@ -173,21 +173,41 @@ async def test_nothing_is_written_for_what_was_only_looked_at(store: Store) -> N
     assert store.publisher.published == []
 
 
-async def test_what_is_added_is_inserted_before_anything_is_updated_in_the_order_of_keys(store: Store) -> None:
-    """Of all repositories: what has updated a row waits for nobody."""
-    known = sorted((a_parcel() for _ in range(2)), key=lambda parcel: parcel.order_id)
-    await store.add(*known)
-    added = [a_parcel(UUID(int=number)) for number in (3, 1, 2)]
+async def test_what_is_added_is_inserted_before_anything_is_updated(store: Store) -> None:
+    """In whichever repository: what has updated a row waits for nobody."""
+    known, added = a_parcel(), a_parcel()
+    await store.add(known)
     async with store.unit() as unit:
-        for parcel in (await unit.parcels.locked(keys(known[::-1]))).values():
-            parcel.attempts = 1
-        for parcel in added:
-            unit.others.add(parcel)
+        (await unit.parcels.locked([known.order_id]))[known.order_id].attempts = 1
+        unit.others.add(added)
         await unit.commit()
     assert [does for does, _ in unit.written()] == ["insert", "update"]
-    orders = [[row["order_id"] for row in orjson.loads(parameters["rows"])] for _, parameters in unit.written()]
-    assert orders == [[str(UUID(int=number)) for number in (1, 2, 3)], list(map(str, keys(known)))]
-    assert len(await store.kept(*keys(added))) == 3
+    assert await store.kept(known.order_id, added.order_id) == [replace(known, attempts=1), added]
+
+
+async def test_rows_are_inserted_in_the_order_of_keys_whatever_order_they_were_added_in(store: Store) -> None:
+    """A third one has the row in the middle, where those that inserted upwards and downwards would meet."""
+    ids = sorted(uuid7() for _ in range(3))
+
+    async def add(order_ids: Sequence[UUID]) -> int:
+        async def act(unit: ParcelsUnitOfWork) -> int:
+            known = await unit.parcels.locked(order_ids)
+            for order_id in order_ids:
+                if order_id not in known:
+                    unit.parcels.add(a_parcel(order_id))
+            return len(known)
+
+        return await store.run(act)
+
+    async with store.unit() as third:
+        third.parcels.add(a_parcel(ids[1]))
+        await third.parcels.insert_added()
+        both = [asyncio.create_task(add(order_ids)) for order_ids in (ids, ids[::-1])]
+        await store.waits(*both)
+        async with store.unit() as fourth, asyncio.timeout(5):
+            fourth.parcels.add(a_parcel(ids[2]))
+            await fourth.parcels.insert_added()  # at once: those who wait have the first row, and not the last
+    assert sorted(await asyncio.gather(*both)) == [0, 3]
 
 
 async def test_a_row_that_another_transaction_has_inserted_first_is_a_conflict_and_nothing_is_kept(
@@ -289,6 +309,7 @@ async def test_what_is_locked_is_the_same_object_each_time_and_so_is_what_was_ad
         again = await unit.parcels.locked([added.order_id, known.order_id])
         assert again[added.order_id] is added
         assert again[known.order_id] is found[known.order_id]
+        assert [does for does, _ in unit.watched.executed].count("lock") == 1, "what is known is not read again"
         assert await unit.parcels.locked_by(DUE, most=10) == [found[known.order_id]]
         assert list(unit.parcels) == [added, found[known.order_id]]
         await unit.commit()
@@ -307,6 +328,11 @@ async def test_rows_are_locked_in_the_order_of_keys_whatever_order_they_are_name
         async with store.unit() as unit:
             return list(await unit.parcels.locked(order_ids))
 
+    async with store.unit() as unit:
+        many = [uuid7() for _ in range(20)]
+        for order_id in many:
+            unit.parcels.add(a_parcel(order_id))
+        assert list(await unit.parcels.locked(many[::-1])) == sorted(many), "use cases see them in that order as well"
     async with store.unit() as third:
         await third.parcels.locked(ids[1:2])
         both = [asyncio.create_task(lock(order_ids)) for order_ids in (ids, ids[::-1])]
@@ -340,7 +366,7 @@ async def test_what_is_due_is_locked_oldest_first_up_to_a_limit_without_what_oth
 
 async def test_a_page_is_the_newest_below_a_row_of_those_that_meet_the_conditions(store: Store) -> None:
     ours, others = uuid7(), uuid7()
-    of_ours = [a_parcel(courier_id=ours) for _ in range(5)]
+    of_ours = [a_parcel(courier_id=ours) for _ in range(4)] + [a_parcel(courier_id=ours, id=UUID(int=2**128 - 2))]
     await store.add(*of_ours, *(a_parcel(courier_id=courier) for courier in (others, None)))
     newest = of_ours[::-1]
     async with store.reading() as repository:
@@ -511,10 +537,9 @@ async def test_a_second_belongs_to_one_unit_of_all_and_one_that_is_rolled_back_l
     assert await ask(2)
 
 
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
 async def test_what_a_field_without_a_value_leaves_is_null_in_every_kind_of_column(store: Store) -> None:
-    """JSON's own null would be a value."""
-    if isinstance(store.database, MemoryDatabase):
-        pytest.skip("the stand-in has no SQL to ask")
+    """JSON's own null would be a value. The stand-in has no SQL to ask."""
     await store.add(SECOND)
     nullable = [column.name for column in parcels.columns if column.nullable]
     assert "stops" in nullable

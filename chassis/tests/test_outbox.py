@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import orjson
@@ -18,7 +17,6 @@ from chassis.messaging.publisher import (
     Publisher,
 )
 from chassis.messaging.topology import EXCHANGE
-from chassis.ports.events import Received
 from chassis.ports.ids import uuid7
 from chassis.postgres import outbox as outbox_module
 from chassis.postgres.database import Database
@@ -162,6 +160,15 @@ async def test_events_committed_while_the_broker_is_away_go_when_it_is_back(
     await eventually(lambda: is_empty(database))
 
 
+async def test_nothing_is_tried_while_the_broker_is_away(
+    slow_units: Callable[[], NotesUnitOfWork], slow: SlowBroker, database: Database
+) -> None:
+    slow.there = False
+    async with committed(slow_units, 1):
+        assert slow.messages == []
+        assert await outbox_size(database) == 1
+
+
 async def test_more_than_memory_may_hold_is_left_to_the_sweep(
     units: Callable[[], NotesUnitOfWork],
     database: Database,
@@ -173,27 +180,6 @@ async def test_more_than_memory_may_hold_is_left_to_the_sweep(
         assert await outbox_size(database) == 5
     async with committed(units, 4) as ids:
         assert await seen(watch, 4) == ids
-
-
-async def test_a_second_belongs_to_one_unit_of_all_and_one_that_is_rolled_back_leaves_it_to_another(
-    units: Callable[[], NotesUnitOfWork],
-) -> None:
-    def at(unit: NotesUnitOfWork, second: int) -> NotesUnitOfWork:
-        unit.now = datetime.fromtimestamp(second + 0.999, UTC)
-        return unit
-
-    async def ask(second: int) -> bool:
-        async with units() as unit:
-            await unit.start()
-            first = await at(unit, second).first_this_second()
-            await unit.commit()
-            return first
-
-    async with units() as unit:
-        await unit.start()
-        assert await at(unit, 1).first_this_second()
-    assert sorted(await asyncio.gather(*(ask(1) for _ in range(5)))) == [False] * 4 + [True]
-    assert await ask(2)
 
 
 async def test_a_repeat_says_so_and_has_an_id_of_its_own(
@@ -208,21 +194,6 @@ async def test_a_repeat_says_so_and_has_an_id_of_its_own(
     first, again = (orjson.loads(body) for (body,) in await observer.fetch("SELECT body FROM outbox ORDER BY id"))
     assert again == first | {"id": again["id"], "repeat": True}
     assert again["id"] != first["id"]
-
-
-async def test_the_inbox_lets_an_event_through_once_even_to_two_transactions_at_a_time(
-    units: Callable[[], NotesUnitOfWork], database: Database
-) -> None:
-    event = Received(uuid7(), "ThingHappened", "", None, None, None)
-
-    async def take() -> bool:
-        async with units() as unit:
-            fresh = await unit.take_in("note-service", [event, event])
-            await asyncio.sleep(0.01)
-            await unit.commit()
-            return bool(fresh)
-
-    assert sorted(await asyncio.gather(*(take() for _ in range(5)))) == [False] * 4 + [True]
 
 
 async def test_what_is_confirmed_while_rows_are_deleted_or_after_it_is_deleted_too(

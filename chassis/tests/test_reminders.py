@@ -1,5 +1,6 @@
 """The pace of reminders: what is due, once a second for all processes, and nothing while nothing can be sent."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -133,7 +134,10 @@ async def test_nothing_is_said_again_while_what_was_said_first_waits_for_the_bro
         "asking-service", unit_of_work=AskersUnitOfWork, consumed={}, database=units.database, broker=broker
     )
     service.reminds(lambda unit: unit.askers)
-    await service.jobs[-1]._act()
+    job = service.jobs[-1]
+    await job.start()
+    await asyncio.sleep(0)
+    await job.stop()  # after the turn that has begun
     waiting = [asker for asker in units.kept(ASKERS).values() if asker.remind_at]
     assert len(waiting) == (not there)
     broker.confirms.set()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -499,10 +500,10 @@ async def test_what_a_crash_leaves_behind_are_the_committed_events_and_one_proce
     parcel.tell("two")
     await store.add(parcel)
     rows = OutboxRows(store.database)
-    sweep = rows.left_behind()
-    assert await anext(sweep) == sent
-    assert [batch async for batch in rows.left_behind()] == [], "another one sweeps"
-    assert [batch async for batch in sweep] == []
+    async with aclosing(rows.left_behind()) as sweep:
+        assert await anext(sweep) == sent
+        assert [batch async for batch in rows.left_behind()] == [], "another one sweeps"
+        assert [batch async for batch in sweep] == []
     await rows.delete([sent[0].id])
     assert [batch async for batch in rows.left_behind()] == [sent[1:]]
 

@@ -8,7 +8,7 @@ from aio_pika.abc import AbstractQueue
 from chassis.ports.events import Received
 from chassis.ports.ids import uuid7
 from chassis.postgres.database import Database
-from chassis.postgres.unit_of_work import EVENTS_UNCHANGED
+from chassis.postgres.unit_of_work import EVENTS_UNCHANGED, REMINDERS
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from tests.note_service import SERVICE, NotesUnitOfWork, ThingHappened, outbox_size, take_notes
@@ -69,9 +69,11 @@ async def test_what_must_happen_after_the_commit_happens_once_it_is_durable(
         await unit.start()
         unit.after_commit(lambda: acts.append("done"))
         unit.unchanged(an_event())
+        unit.reminded("someone")
         assert (acts, value_of(unchanged)) == ([], before)
         await unit.commit()
     assert (acts, value_of(unchanged)) == (["done"], before + 1)
+    assert value_of(REMINDERS.labels("someone")) == 1
 
 
 async def test_a_unit_that_hears_nothing_from_the_database_makes_the_pool_anew(

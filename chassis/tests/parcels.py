@@ -18,7 +18,7 @@ from chassis.postgres.database import Database
 from chassis.postgres.idempotency import idempotency_table
 from chassis.postgres.inbox import inbox_table
 from chassis.postgres.outbox import outbox_table
-from chassis.postgres.repository import Mapped, PostgresRepository
+from chassis.postgres.repository import Mapped, PostgresRepository, delete_in_batches
 from chassis.postgres.unit_of_work import UnitOfWork
 from chassis.testing import eventually
 from chassis.testing.memory import MemoryDatabase, Server
@@ -41,6 +41,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.note_service import TRACE
 from tests.watch import waiting_for_a_lock
+
+LEAST, GREATEST = UUID(int=1), UUID(int=(1 << 128) - 1)
 
 R = TypeVar("R")
 
@@ -258,6 +260,10 @@ class Store:
         async with self.reading() as repository:
             found = await repository.get(order_ids)
         return [found[order_id] for order_id in order_ids if order_id in found]
+
+    async def prune(self) -> None:
+        async with self.database.autocommit() as connection:
+            await delete_in_batches(connection, OLD_LOST)
 
     async def waits(self, *tasks: asyncio.Task[Any]) -> None:
         """Returns once each of these waits for a transaction other than its own."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
@@ -13,7 +13,7 @@ from chassis.postgres.database import Database
 from chassis.testing import eventually
 from sqlalchemy import text
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, InterfaceError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.note_service import SERVICE
 
@@ -48,6 +48,20 @@ async def test_a_distrusted_pool_makes_its_connections_anew_and_leaves_no_sessio
 
     await eventually(only_those)
     await observer.close()
+
+
+def test_a_distrusted_connection_is_cut_for_a_server_that_is_gone_takes_part_in_no_orderly_end(
+    database: Database,
+) -> None:
+    cut: list[str] = []
+    connection = SimpleNamespace(driver_connection=SimpleNamespace(terminate=lambda: cut.append("cut")))
+    entry = SimpleNamespace(info={})
+    database._made(cast(Any, connection), cast(Any, entry))
+    database._taken(cast(Any, connection), cast(Any, entry), cast(Any, None))
+    database.distrust()
+    with pytest.raises(DisconnectionError):
+        database._taken(cast(Any, connection), cast(Any, entry), cast(Any, None))
+    assert cut == ["cut"]
 
 
 OUTAGES = (

@@ -112,7 +112,7 @@ async def close_connections(rabbitmq_url: str) -> None:
                     closed += (await client.delete(f"/api/connections/{connection['name']}")).status_code == 204
             return closed >= 2
 
-        await eventually(close)  # the management API learns of a new connection a moment late
+        await eventually(close, seconds=60)  # the management API learns of a new connection late on a busy machine
 
 
 @asynccontextmanager

@@ -6,18 +6,17 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 from chassis.messaging.broker import Broker
+from chassis.messaging.publisher import Publisher
 from chassis.postgres.database import Database
-from chassis.messaging.publisher import Outbox
-from chassis.runtime.settings import DatabaseSettings
-from chassis.postgres.unit_of_work import UnitOfWork
-from tests.note_service import ENCODER, QUEUE, SERVICE, metadata
+from chassis.postgres.outbox import OutboxRows
+from tests.note_service import ENCODER, QUEUE, SERVICE, NotesUnitOfWork, metadata
 
-pytest_plugins = ["chassis.testing", "tests.watch", "tests.consuming"]
+pytest_plugins = ["chassis.testing", "tests.watch", "tests.consuming", "tests.parcels"]
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(DatabaseSettings(database_url=database_url), service=SERVICE, schema="public")
+    database = Database(database_url, pool_size=10, service=SERVICE, schema="public")
     async with database.engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
     yield database
@@ -45,12 +44,12 @@ async def channel(rabbitmq_url: str) -> AsyncIterator[AbstractChannel]:
 
 
 @pytest.fixture
-async def outbox(database: Database, broker: Broker) -> AsyncIterator[Outbox]:
-    outbox = Outbox(database, broker)
-    yield outbox
-    await outbox.stop()
+async def publisher(database: Database, broker: Broker) -> AsyncIterator[Publisher]:
+    publisher = Publisher(OutboxRows(database), broker, ENCODER)
+    yield publisher
+    await publisher.stop()
 
 
 @pytest.fixture
-def units(database: Database, outbox: Outbox) -> Callable[[], UnitOfWork]:
-    return lambda: UnitOfWork(database, ENCODER, outbox)
+def units(database: Database, publisher: Publisher) -> Callable[[], NotesUnitOfWork]:
+    return lambda: NotesUnitOfWork(database, publisher)

@@ -12,27 +12,28 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from chassis.messaging.broker import Broker
 from chassis.messaging.consumer import Consumer
 from chassis.messaging.envelope import BATCH, SINGLE
-from chassis.ports.events import Received
-from chassis.messaging.publisher import Outbox
-from chassis.testing import eventually
+from chassis.messaging.publisher import Publisher
 from chassis.messaging.topology import EXCHANGE
-from chassis.postgres.unit_of_work import UnitOfWork
-from tests.note_service import DECODER, SERVICE, take_notes
+from chassis.ports.events import Received
+from chassis.testing import eventually
+from tests.note_service import DECODER, SERVICE, NotesUnitOfWork, take_notes
 
-UseCase = Callable[[Sequence[Received], UnitOfWork], Awaitable[None]]
+UseCase = Callable[[Sequence[Received], NotesUnitOfWork], Awaitable[None]]
 Running = Callable[[UseCase], Any]
 
 
 @pytest.fixture
-def running(broker: Broker, units: Callable[[], UnitOfWork], outbox: Outbox, channel: AbstractChannel) -> Running:
+def running(
+    broker: Broker, units: Callable[[], NotesUnitOfWork], publisher: Publisher, channel: AbstractChannel
+) -> Running:
     @asynccontextmanager
-    async def run(use_case: UseCase = take_notes) -> AsyncIterator[Consumer[UnitOfWork]]:
+    async def run(use_case: UseCase = take_notes) -> AsyncIterator[Consumer[NotesUnitOfWork]]:
         consumer = Consumer(broker, service=SERVICE, decoder=DECODER, units=units, use_case=use_case)
         await broker.start()
         await eventually(lambda: broker.connected)
         yield consumer
         await consumer.stop()
-        await outbox.stop()
+        await publisher.stop()
         await broker.stop()
 
     return run

@@ -2,21 +2,22 @@
 chassis."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 import httpx
-from chassis.postgres.database import Database
-from chassis.messaging.envelope import Decoder, Encoder, Wire
+from chassis.messaging.envelope import Decoder, Encoder
+from chassis.messaging.topology import Queue
 from chassis.ports.events import Received
-from chassis.postgres.idempotency import idempotency_table
 from chassis.ports.ids import uuid7
+from chassis.postgres.database import Database
+from chassis.postgres.idempotency import idempotency_table
 from chassis.postgres.inbox import inbox_table
 from chassis.postgres.outbox import outbox_table
-from chassis.messaging.topology import Queue
+from chassis.postgres.repository import Mapped, PostgresRepository
 from chassis.postgres.unit_of_work import UnitOfWork
-from sqlalchemy import Column, MetaData, Table, Uuid, text
+from sqlalchemy import Column, MetaData, Table, Text, Uuid, text
 
 SERVICE = "note-service"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -25,31 +26,65 @@ metadata = MetaData()
 inbox_table(metadata)
 outbox_table(metadata)
 idempotency_table(metadata)
-notes = Table("notes", metadata, Column("order_id", Uuid, primary_key=True))
+notes = Table(
+    "notes",
+    metadata,
+    Column("order_id", Uuid, primary_key=True),
+    Column("traceparent", Text, nullable=False),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    name: ClassVar[str] = "Noted"
+class NoteTaken:
+    name: ClassVar[str] = "NoteTaken"
 
     order_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class ThingHappened:
     order_id: UUID
 
 
-ENCODER = Encoder(SERVICE, {Noted: "note.noted"})
-DECODER = Decoder({Wire("Happened", "thing.happened"): Happened})
-QUEUE = Queue(SERVICE, ["thing.happened"])
+CONSUMED: dict[str, type] = {"ThingHappened": ThingHappened}
+ENCODER = Encoder(SERVICE)
+DECODER = Decoder(CONSUMED)
+QUEUE = Queue(SERVICE, list(CONSUMED))
 
 
-async def take_notes(events: Sequence[Received], unit: UnitOfWork) -> None:
+@dataclass
+class Note:
+    order_id: UUID
+    traceparent: str = TRACE
+    events: list[Any] = field(default_factory=list)
+    repeats: list[Any] = field(default_factory=list)
+
+    @classmethod
+    def take(cls, order_id: UUID) -> Self:
+        return cls(order_id, events=[NoteTaken(order_id)])
+
+
+NOTES = Mapped(notes, Note, key="order_id")
+
+
+class PostgresNotes(PostgresRepository[Note]):
+    mapped = NOTES
+
+
+class NotesUnitOfWork(UnitOfWork):
+    notes: PostgresNotes
+
+    def open_repositories(self) -> None:
+        self.notes = self.tracked(PostgresNotes(self.connection))
+
+
+async def take_notes(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
     """The use case: one row and one event for each order that something happened to; a row twice is an error."""
-    for event in events:
-        await unit.connection.execute(notes.insert(), {"order_id": event.data.order_id})
-        unit.publish(Noted(event.data.order_id), event.traceparent or TRACE)
+    order_ids = [event.data.order_id for event in events]
+    if known := await unit.notes.locked(order_ids):
+        raise ValueError(f"there is a note already of {', '.join(map(str, known))}")
+    for order_id in order_ids:
+        unit.notes.add(Note.take(order_id))
 
 
 async def noted(database: Database) -> set[UUID]:
@@ -68,7 +103,7 @@ def happened(order_id: UUID | None = None, event_id: UUID | None = None, **chang
     return {
         "specversion": "1.0",
         "id": str(event_id or uuid7()),
-        "type": "Happened",
+        "type": "ThingHappened",
         "source": "elsewhere",
         "subject": order,
         "traceparent": TRACE,

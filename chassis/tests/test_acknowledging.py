@@ -9,16 +9,20 @@ from aio_pika.abc import AbstractChannel
 from chassis.messaging import broker as broker_module
 from chassis.messaging import consumer as consumer_module
 from chassis.messaging.broker import Broker
-from chassis.ports.errors import Rejected
-from chassis.postgres.database import Database
-from chassis.ports.errors import Unavailable
-from chassis.ports.events import Received
-from chassis.messaging.consumer import EVENT_BATCH_SIZE, EVENTS_CONSUMED, EVENTS_DEAD_LETTERED, EVENTS_DUPLICATE, EVENTS_RETRIED
-from chassis.testing import eventually
+from chassis.messaging.consumer import (
+    EVENT_BATCH_SIZE,
+    EVENTS_CONSUMED,
+    EVENTS_DEAD_LETTERED,
+    EVENTS_DUPLICATE,
+    EVENTS_RETRIED,
+)
 from chassis.messaging.topology import Queue
-from chassis.postgres.unit_of_work import UnitOfWork
+from chassis.ports.errors import Rejected, Unavailable
+from chassis.ports.events import Received
+from chassis.postgres.database import Database
+from chassis.testing import eventually
 from tests.consuming import Running, dead_letters, equals, orders, send
-from tests.note_service import SERVICE, happened, noted, take_notes
+from tests.note_service import SERVICE, NotesUnitOfWork, happened, noted, take_notes
 from tests.watch import value_of
 
 
@@ -38,7 +42,7 @@ async def test_all_that_was_handled_is_acknowledged_and_nothing_that_came_after_
     begun, gate = [asyncio.Event() for _ in range(3)], [asyncio.Event() for _ in range(3)]
     calls = 0
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         nonlocal calls
         calls += 1
         begun[calls - 1].set()
@@ -72,7 +76,7 @@ async def test_what_a_lost_channel_brought_is_left_to_come_again_on_the_next(
         nonlocal connections
         connections += 1
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         nonlocal calls
         calls += 1
         if calls == 2:
@@ -100,7 +104,7 @@ async def test_of_a_message_with_more_events_than_a_transaction_takes_each_takes
     monkeypatch.setattr(consumer_module, "MAX_EVENTS_A_BATCH", 2)
     sizes: list[int] = []
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         sizes.append(len(events))
         await take_notes(events, unit)
 
@@ -117,7 +121,7 @@ async def test_a_stop_while_the_database_is_away_leaves_what_is_in_hand_in_the_q
 ) -> None:
     tried = 0
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         nonlocal tried
         tried += 1
         raise Unavailable("the database is away")
@@ -150,7 +154,7 @@ async def test_a_consumer_that_has_stopped_is_not_taken_for_one_that_was_lost(
         connections += 1
 
     broker.on_connected = count
-    broker._queue = Counted(SERVICE, ["thing.happened"])
+    broker._queue = Counted(SERVICE, ["ThingHappened"])
     async with running(take_notes) as consumer:
         await consumer.stop()
         await eventually(lambda: equals(consumers(channel), 0))
@@ -166,7 +170,7 @@ async def test_however_much_was_delivered_before_it_is_taken_one_at_a_time_for_a
     gates = [asyncio.Event() for _ in range(3)]
     entered = 0
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         nonlocal entered
         entered += 1
         if entered <= len(gates):
@@ -197,7 +201,7 @@ async def test_a_consumer_that_consumes_no_more_shows_before_it_is_mended(
 ) -> None:
     """Whether the broker has cancelled it, or its loop has ended while its channel lives."""
 
-    async def refuse(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def refuse(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         raise Rejected("unknown-order", "never heard of it")
 
     async def shows(problem: str | None) -> bool:
@@ -219,7 +223,7 @@ async def test_the_metrics_tell_what_was_taken_in_and_what_was_not(
     monkeypatch.setattr(consumer_module, "RETRY_DELAYS_SECONDS", (1,))
     good, bad = [happened() for _ in range(3)], happened()
     metrics = [
-        EVENTS_CONSUMED.labels("Happened"),
+        EVENTS_CONSUMED.labels("ThingHappened"),
         EVENTS_DUPLICATE,
         EVENTS_RETRIED,
         EVENTS_DEAD_LETTERED.labels("handler-error"),
@@ -227,7 +231,7 @@ async def test_the_metrics_tell_what_was_taken_in_and_what_was_not(
     before = [value_of(metric) for metric in metrics]
     size = EVENT_BATCH_SIZE._sum.get()
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         if any(event.data.order_id in orders(bad) for event in events):
             raise ValueError("no luck")
         await take_notes(events, unit)

@@ -10,9 +10,9 @@ import pytest
 from chassis.http import app as app_module
 from chassis.http import requests
 from chassis.http.app import create_app
-from chassis.ports.errors import Unavailable
 from chassis.http.problems import documented
 from chassis.http.requests import JsonNumber, RequestModel, json_body, json_response, read_json
+from chassis.ports.errors import Unavailable
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
@@ -164,7 +164,7 @@ async def test_health_names_what_fails_and_readiness_only_what_requests_need(cli
 async def test_liveness_is_red_only_for_a_consumer_that_stays_away_from_a_broker_that_is_there(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chassis.health.RESTART_AFTER_SECONDS", 0)
+    monkeypatch.setattr("chassis.http.health.RESTART_AFTER_SECONDS", 0)
     problems["consumer"] = problems["broker"] = "gone"
     assert (await client.get("/health/live")).status_code == 200
     problems["broker"] = None

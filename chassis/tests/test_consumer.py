@@ -12,25 +12,14 @@ from aio_pika import Message
 from aio_pika.abc import AbstractChannel
 from chassis.messaging import consumer as consumer_module
 from chassis.messaging.broker import Broker
-from chassis.postgres.bulk import insert_absent
-from chassis.ports.errors import Rejected
-from chassis.ports.errors import Conflict, Unavailable
-from chassis.postgres.database import Database
 from chassis.messaging.envelope import BATCH, SINGLE
-from chassis.ports.events import Received
-from chassis.testing import eventually
 from chassis.messaging.topology import EXCHANGE
-from chassis.postgres.unit_of_work import UnitOfWork
-from sqlalchemy import text
+from chassis.ports.errors import Conflict, Rejected, Unavailable
+from chassis.ports.events import Received
+from chassis.postgres.database import Database
+from chassis.testing import eventually
 from tests.consuming import Running, dead_letters, drained, equals, orders, send
-from tests.note_service import SERVICE, happened, noted, notes, outbox_size, take_notes
-
-ADD_NOTES = text(
-    """
-    INSERT INTO notes SELECT order_id FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (order_id uuid)
-    ON CONFLICT DO NOTHING
-    """
-)
+from tests.note_service import SERVICE, TRACE, Note, NotesUnitOfWork, happened, noted, notes, outbox_size, take_notes
 
 
 async def test_an_event_takes_effect_once_however_often_it_comes(
@@ -39,7 +28,7 @@ async def test_an_event_takes_effect_once_however_often_it_comes(
     first, second = happened(), happened()
     given: list[UUID] = []
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         given.extend(event.id for event in events)
         await take_notes(events, unit)
 
@@ -50,7 +39,7 @@ async def test_an_event_takes_effect_once_however_often_it_comes(
         await eventually(lambda: equals(noted(database), orders(first, second)))
         await eventually(lambda: drained(channel))
     assert given == [UUID(str(event["id"])) for event in (first, second)], "the use case sees no event twice"
-    assert await outbox_size(database) in (0, 2), "nobody reads note.noted, so its events wait in the outbox"
+    assert await outbox_size(database) in (0, 2), "nobody reads note.taken, so its events wait in the outbox"
 
 
 async def test_what_has_arrived_is_one_transaction(
@@ -59,7 +48,7 @@ async def test_what_has_arrived_is_one_transaction(
     sizes: list[int] = []
     gate = asyncio.Event()
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         sizes.append(len(events))
         await take_notes(events, unit)
         if not gate.is_set():
@@ -84,7 +73,7 @@ async def test_one_bad_event_harms_no_other_and_is_set_aside_alone(
 ) -> None:
     good, bad, unreadable = [happened() for _ in range(5)], happened(), happened(data={})
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         if any(event.data.order_id in orders(bad) for event in events):
             raise Rejected("unknown-order", "never heard of it" * 100)
         await take_notes(events, unit)
@@ -110,14 +99,15 @@ async def test_a_batch_that_loses_to_another_transaction_is_run_again_as_a_whole
     events = [happened() for _ in range(3)]
     runs: list[int] = []
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         runs.append(len(events))
-        known = set((await unit.connection.execute(text("SELECT order_id FROM notes"))).scalars())
+        order_ids = [event.data.order_id for event in events]
+        known = await unit.notes.locked(order_ids)
         if len(runs) == 1:
             async with database.autocommit() as other:
-                await other.execute(notes.insert(), {"order_id": events[1].data.order_id})
-        absent = [event.data for event in events if event.data.order_id not in known]
-        await insert_absent(unit.connection, ADD_NOTES, absent)
+                await other.execute(notes.insert(), {"order_id": order_ids[1], "traceparent": TRACE})
+        for absent in set(order_ids) - known.keys():
+            unit.notes.add(Note.take(absent))
 
     async with running(use_case):
         await send(channel, *events)
@@ -133,7 +123,7 @@ async def test_an_event_that_meets_a_conflict_each_time_is_set_aside_and_holds_u
     monkeypatch.setattr(consumer_module, "MAX_CONFLICTS", 2)
     good, bad = happened(), happened()
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         if any(event.data.order_id in orders(bad) for event in events):
             raise Conflict("lost again")
         await take_notes(events, unit)
@@ -152,7 +142,7 @@ async def test_a_handlers_error_is_retried_and_then_dead_lettered(
     monkeypatch.setattr(consumer_module, "RETRY_DELAYS_SECONDS", (1, 1))
     hopeless, recovers, attempts = happened(), happened(), list[UUID]()
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         for event in events:
             attempts.append(event.data.order_id)
             if event.data.order_id in orders(hopeless) or attempts.count(event.data.order_id) < 3:
@@ -174,7 +164,7 @@ async def test_a_handlers_error_is_retried_and_then_dead_lettered(
 async def test_attempts_that_nobody_can_have_counted_harm_nothing(
     running: Running, channel: AbstractChannel, attempts: Any
 ) -> None:
-    async def refuse(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def refuse(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         raise Rejected("unknown-order", "never heard of it")
 
     async with running(refuse):
@@ -190,7 +180,7 @@ async def test_an_event_that_cannot_be_written_by_itself_is_set_aside_with_its_w
 ) -> None:
     bad, good = happened(), happened()
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         if any(event.data.order_id in orders(bad) for event in events):
             raise Rejected("unknown-order", "never heard of it")
         await take_notes(events, unit)
@@ -211,7 +201,7 @@ async def test_what_was_delivered_before_is_taken_one_at_a_time(
     gates = [asyncio.Event() for _ in range(4)]
     entered = 0
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         nonlocal entered
         entered += 1
         await gates[entered - 1].wait()
@@ -243,7 +233,7 @@ async def test_an_outage_pauses_the_consumer_and_costs_no_attempt(
 ) -> None:
     failures = 0
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         nonlocal failures
         if failures < 5:
             failures += 1
@@ -263,7 +253,7 @@ async def test_a_batch_in_hand_is_finished_at_shutdown_and_the_rest_goes_back(
 ) -> None:
     began, gate = asyncio.Event(), asyncio.Event()
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         began.set()
         await gate.wait()
         await take_notes(events, unit)
@@ -287,7 +277,7 @@ async def test_events_of_an_interrupted_batch_come_again(
     began = asyncio.Event()
     interrupted = False
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         nonlocal interrupted
         if not interrupted:
             interrupted = True

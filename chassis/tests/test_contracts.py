@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 import pytest
 from chassis.testing.contracts import Contracts
-from tests.note_service import ENCODER, TRACE, Noted
+from tests.note_service import ENCODER, TRACE, NoteTaken
 
 Documents = dict[str, Any]
 
@@ -18,7 +18,7 @@ def documents() -> Documents:
     """A contract that is in order, file by file."""
     example = orjson.loads(
         ENCODER.encode(
-            Noted(UUID(int=1)), event_id=UUID(int=2), time=datetime(2026, 1, 2, tzinfo=UTC), traceparent=TRACE
+            NoteTaken(UUID(int=1)), event_id=UUID(int=2), time=datetime(2026, 1, 2, tzinfo=UTC), traceparent=TRACE
         ).body
     )
     strings = {name: {"type": "string"} for name in example if name != "data"}
@@ -29,19 +29,19 @@ def documents() -> Documents:
     }
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:order-processing:event:Noted:1",
+        "$id": "urn:order-processing:event:NoteTaken:1",
         "type": "object",
         "required": list(example),
         "properties": strings | {"data": data, "time": {"type": "string", "format": "date-time"}},
     }
-    return {"Noted.schema": schema, "Noted.example": example, "history/Noted.2026-01-02.example": example}
+    return {"NoteTaken.schema": schema, "NoteTaken.example": example, "history/NoteTaken.2026-01-02.example": example}
 
 
 def problems(folder: Path, contract: Documents) -> list[str]:
     (folder / "history").mkdir()
     for name, document in contract.items():
         (folder / f"{name}.json").write_bytes(orjson.dumps(document))
-    return Contracts(folder).problems([Noted])
+    return Contracts(folder).problems([NoteTaken])
 
 
 def test_a_contract_in_order_has_no_problem(tmp_path: Path) -> None:
@@ -67,25 +67,33 @@ def _edit(path: str, value: object) -> Callable[[Documents], None]:
 @pytest.mark.parametrize(
     ("path", "value", "problem"),
     [
-        ("Noted.example", None, "Noted.example.json is there or published, but not both"),
+        ("NoteTaken.example", None, "NoteTaken.example.json is there or published, but not both"),
         ("Other.schema", {}, "Other.schema.json is there or published, but not both"),
-        ("Noted.schema > type", "thing", "its schema is none"),
-        ("Noted.schema > $id", "urn:order-processing:event:Noted:2", "the schema's $id is not the dataschema"),
-        ("Noted.schema > properties > data > properties > more", {}, "the schema tells of other fields than are sent"),
-        ("Noted.example > traceparent", None, "the example does not show each field"),
-        ("Noted.example > subject", "order-2", "the example's subject is not its order"),
-        ("history/Noted.2026-01-02.example", None, "the example is not the last one that is kept"),
-        ("history/Noted.2026-01-01.example", {"data": {}}, "an example that was given once breaks it"),
-        ("Noted.schema > properties > time > format", "uuid", "an example that was given once breaks it"),
+        ("NoteTaken.schema > type", "thing", "its schema is none"),
+        ("NoteTaken.schema > $id", "urn:order-processing:event:NoteTaken:2", "the schema's $id is not the dataschema"),
         (
-            "Noted.schema > additionalProperties",
+            "NoteTaken.schema > properties > data > properties > more",
+            {},
+            "the schema tells of other fields than are sent",
+        ),
+        ("NoteTaken.example > traceparent", None, "the example does not show each field"),
+        ("NoteTaken.example > subject", "order-2", "the example's subject is not its order"),
+        ("history/NoteTaken.2026-01-02.example", None, "the example is not the last one that is kept"),
+        ("history/NoteTaken.2026-01-01.example", {"data": {}}, "an example that was given once breaks it"),
+        ("NoteTaken.schema > properties > time > format", "uuid", "an example that was given once breaks it"),
+        (
+            "NoteTaken.schema > additionalProperties",
             False,
             "a new field breaks it: $: Additional properties are not allowed",
         ),
-        ("Noted.schema > properties > data > additionalProperties", False, "a new field breaks it: $.data: Additional"),
-        ("Noted.schema > required", ["data"], "id may be lacking"),
-        ("Noted.schema > properties > data > required", [], "data.order_id may be lacking"),
-        ("Noted.schema > properties > source", {}, "source may be of another kind"),
+        (
+            "NoteTaken.schema > properties > data > additionalProperties",
+            False,
+            "a new field breaks it: $.data: Additional",
+        ),
+        ("NoteTaken.schema > required", ["data"], "id may be lacking"),
+        ("NoteTaken.schema > properties > data > required", [], "data.order_id may be lacking"),
+        ("NoteTaken.schema > properties > source", {}, "source may be of another kind"),
     ],
 )
 def test_each_mistake_is_found(tmp_path: Path, path: str, value: object, problem: str) -> None:

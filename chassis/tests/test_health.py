@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from chassis.http import health
-from chassis.http.app import create_app
+from chassis.postgres.database import Database
 from chassis.runtime.jobs import Periodic
+from chassis.runtime.service import Service
+from chassis.testing.memory import MemoryDatabase
 from fastapi import FastAPI
-from tests.note_service import SERVICE, red_checks
+from tests.note_service import CONSUMED, SERVICE, NotesUnitOfWork, red_checks, take_notes
+from tests.watch import SlowBroker
 
 
 class Checks:
@@ -89,14 +92,16 @@ async def test_jobs_that_a_database_away_keeps_from_running_are_not_told_of_besi
 async def test_every_job_of_a_service_is_watched_and_one_that_is_lost_asks_for_a_restart() -> None:
     until = asyncio.Event()
     hanging, ended = Periodic("one", 1, until.wait), Periodic("other", 1, until.wait)
-    app = create_app(
-        service=SERVICE, version="1", summary="", routers=[], parts=[hanging, ended], checks={}, ready=(), errors={}
-    )
+    database = cast(Database, MemoryDatabase())
+    service = Service(SERVICE, unit_of_work=NotesUnitOfWork, consumed=CONSUMED, database=database, broker=SlowBroker())
+    service.consumes(take_notes)
+    service.jobs += [hanging, ended]
+    app = service.app("", version="1", routers=[], errors={})
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
     ):
-        assert (await client.get("/health")).json()["checks"] == {"jobs": {"status": "ok"}}
+        assert (await client.get("/health")).json()["checks"]["jobs"] == {"status": "ok"}
         for job in (hanging, ended):
             job._well_at -= 3600
         shown = red_checks(await client.get("/health"))

@@ -6,14 +6,14 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
+from chassis.ports.idempotency import Claim
+from chassis.ports.ids import RecentIds, uuid7
 from chassis.postgres import idempotency, inbox
 from chassis.postgres.database import Database
-from chassis.ports.idempotency import Claim
-from chassis.ports.ids import uuid7
+from chassis.postgres.repository import delete_in_batches
 from chassis.testing import eventually
-from chassis.postgres.unit_of_work import UnitOfWork
 from sqlalchemy import event
-from tests.note_service import SERVICE
+from tests.note_service import SERVICE, NotesUnitOfWork
 from tests.watch import waiting_for_a_lock
 
 OLD = "now() - interval '1000 days'"
@@ -33,7 +33,7 @@ async def test_what_is_old_goes_ten_thousand_rows_a_transaction(
 
     async with database.autocommit() as connection:
         event.listen(database.engine.sync_engine, "after_cursor_execute", note)
-        await inbox.prune(connection)
+        await delete_in_batches(connection, inbox.PRUNE)
     assert batches == [10_000, 10_000, 1, 0]
     assert await observer.fetchval("SELECT count(*) FROM inbox") == 5
     assert await observer.fetchval("SELECT count(DISTINCT xmin::text) FROM inbox") == 1
@@ -50,7 +50,7 @@ async def test_an_old_row_that_another_transaction_has_stays_if_that_renews_it(
 
     async def prune() -> None:
         async with database.autocommit() as connection:
-            await idempotency.prune(connection)
+            await delete_in_batches(connection, idempotency.PRUNE)
 
     renewing = await database.connect()
     assert await idempotency.claim(renewing, [second]) == {second.resource_id: second}
@@ -75,7 +75,7 @@ async def test_an_event_is_remembered_for_each_consumer_by_itself(database: Data
 
 
 async def test_transactions_take_the_same_events_in_one_order_and_never_wait_in_a_circle(
-    units: Callable[[], UnitOfWork], database: Database
+    units: Callable[[], NotesUnitOfWork], database: Database
 ) -> None:
     """Whoever waits for the least id has none of the others yet."""
     ids = sorted(uuid7() for _ in range(50))
@@ -94,7 +94,7 @@ async def test_transactions_take_the_same_events_in_one_order_and_never_wait_in_
 
 def test_in_memory_the_ids_seen_last_are_remembered() -> None:
     ids = [uuid7() for _ in range(4)]
-    recent = inbox.RecentIds(capacity=3)
+    recent = RecentIds(capacity=3)
     for number in (0, 1, 2, 0, 3):
         recent.add(ids[number])
     assert [event_id in recent for event_id in ids] == [True, False, True, True]

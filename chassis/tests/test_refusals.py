@@ -13,17 +13,15 @@ from aio_pika.exceptions import DeliveryError
 from chassis.messaging import broker as broker_module
 from chassis.messaging import consumer as consumer_module
 from chassis.messaging.broker import Broker
-from chassis.ports.errors import Rejected
-from chassis.postgres.database import Database
-from chassis.ports.errors import Unavailable
 from chassis.messaging.envelope import SINGLE
-from chassis.ports.events import Received
-from chassis.messaging.publisher import Outbox
-from chassis.testing import eventually
+from chassis.messaging.publisher import Publisher
 from chassis.messaging.topology import EXCHANGE, retry_name
-from chassis.postgres.unit_of_work import UnitOfWork
+from chassis.ports.errors import Rejected, Unavailable
+from chassis.ports.events import Received
+from chassis.postgres.database import Database
+from chassis.testing import eventually
 from tests.consuming import Running, dead_letters, equals, orders, send
-from tests.note_service import SERVICE, happened, noted, outbox_size, take_notes
+from tests.note_service import SERVICE, NotesUnitOfWork, happened, noted, outbox_size, take_notes
 from tests.watch import committed, grow_old, is_empty, seen
 
 FULL_AT_ONE = {"x-max-length": 1, "x-overflow": "reject-publish"}
@@ -39,11 +37,11 @@ async def full(
     await eventually(lambda: broker.connected)
     arguments = {"x-queue-type": request.param, **FULL_AT_ONE}
     queue = await channel.declare_queue("watch", durable=True, arguments=arguments)
-    await queue.bind(EXCHANGE, "note.noted")
+    await queue.bind(EXCHANGE, "note.taken")
 
     async def refuses() -> bool:
         try:
-            await broker.publish("note.noted", b"{}", SINGLE)
+            await broker.publish("note.taken", b"{}", SINGLE)
         except Unavailable:
             return True
         return False
@@ -55,22 +53,22 @@ async def full(
 
 async def test_a_message_that_a_full_queue_refuses_was_not_published(broker: Broker, full: AbstractQueue) -> None:
     with pytest.raises(Unavailable, match="did not confirm"):
-        await broker.publish("note.noted", b"{}", SINGLE)
+        await broker.publish("note.taken", b"{}", SINGLE)
     assert broker.connected, "a refusal costs no connection"
 
 
 async def test_an_event_that_a_full_queue_refuses_stays_and_goes_once_there_is_room(
-    units: Callable[[], UnitOfWork], database: Database, outbox: Outbox, full: AbstractQueue
+    units: Callable[[], NotesUnitOfWork], database: Database, publisher: Publisher, full: AbstractQueue
 ) -> None:
     async with committed(units, 1) as ids:
-        await outbox.stop()  # it has tried
+        await publisher.stop()  # it has tried
         await grow_old(database)
-        await outbox.sweep()
+        await publisher.sweep()
         assert await outbox_size(database) == 1
         await full.purge()
 
         async def gone() -> bool:
-            await outbox.sweep()
+            await publisher.sweep()
             return await is_empty(database)
 
         await eventually(gone)
@@ -116,7 +114,7 @@ async def test_an_event_that_cannot_be_set_aside_stays_in_its_queue_and_harms_no
     tried = 0
     mended = False
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         nonlocal tried
         if any(event.data.order_id in orders(bad) for event in events) and not mended:
             tried += len(events) == 1
@@ -145,7 +143,7 @@ async def test_an_event_whose_place_aside_is_gone_stays_until_it_is_made_anew(
     event = happened()
     tried = 0
 
-    async def use_case(events: Sequence[Received], unit: UnitOfWork) -> None:
+    async def use_case(events: Sequence[Received], unit: NotesUnitOfWork) -> None:
         nonlocal tried
         tried += 1
         if tried == 1:

@@ -1,90 +1,144 @@
 """The pace of reminders: what is due, once a second for all processes, and nothing while nothing can be sent."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, cast
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
 from chassis.ports.ids import uuid7
-from chassis.messaging.publisher import Outbox
-from chassis.runtime.reminders import MAX_REMINDERS_A_SECOND, remind, reminding
-from chassis.testing import MemoryUnit
-from tests.note_service import TRACE, Noted
+from chassis.postgres.repository import Mapped, PostgresRepository
+from chassis.postgres.unit_of_work import UnitOfWork
+from chassis.runtime.reminders import MAX_REMINDERS_A_SECOND, remind
+from chassis.runtime.service import Service
+from chassis.testing.units import Units
+from sqlalchemy import Column, DateTime, MetaData, Table, Text, Uuid
+from tests.note_service import TRACE, NoteTaken
+from tests.watch import SlowBroker
 
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+askers = Table(
+    "askers",
+    MetaData(),
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("remind_at", DateTime(timezone=True)),
+    Column("traceparent", Text, nullable=False),
+)
 
 
 @dataclass
 class Asker:
-    kind: str | None = "asker"
+    id: UUID
+    kind: str
+    remind_at: datetime | None
     traceparent: str = TRACE
     events: list[Any] = field(default_factory=list)
     repeats: list[Any] = field(default_factory=list)
 
     def remind(self, now: datetime) -> str | None:
-        assert now == NOW
-        if self.kind:
-            self.repeats.append(Noted(uuid7()))
+        """Asks once more; an asker of the kind "answered" waits for nothing."""
+        self.remind_at = None
+        if self.kind == "answered":
+            return None
+        self.repeats.append(NoteTaken(self.id))
         return self.kind
 
 
-@dataclass
-class Askers:
-    due: list[Asker]
-    saved: list[Asker] = field(default_factory=list)
-    asked_for: int = 0
-
-    async def locked_to_remind(self, limit: int) -> list[Asker]:
-        self.asked_for = limit
-        return self.due
-
-    async def save(self, changed: Sequence[Asker]) -> None:
-        self.saved += changed
+ASKERS = Mapped(askers, Asker, key="id")
+TO_REMIND = ASKERS.lock_due(askers.c.remind_at)
 
 
-@dataclass
-class Sender:
-    takes_repeats: bool
+class PostgresAskers(PostgresRepository[Asker]):
+    mapped = ASKERS
+
+    async def locked_to_remind(self, limit: int) -> Sequence[Asker]:
+        return await self.locked_by(TO_REMIND, most=limit)
 
 
-async def test_what_is_due_is_said_again_saved_and_counted_by_kind() -> None:
-    askers, unit = Askers([Asker(), Asker("other"), Asker(None)]), MemoryUnit(now=NOW)
-    await remind(askers, unit)
-    assert askers.asked_for == MAX_REMINDERS_A_SECOND
-    assert askers.saved == askers.due
-    assert [(told.repeat, told.traceparent) for told in unit.published] == [(True, TRACE)] * 2
-    assert unit.reminders == {"asker": 1, "other": 1}
-    assert [asker.repeats for asker in askers.due] == [[], [], []]
+class AskersUnitOfWork(UnitOfWork):
+    askers: PostgresAskers
+
+    def open_repositories(self) -> None:
+        self.askers = self.tracked(PostgresAskers(self.connection))
 
 
-async def test_a_second_that_another_unit_has_is_left_to_it() -> None:
-    askers = Askers([Asker()])
-    unit = MemoryUnit(now=NOW, seconds={int(NOW.timestamp())})
-    await remind(askers, unit)
-    assert (askers.saved, unit.published, unit.reminders) == ([], [], {})
+@pytest.fixture
+def units() -> Units[AskersUnitOfWork]:
+    return Units(AskersUnitOfWork)
 
 
-async def test_a_second_in_which_nothing_is_due_is_left_to_others() -> None:
-    unit = MemoryUnit(now=NOW)
-    await remind(Askers([]), unit)
-    assert unit.seconds == set()
+async def ask(units: Units[AskersUnitOfWork], *kinds: str, in_seconds: float = 0) -> list[UUID]:
+    """Askers of these kinds, which are to be reminded then, one after the other."""
+
+    async def add(kinds: Sequence[str], unit: AskersUnitOfWork) -> list[UUID]:
+        times = [unit.now + timedelta(seconds=in_seconds, microseconds=n - len(kinds)) for n in range(len(kinds))]
+        return [unit.askers.add(Asker(uuid7(), kind, at)).id for kind, at in zip(kinds, times, strict=True)]
+
+    return await units.run(add, kinds)
 
 
-class StartedUnit(MemoryUnit):
-    async def start(self) -> None: ...
+async def reminded(units: Units[AskersUnitOfWork]) -> None:
+    async def act(_: None, unit: AskersUnitOfWork) -> None:
+        await remind(unit.askers, unit)
 
-    async def commit(self) -> None: ...  # type: ignore[override]
+    await units.run(act, None)
 
 
-@pytest.mark.parametrize("takes_repeats", [True, False])
-async def test_nothing_is_said_again_while_what_was_said_first_waits_for_the_broker(takes_repeats: bool) -> None:
-    askers, unit = Askers([Asker()]), StartedUnit(now=NOW)
+async def test_what_is_due_is_said_again_saved_and_counted_by_kind(units: Units[AskersUnitOfWork]) -> None:
+    one, other, answered = await ask(units, "one", "other", "answered")
+    (later,) = await ask(units, "one", in_seconds=1)
+    await reminded(units)
+    assert [(told.event.order_id, told.repeat, told.traceparent) for told in units.published] == [
+        (one, True, TRACE),
+        (other, True, TRACE),
+    ]
+    assert units.reminders == {"one": 1, "other": 1}
+    waiting = {asker.id for asker in units.kept(ASKERS).values() if asker.remind_at}
+    assert waiting == {later}, "what an asker decides is saved, also that it waits no longer"
+    assert answered not in waiting
 
-    @asynccontextmanager
-    async def units() -> AsyncIterator[Any]:
-        yield unit
 
-    await reminding(cast(Outbox, Sender(takes_repeats)), units, lambda _: askers)()
-    assert len(unit.published) == takes_repeats
+async def test_the_oldest_are_reminded_first_and_no_more_than_a_second_may_have(
+    units: Units[AskersUnitOfWork],
+) -> None:
+    ids = await ask(units, *["one"] * (MAX_REMINDERS_A_SECOND + 1))
+    await reminded(units)
+    assert [event.order_id for event in units.events] == ids[:-1]
+    await reminded(units)
+    assert len(units.events) == MAX_REMINDERS_A_SECOND
+    units.now += timedelta(seconds=1)
+    await reminded(units)
+    assert [event.order_id for event in units.events] == ids
+
+
+async def test_a_second_in_which_nothing_is_due_is_left_to_others(units: Units[AskersUnitOfWork]) -> None:
+    await ask(units, "one", in_seconds=0.5)
+    units.now = units.now.replace(microsecond=0)
+    await reminded(units)
+    assert units.events == []
+    await ask(units, "other")
+    await reminded(units)
+    assert units.reminders == {"other": 1}
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_nothing_is_said_again_while_what_was_said_first_waits_for_the_broker(
+    units: Units[AskersUnitOfWork], there: bool
+) -> None:
+    await ask(units, "one")
+    broker = SlowBroker()
+    broker.there = there
+    service = Service(
+        "asking-service", unit_of_work=AskersUnitOfWork, consumed={}, database=units.database, broker=broker
+    )
+    service.reminds(lambda unit: unit.askers)
+    job = service.jobs[-1]
+    await job.start()
+    await asyncio.sleep(0)
+    await job.stop()  # after the turn that has begun
+    waiting = [asker for asker in units.kept(ASKERS).values() if asker.remind_at]
+    assert len(waiting) == (not there)
+    broker.confirms.set()
+    await service.publisher.stop()

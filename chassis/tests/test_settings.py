@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from chassis.runtime import settings
 from chassis import testing
+from chassis.runtime import settings
 from chassis.runtime.settings import DatabaseSettings, PostgresSettings, ServiceSettings, load
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,15 +10,16 @@ import orjson
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
 from chassis.messaging.broker import Broker, Unroutable
-from chassis.postgres.database import Database
-from chassis.ports.ids import uuid7
-from chassis.messaging.publisher import Outbox
-from chassis.testing import eventually
+from chassis.messaging.publisher import Publisher
 from chassis.messaging.topology import EXCHANGE
-from chassis.postgres.unit_of_work import UnitOfWork
+from chassis.ports.ids import uuid7
+from chassis.postgres.database import Database
+from chassis.postgres.outbox import OutboxRows
+from chassis.postgres.unit_of_work import NOW
+from chassis.testing import eventually
 from prometheus_client import Counter, Gauge
 from sqlalchemy import text
-from tests.note_service import ENCODER, QUEUE, TRACE, Noted, outbox_size
+from tests.note_service import ENCODER, QUEUE, TRACE, Note, NotesUnitOfWork, NoteTaken, outbox_size
 
 NOBODY_READS = "nobody.reads"
 
@@ -26,7 +27,7 @@ _AGE = text("UPDATE outbox SET created_at = now() - make_interval(secs => 10)")
 _LEAVE = text(
     """
     INSERT INTO outbox (id, type, routing_key, order_id, body, created_at)
-    VALUES (:id, 'Noted', :key, :order, :body, now() - make_interval(secs => :age))
+    VALUES (:id, 'NoteTaken', :key, :order, :body, now() - make_interval(secs => :age))
     """
 )
 
@@ -39,6 +40,9 @@ class SlowBroker(Broker):
         self.there = True
         self.confirms = asyncio.Event()
         self.messages: list[tuple[str, int]] = []
+
+    async def start(self) -> None:
+        pass
 
     @property
     def connected(self) -> bool:
@@ -68,29 +72,28 @@ class SlowBroker(Broker):
 
 
 async def seen(queue: AbstractQueue, number: int) -> list[str]:
-    """The ids of the next events in the queue, in their order."""
-    ids: list[str] = []
+    """The orders of the next events in the queue, in their order."""
+    orders: list[str] = []
 
     async def enough() -> bool:
         while (message := await queue.get(no_ack=True, fail=False)) is not None:
             assert message.delivery_mode == 2, "messages survive a restart of the broker"
             document = orjson.loads(message.body)
-            ids.extend(event["id"] for event in (document if isinstance(document, list) else [document]))
-        return len(ids) >= number
+            orders.extend(event["subject"] for event in (document if isinstance(document, list) else [document]))
+        return len(orders) >= number
 
     await eventually(enough)
-    return ids
+    return orders
 
 
 @asynccontextmanager
-async def committed(units: Callable[[], UnitOfWork], number: int) -> AsyncIterator[list[str]]:
+async def committed(units: Callable[[], NotesUnitOfWork], number: int) -> AsyncIterator[list[str]]:
+    """The orders of so many new notes, each of which has an event."""
     async with units() as unit:
         await unit.start()
-        for _ in range(number):
-            unit.publish(Noted(uuid7()), TRACE)
-        ids = [str(event.id) for event in unit._events]
+        order_ids = sorted(unit.notes.add(Note.take(uuid7())).order_id for _ in range(number))
         await unit.commit()
-    yield ids
+    yield [str(order_id) for order_id in order_ids]
 
 
 async def left_behind(
@@ -98,18 +101,18 @@ async def left_behind(
     number: int = 1,
     *,
     age_seconds: int = 10,
-    routing_key: str = "note.noted",
+    routing_key: str = "note.taken",
     ids: Sequence[UUID] = (),
 ) -> list[str]:
-    """Rows as a process leaves them that dies between its commit and its publishing."""
+    """Rows as a process leaves them that dies between its commit and its publishing; each is of an order with the same
+    id as its event."""
     event_ids = list(ids) or [uuid7() for _ in range(number)]
     rows = []
     async with database.autocommit() as connection:
-        now = (await connection.execute(text("SELECT now()"))).scalar_one()
+        now = (await connection.execute(NOW)).scalar_one()
         for event_id in event_ids:
-            order_id = uuid7()
-            body = ENCODER.encode(Noted(order_id), event_id=event_id, time=now, traceparent=TRACE).body.decode()
-            rows.append({"id": event_id, "key": routing_key, "order": str(order_id), "body": body, "age": age_seconds})
+            body = ENCODER.encode(NoteTaken(event_id), event_id=event_id, time=now, traceparent=TRACE).body.decode()
+            rows.append({"id": event_id, "key": routing_key, "order": str(event_id), "body": body, "age": age_seconds})
         await connection.execute(_LEAVE, rows)
     return [str(event_id) for event_id in event_ids]
 
@@ -142,7 +145,7 @@ async def watch(broker: Broker, channel: AbstractChannel) -> AsyncIterator[Abstr
     await broker.start()
     await eventually(lambda: broker.connected)
     queue = await channel.declare_queue("watch", durable=True)
-    await queue.bind(EXCHANGE, "note.noted")
+    await queue.bind(EXCHANGE, "note.taken")
     yield queue
     await channel.queue_delete("watch")
 
@@ -153,16 +156,16 @@ async def slow() -> SlowBroker:
 
 
 @pytest.fixture
-async def slow_outbox(database: Database, slow: SlowBroker) -> AsyncIterator[Outbox]:
-    outbox = Outbox(database, slow)
-    yield outbox
+async def slow_publisher(database: Database, slow: SlowBroker) -> AsyncIterator[Publisher]:
+    publisher = Publisher(OutboxRows(database), slow, ENCODER)
+    yield publisher
     slow.confirms.set()
-    await outbox.stop()
+    await publisher.stop()
 
 
 @pytest.fixture
-def slow_units(database: Database, slow_outbox: Outbox) -> Callable[[], UnitOfWork]:
-    return lambda: UnitOfWork(database, ENCODER, slow_outbox)
+def slow_units(database: Database, slow_publisher: Publisher) -> Callable[[], NotesUnitOfWork]:
+    return lambda: NotesUnitOfWork(database, slow_publisher)
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ async def test_looking_changes_nothing(
 ) -> None:
     assert await act(rabbitmq_url, command, [SERVICE], wanted=None, dry_run=False) == 3
     printed = capsys.readouterr().out
-    assert "unknown-order  attempts 1  Happened of order-1" in printed
+    assert "unknown-order  attempts 1  ThingHappened of order-1" in printed
     assert "broker: delivery_limit" in printed
     await eventually(lambda: _counts(channel, dead=3, own=0))
 
@@ -89,7 +89,7 @@ async def test_redriving_all_sends_them_to_their_own_queue_as_they_were(
     assert await act(rabbitmq_url, "redrive", [SERVICE], wanted=None, dry_run=False) == 3
     await eventually(lambda: _counts(channel, dead=0, own=3))
     first = (await all_of(channel, SERVICE))[0]
-    assert first.body == b'{"type": "Happened", "subject": "order-1"}'
+    assert first.body == b'{"type": "ThingHappened", "subject": "order-1"}'
     assert first.content_type == SINGLE
     assert first.headers["x-routing-key"] == "thing.happened"
     assert "x-attempts" not in first.headers, "they are counted anew"

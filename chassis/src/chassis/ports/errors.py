@@ -41,7 +41,7 @@ def reason_of(error: BaseException) -> str:
     """One line for a log or a health check, without SQL and parameters."""
     error = getattr(error, "orig", None) or error  # SQLAlchemy keeps the driver's error there, without the statement
     text = str(error) if isinstance(error, Interrupted | Conflict) else f"{type(error).__name__}: {error}"
-    return text.splitlines()[0][:300]
+    return text.partition("\n")[0][:300]
 
 
 @contextmanager

@@ -159,12 +159,14 @@ class PostgresRepository(Generic[A]):
         return {key: self._seen[key] for key in sorted(wanted & self._seen.keys())}
 
     async def locked_by(self, statement: Executable, **parameters: object) -> list[A]:
-        """Those that a statement of the mapping's locks (`lock_due` takes `most`)."""
+        """Those that a statement of the mapping's locks (`lock_due` takes `most`). One that this repository has
+        locked or added before is returned as it is by now, and not as its row has it."""
         found = await self.read(statement, **parameters)
         for aggregate in found:
-            self._seen[self._key(aggregate)] = aggregate
-            self._before[self._key(aggregate)] = self.mapped.state(aggregate)
-        return found
+            if (key := self._key(aggregate)) not in self._seen:
+                self._seen[key] = aggregate
+                self._before[key] = self.mapped.state(aggregate)
+        return [self._seen[self._key(aggregate)] for aggregate in found]
 
     def add(self, added: A) -> A:
         self._seen[self._key(added)] = added
@@ -173,7 +175,7 @@ class PostgresRepository(Generic[A]):
     async def insert_added(self) -> None:
         """Inserts the added aggregates. A row can't be locked before it exists: of two transactions that insert the
         same one, the second waits for the first, and raises Conflict if that is committed."""
-        added = [self._seen[key] for key in sorted(self._seen.keys() - self._before.keys())]
+        added = [aggregate for key, aggregate in self._seen.items() if key not in self._before]
         if added:
             columns = self.mapped.columns
             rows = [dict(zip(columns, self.mapped.state(aggregate), strict=True)) for aggregate in added]
@@ -184,9 +186,8 @@ class PostgresRepository(Generic[A]):
         """Writes the rows that differ from what was loaded, and of these the columns that differ in any of them."""
         changed: dict[UUID, tuple[Any, ...]] = {}
         places: set[int] = set()
-        for key in sorted(self._before):
-            before, after = self._before[key], self.mapped.state(self._seen[key])
-            if before != after:
+        for key, before in self._before.items():
+            if (after := self.mapped.state(self._seen[key])) != before:
                 changed[key] = after
                 places.update(place for place, value in enumerate(after) if value != before[place])
         if changed:

@@ -98,8 +98,8 @@ class UnitOfWork:
         self._after_commit.append(act)
 
     async def commit(self) -> None:
-        """Inserts before it updates, each in the order of the keys: inserting may wait for another transaction, and
-        what has updated a row waits for nobody, so two units never wait for each other in a circle."""
+        """Inserts, in the order of the keys, before it updates: inserting may wait for another transaction, and updates
+        touch only rows that are locked already, so two units never wait for each other in a circle."""
         for repository in self._repositories:
             await repository.insert_added()
         for repository in self._repositories:

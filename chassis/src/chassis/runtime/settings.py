@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-DOTENV = Path(__file__).resolve().parents[3] / ".env"
+DOTENV = Path(__file__).resolve().parents[4] / ".env"
 """Of a clone, in which the chassis is installed as it lies there. In an image there is none."""
 
 

@@ -357,10 +357,11 @@ class MemoryDatabase:
 
 
 def _meets(mapped: Mapped[Any], row: Row, conditions: Sequence[Any], parameters: Parameters) -> bool:
-    """Whether the row meets conditions of the shape `column operator value`."""
+    """Whether the row meets conditions of the shape `column operator value`, none of which null meets."""
     values = dict(zip(mapped.columns, row, strict=True))
     return all(
-        condition.operator(
+        values[condition.left.name] is not None
+        and condition.operator(
             values[condition.left.name], parameters.get(condition.right.key, condition.right.effective_value)
         )
         for condition in conditions

@@ -6,33 +6,33 @@ from uuid import UUID
 
 import orjson
 import pytest
-from chassis.messaging.envelope import (BATCH, MAX_BODY_BYTES, MAX_EVENTS_READ, SINGLE, Unreadable, join)
+from chassis.messaging.envelope import BATCH, MAX_BODY_BYTES, MAX_EVENTS_READ, SINGLE, Unreadable, join
+from chassis.messaging.publisher import MAX_EVENTS_A_MESSAGE, MAX_MESSAGE_BYTES, coalesce
 from chassis.ports.events import Outgoing, Received
 from chassis.ports.ids import uuid7
-from chassis.messaging.publisher import MAX_EVENTS_A_MESSAGE, MAX_MESSAGE_BYTES, coalesce
-from tests.note_service import DECODER, ENCODER, TRACE, Happened, Noted, happened
+from tests.note_service import DECODER, ENCODER, TRACE, NoteTaken, ThingHappened, happened
 
 
 def test_an_event_is_a_cloudevent_with_its_own_name_and_trace() -> None:
     order_id, event_id, now = uuid7(), uuid7(), datetime(2026, 1, 2, 3, 4, 5, 678900, UTC)
-    outgoing = ENCODER.encode(Noted(order_id), event_id=event_id, time=now, traceparent=TRACE)
+    outgoing = ENCODER.encode(NoteTaken(order_id), event_id=event_id, time=now, traceparent=TRACE)
     assert orjson.loads(outgoing.body) == {
         "specversion": "1.0",
         "id": str(event_id),
-        "type": "Noted",
+        "type": "NoteTaken",
         "source": "note-service",
         "subject": str(order_id),
         "time": "2026-01-02T03:04:05.678900Z",
         "datacontenttype": "application/json",
-        "dataschema": "urn:order-processing:event:Noted:1",
+        "dataschema": "urn:order-processing:event:NoteTaken:1",
         "traceparent": TRACE,
         "data": {"order_id": str(order_id)},
     }
-    assert outgoing.routing_key == "note.noted"
+    assert outgoing.routing_key == "note.taken"
 
 
 def test_what_is_said_again_says_so_and_only_true_is_taken_for_it() -> None:
-    again = ENCODER.encode(Noted(uuid7()), event_id=uuid7(), time=datetime.now(UTC), traceparent=TRACE, repeat=True)
+    again = ENCODER.encode(NoteTaken(uuid7()), event_id=uuid7(), time=datetime.now(UTC), traceparent=TRACE, repeat=True)
     assert orjson.loads(again.body)["repeat"] is True
     for said, taken in ((True, True), (False, False), ("true", False), (1, False), (None, False)):
         (read,) = _read(orjson.dumps(happened(repeat=said)), SINGLE)
@@ -54,7 +54,7 @@ def test_unknown_fields_are_tolerated_and_a_broken_trace_is_forgotten() -> None:
     event = happened(traceparent="00-zz", extension=1)
     event["data"] = {**event["data"], "new_field": [1]}  # type: ignore[dict-item]
     (read,) = _read(orjson.dumps(event), f"{SINGLE}; charset=utf-8")
-    assert read.data == Happened(UUID(read.order_id))
+    assert read.data == ThingHappened(UUID(read.order_id))
     assert read.traceparent is None
 
 

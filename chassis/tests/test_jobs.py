@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
+from chassis.ports import errors
+from chassis.ports.errors import Conflict, Unavailable, survived
 from chassis.runtime import jobs
-from chassis.ports.errors import Conflict, Unavailable
 from chassis.runtime.jobs import LATE_AFTER_SECONDS, RETRY_WITHIN_SECONDS, TURN_MAY_TAKE_SECONDS, Periodic
-from chassis.ports.errors import survived
 
 
 class VirtualTime(asyncio.SelectorEventLoop):
@@ -85,7 +85,8 @@ class Lines:
 @pytest.fixture(autouse=True)
 def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
     lines = Lines()
-    monkeypatch.setattr(periodic, "log", lines)
+    for module in (jobs, errors):
+        monkeypatch.setattr(module, "log", lines)
     return lines
 
 
@@ -276,7 +277,8 @@ async def test_nothing_that_a_turn_raises_ends_its_job(fate: Any) -> None:
 async def test_a_line_that_can_not_be_logged_does_not_end_a_job(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(periodic, "log", None)  # whatever is asked of it raises
+    for module in (jobs, errors):
+        monkeypatch.setattr(module, "log", None)  # whatever is asked of it raises
     turns = Turns(error, 0.0)
     async with Stopped(Periodic("job", 5, turns)):
         await asyncio.sleep(20)

@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import UUID
 
@@ -76,6 +77,11 @@ class Contracts:
             for path in _leaves(document):
                 if not self.violations(_without(document, path, kind), name):
                     yield f"{'.'.join(map(str, path))} may be {kind}"
+
+
+def published_events(module: ModuleType) -> list[type[Any]]:
+    """The events that a service declares in its module domain/events.py: the classes with a `name`."""
+    return [value for value in vars(module).values() if isinstance(value, type) and "name" in vars(value)]
 
 
 def with_unknown_fields(value: Any) -> Any:

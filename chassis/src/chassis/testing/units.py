@@ -5,20 +5,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, TypeVarTuple, cast
 from uuid import UUID
 
+from chassis.messaging.publisher import Publisher
 from chassis.ports.events import OrderEvent, Outgoing, Received
 from chassis.ports.ids import uuid7
 from chassis.postgres.database import Database
-from chassis.postgres.repository import Mapped
+from chassis.postgres.repository import Mapped, PostgresRepository
 from chassis.postgres.unit_of_work import Publishing, UnitOfWork
+from chassis.runtime.service import Service
 from chassis.testing.memory import MemoryDatabase, Server
 
 A = TypeVar("A")
-C = TypeVar("C")
 R = TypeVar("R")
 U = TypeVar("U", bound=UnitOfWork)
+Arguments = TypeVarTuple("Arguments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Published:
 
 class RecordingPublisher:
     """Keeps the events that were committed, as the aggregates made them."""
+
+    takes_repeats = True
 
     def __init__(self) -> None:
         self.published: list[Published] = []
@@ -61,15 +65,29 @@ class Units(Generic[U]):
     def __call__(self) -> AbstractAsyncContextManager[U]:
         return self._unit_of_work(self.database, self.publisher)
 
-    async def run(self, use_case: Callable[[C, U], Awaitable[R]], argument: C) -> R:
+    async def run(self, use_case: Callable[[*Arguments, U], Awaitable[R]], *arguments: *Arguments) -> R:
         """Runs the use case in a unit of its own, and commits it."""
         async with self() as unit:
             await unit.start()
-            result = await use_case(argument, unit)
+            result = await use_case(*arguments, unit)
             await unit.commit()
         self.unchanged += unit.unchanged_events
         self.reminders.update(unit.reminders)
         return result
+
+    def replace_servers_of(self, service: Service[U]) -> None:
+        """Lets a service that main.py has composed run on this database, and send nothing to a broker."""
+        service.database, service.publisher = self.database, cast(Publisher, self.publisher)
+
+    async def put(self, mapped: Mapped[A], *aggregates: A) -> None:
+        """Inserts the aggregates as an earlier transaction did whose events were published long ago."""
+        async with self.database.autocommit() as connection:
+            repository = PostgresRepository[A](connection)
+            repository.mapped = mapped
+            for aggregate in aggregates:
+                repository.add(aggregate)
+            await repository.insert_added()
+            await connection.commit()
 
     def kept(self, mapped: Mapped[A]) -> dict[UUID, A]:
         """The committed aggregates, by key."""

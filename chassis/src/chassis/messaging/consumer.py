@@ -97,7 +97,7 @@ class Consumer(Generic[U]):
         self._service = service
         self._decoder = decoder
         self._units = units
-        self._use_case = use_case
+        self.use_case = use_case
         self._arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
         self._channel: AbstractChannel | None = None
         self._queue: AbstractQueue | None = None
@@ -222,7 +222,7 @@ class Consumer(Generic[U]):
         async with self._units() as unit:
             fresh = await unit.take_in(self._service, events)
             if fresh:
-                await self._use_case(fresh, unit)
+                await self.use_case(fresh, unit)
             await unit.commit()
         types = collections.Counter(event.type for event in fresh)
         for name, number in types.items():

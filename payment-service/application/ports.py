@@ -1,4 +1,4 @@
-"""What the use cases need of the world: the gateway, and a repository in a unit of work. Adapters are in
+"""What the use cases need from outside: the gateway, and a repository in a unit of work. The adapters are in
 infrastructure/."""
 
 from collections.abc import Sequence

@@ -235,7 +235,7 @@ class Payment:
             case Status.FAILED:
                 return PaymentFailed(*ids, self.reason or "")
             case Status.REFUNDED:
-                return PaymentRefunded(*ids, *self._money(), self.undone_reason or "")
+                return PaymentRefunded(*ids, *self._money(), self.reason or "")
         raise IllegalTransition(self.status, "announced again")
 
     def _money(self) -> tuple[Decimal, str]:

@@ -162,6 +162,13 @@ async def test_a_broker_away_shows_and_keeps_no_request_waiting() -> None:
         assert (await cut_off.post("/notifications", json=note)).status_code == 201
 
 
+async def test_a_service_that_stops_stops_its_consumer() -> None:
+    main = load_main(f"amqp://{NOWHERE}/")
+    async with running(main, healthy=False):
+        assert not main.consumer.stopping
+    assert main.consumer.stopping
+
+
 async def test_a_consumer_that_the_broker_cancelled_shows_and_asks_for_a_restart_if_it_stays_away(
     lonely: httpx.AsyncClient, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog
 from chassis.testing import eventually
 from chassis.testing.memory import Connection
 from prometheus_client import REGISTRY
+from structlog.testing import LogCapture
 
 from application.charge_payments import Answered
 from domain.attempt import Answer, Attempt
@@ -126,8 +128,9 @@ async def test_a_thousand_due_payments_are_charged_in_turn_as_many_at_once_as_th
     till = Till(gateway)
     await due_payments(till, 1_000)
     job = await run(till)
-    while till.statuses[Status.COMPLETED] < 1_000:
+    for _ in range(2 * 1_000 // MAX_CALLS):
         await gateway.answer(MAX_CALLS)
+    assert till.statuses == {"completed": 1_000}
     assert (gateway.most, len(gateway.calls)) == (MAX_CALLS, 1_000)
     assert job.turns <= 2 * 1_000 / MAX_CALLS + 1
     await till.job.stop()
@@ -216,7 +219,8 @@ async def test_a_shutdown_waits_no_longer_than_a_call_may_take(monkeypatch: pyte
 
     calls = BackgroundCalls(FakeGateway(), apply)
     calls.make([an_attempt()])
-    await calls.stop()
+    async with asyncio.timeout(10):
+        await calls.stop()
     assert calls.room == MAX_CALLS - 1
     never.set()
     await turns()
@@ -253,11 +257,17 @@ async def test_what_is_cancelled_as_the_process_ends_is_asked_again_under_its_ke
     assert (gateway.charge_numbers, till.statuses) == (["1", "1"], {"completed": 1})
 
 
-async def test_a_call_that_ends_badly_leaves_its_room_to_others(till: Till) -> None:
+async def test_an_answer_that_is_lost_is_logged_and_leaves_its_room_to_others(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture, attempts = LogCapture(), [an_attempt() for _ in range(3)]
+    monkeypatch.setattr(gateway_calls, "log", structlog.wrap_logger(None, processors=[capture]))
     with till.database_away():
-        till.calls.make([an_attempt() for _ in range(3)])
+        till.calls.make(attempts)
         await turns()
         assert till.calls.room == MAX_CALLS
+    lost = [(line["order"], line["key"]) for line in capture.entries if line["event"] == "answer lost"]
+    assert lost == [(str(attempt.order_id), attempt.idempotency_key) for attempt in attempts]
 
 
 async def test_a_gateway_that_does_not_answer_leaves_the_outcome_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,6 +162,13 @@ async def test_a_reservation_that_is_said_again_charges_nothing_more_and_is_told
     assert len(till.units.unchanged) == 1
 
 
+async def test_a_batch_that_asks_twice_how_a_payment_ended_is_told_once() -> None:
+    till, order = Till(FakeGateway()), reserved()
+    await till.take(order)
+    assert len(await till.take(order, order)) == 1
+    assert len(till.units.unchanged) == 1
+
+
 ANSWERS: dict[tuple[Status, bool], str] = {
     (Status.COMPLETED, False): "PaymentProcessed",
     (Status.FAILED, False): "PaymentFailed",

@@ -91,8 +91,11 @@ async def test_only_a_payment_that_knows_of_no_charge_takes_one_in(till: Till, s
 
 
 async def test_a_charge_of_a_payment_that_is_not_ours_is_left_to_people(till: Till) -> None:
-    assert await reconcile(till, reported(till, of_payment=uuid4())) == [False]
-    assert till.payments == {}
+    cancelled = a_payment(Status.CANCELLED, till.units.now)
+    await till.units.put(PAYMENTS, cancelled)
+    unknown, known = [reported(till, order_id, of_payment=uuid4()) for order_id in (None, cancelled.order_id)]
+    assert await reconcile(till, unknown, known) == [False, False]
+    assert till.statuses == {"cancelled": 1}
 
 
 async def test_what_the_order_service_says_later_changes_nothing(till: Till, gateway: FakeGateway) -> None:

@@ -6,9 +6,8 @@ from types import TracebackType
 from typing import Self
 
 import pytest
-from chassis.runtime.group_commit import MAX_CONFLICTS, Batcher
-from chassis.runtime.jobs import in_batches
 from chassis.ports.errors import Conflict, Unavailable
+from chassis.runtime.group_commit import MAX_CONFLICTS, GroupCommit
 
 
 class Unit:
@@ -43,10 +42,10 @@ async def test_a_lone_command_waits_for_nobody_and_concurrent_ones_share_the_nex
         await asyncio.sleep(0)
         return [command * 2 for command in commands]
 
-    batcher = Batcher("double", Unit, double)
-    first = asyncio.create_task(batcher.submit(0))
+    group = GroupCommit("double", Unit, double)
+    first = asyncio.create_task(group.submit(0))
     await begun.wait()
-    results = await asyncio.gather(first, *(batcher.submit(number) for number in range(1, 500)))
+    results = await asyncio.gather(first, *(group.submit(number) for number in range(1, 500)))
     assert results == [number * 2 for number in range(500)]
     assert batches[0] == [0]
     assert [len(batch) for batch in batches] == [1, 200, 200, 99]
@@ -56,8 +55,8 @@ async def test_a_refused_command_fails_alone() -> None:
     async def refuse_odd(commands: Sequence[int], unit: Unit) -> list[int | Exception]:
         return [ValueError(command) if command % 2 else command for command in commands]
 
-    batcher = Batcher("refuse_odd", Unit, refuse_odd)
-    results = await asyncio.gather(*(batcher.submit(number) for number in range(4)), return_exceptions=True)
+    group = GroupCommit("refuse_odd", Unit, refuse_odd)
+    results = await asyncio.gather(*(group.submit(number) for number in range(4)), return_exceptions=True)
     assert [type(result) for result in results] == [int, ValueError, int, ValueError]
 
 
@@ -67,8 +66,8 @@ async def test_a_command_that_breaks_the_batch_fails_alone() -> None:
             raise RuntimeError("seven")
         return list(commands)
 
-    batcher = Batcher("break_on_seven", Unit, break_on_seven)
-    results = await asyncio.gather(*(batcher.submit(number) for number in (5, 6, 7, 8)), return_exceptions=True)
+    group = GroupCommit("break_on_seven", Unit, break_on_seven)
+    results = await asyncio.gather(*(group.submit(number) for number in (5, 6, 7, 8)), return_exceptions=True)
     assert [type(result) for result in results] == [int, int, RuntimeError, int]
 
 
@@ -80,11 +79,11 @@ async def test_a_future_that_a_library_cancels_leaves_no_caller_waiting() -> Non
         answer.cancel()
         return await answer
 
-    batcher = Batcher("be_abandoned", Unit, be_abandoned)
+    group = GroupCommit("be_abandoned", Unit, be_abandoned)
     async with asyncio.timeout(5):
         with pytest.raises(Unavailable, match="given up"):
-            await batcher.submit(7)
-        assert await batcher.submit(8) == 8
+            await group.submit(7)
+        assert await group.submit(8) == 8
 
 
 async def test_an_outage_fails_the_whole_batch_once_because_its_commit_may_have_happened() -> None:
@@ -95,8 +94,8 @@ async def test_an_outage_fails_the_whole_batch_once_because_its_commit_may_have_
         runs += 1
         raise ConnectionResetError
 
-    batcher = Batcher("fail", Unit, fail)
-    results = await asyncio.gather(*(batcher.submit(number) for number in range(3)), return_exceptions=True)
+    group = GroupCommit("fail", Unit, fail)
+    results = await asyncio.gather(*(group.submit(number) for number in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [Unavailable] * 3
     assert runs == 1
 
@@ -108,8 +107,8 @@ async def test_a_caller_that_went_away_disturbs_nobody() -> None:
         await gate.wait()
         return list(commands)
 
-    batcher = Batcher("wait", Unit, wait)
-    gone, stays = asyncio.create_task(batcher.submit(1)), asyncio.create_task(batcher.submit(2))
+    group = GroupCommit("wait", Unit, wait)
+    gone, stays = asyncio.create_task(group.submit(1)), asyncio.create_task(group.submit(2))
     await asyncio.sleep(0)
     gone.cancel()
     gate.set()
@@ -123,7 +122,7 @@ async def test_a_result_is_known_once_it_is_committed_in_a_unit_that_has_begun()
         assert unit.started
         return [Unit.commits] * len(commands)
 
-    assert await Batcher("look", Unit, look).submit(0) == before
+    assert await GroupCommit("look", Unit, look).submit(0) == before
     assert Unit.commits == before + 1
 
 
@@ -137,8 +136,8 @@ async def test_a_batch_that_loses_to_another_transaction_is_run_again_but_not_fo
             raise Conflict("lost")
         return list(commands)
 
-    batcher = Batcher("lose", Unit, lose)
-    results = await asyncio.gather(*(batcher.submit(number) for number in range(3)), return_exceptions=True)
+    group = GroupCommit("lose", Unit, lose)
+    results = await asyncio.gather(*(group.submit(number) for number in range(3)), return_exceptions=True)
     if conflicts < MAX_CONFLICTS:
         assert results == [0, 1, 2]
         assert runs == [3] * (conflicts + 1)
@@ -154,20 +153,5 @@ async def test_a_use_case_that_forgets_a_command_fails_before_it_is_committed() 
         return []
 
     with pytest.raises(ValueError, match="0 results for 1 commands"):
-        await Batcher("forget", Unit, forget).submit(0)
+        await GroupCommit("forget", Unit, forget).submit(0)
     assert Unit.commits == before
-
-
-async def test_what_is_due_is_done_batch_by_batch_each_in_a_transaction_until_nothing_is_left() -> None:
-    before, left = Unit.commits, [True, True, False]
-    units: list[Unit] = []
-
-    async def work(unit: Unit) -> bool:
-        assert unit.started
-        units.append(unit)
-        assert Unit.commits == before + len(units) - 1, "the batch before is committed"
-        return left.pop(0)
-
-    await in_batches(Unit, work)()
-    assert len(set(units)) == 3
-    assert Unit.commits == before + 3

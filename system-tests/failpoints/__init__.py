@@ -7,7 +7,7 @@ kills itself; its successor is not armed.
 
     <point>            wherever it is reached
     <point>:<about>    only when it concerns that: a routing key, an event's type, a kind of gateway call, or the name
-                       of the task at work (place_orders, cancel_orders, set_stock, apply_answers, consumer,
+                       of the task at work (place_orders, cancel_orders, set_stock, enter_answers, consumer,
                        order deadlines, reminders)
 """
 

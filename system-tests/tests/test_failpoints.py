@@ -29,7 +29,7 @@ DEATHS: list[dict[str, list[str]]] = [
     {ORDER: ["before-commit:cancel_orders"]},
     {ORDER: ["before-commit:order deadlines"]},
     {INVENTORY: ["before-commit:set_stock"]},
-    {PAYMENT: ["before-commit:apply_answers"]},
+    {PAYMENT: ["before-commit:enter_answers"]},
     *({service: ["before-commit:consumer"]} for service in ROLES),
     {ORDER: ["committed-before-publish:place_orders"]},
     {ORDER: ["committed-before-publish:cancel_orders"]},

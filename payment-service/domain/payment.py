@@ -147,12 +147,10 @@ class Payment:
             return True
         self.waits, self.outcome_unknown = 0, False
         if attempt.kind is Kind.REFUND:
-            self._end(Status.REFUNDED, {Status.REFUNDING}, now)
-        elif answer is Answer.DONE and self.undone_reason is None:
-            self._end(Status.COMPLETED, {Status.PROCESSING}, now)
+            self._become(Status.REFUNDED, {Status.REFUNDING}, now)
+            self.events.append(self._outcome())
         elif answer is Answer.DONE:
-            self._become(Status.COMPLETED, {Status.PROCESSING}, now)
-            self._begin_refund(now)
+            self._charged(now)
         else:
             self._not_charged(answer, retry_delays, now)
         return True
@@ -197,6 +195,13 @@ class Payment:
         self.repeats.append(self._outcome())
         return True
 
+    def _charged(self, now: datetime) -> None:
+        self._become(Status.COMPLETED, {Status.PROCESSING}, now)
+        if self.undone_reason is None:
+            self.events.append(self._outcome())
+        else:
+            self._begin_refund(now)
+
     def _not_charged(self, answer: Answer, retry_delays: Sequence[timedelta], now: datetime) -> None:
         if self.undone_reason is not None:
             self._cancel(self.undone_reason, now)
@@ -213,12 +218,8 @@ class Payment:
         self.reason = reason
 
     def _fail(self, reason: str, now: datetime) -> None:
+        self._become(Status.FAILED, {Status.PROCESSING}, now)
         self.reason = reason
-        self._end(Status.FAILED, {Status.PROCESSING}, now)
-
-    def _end(self, status: Status, allowed: set[Status], now: datetime) -> None:
-        """Ends the payment in a state of which the other services are told."""
-        self._become(status, allowed, now)
         self.events.append(self._outcome())
 
     def _begin_refund(self, now: datetime) -> None:

@@ -1,6 +1,6 @@
-"""Enters the charges that a restored database has forgotten: `python -m reconcile`, as `make reconcile` runs it beside
-the service, with a charge a line in JSON on standard input. What there is to tell goes into the outbox, from which the
-running service sends it; run twice, it changes nothing the second time."""
+"""Enters the charges that a restored database has forgotten. `make reconcile` runs it as `python -m reconcile` beside
+the service; each line of standard input is a charge in JSON. The running service publishes the resulting events from
+the outbox. A second run changes nothing."""
 
 import asyncio
 import sys

@@ -23,5 +23,5 @@ class Settings(DatabaseSettings):
     @model_validator(mode="after")
     def _rates_fit(self) -> Self:
         if self.payment_success_rate + self.payment_decline_rate > 1:
-            raise ValueError("PAYMENT_SUCCESS_RATE and PAYMENT_DECLINE_RATE may add up to 1 at most")
+            raise ValueError("PAYMENT_SUCCESS_RATE and PAYMENT_DECLINE_RATE together may be at most 1")
         return self

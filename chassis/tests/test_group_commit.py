@@ -8,7 +8,6 @@ from typing import Self
 import pytest
 from chassis.ports.errors import Conflict, Unavailable
 from chassis.runtime.group_commit import MAX_CONFLICTS, GroupCommit
-from chassis.runtime.jobs import in_batches
 
 
 class Unit:
@@ -156,18 +155,3 @@ async def test_a_use_case_that_forgets_a_command_fails_before_it_is_committed() 
     with pytest.raises(ValueError, match="0 results for 1 commands"):
         await GroupCommit("forget", Unit, forget).submit(0)
     assert Unit.commits == before
-
-
-async def test_what_is_due_is_done_batch_by_batch_each_in_a_transaction_until_nothing_is_left() -> None:
-    before, left = Unit.commits, [True, True, False]
-    units: list[Unit] = []
-
-    async def work(unit: Unit) -> bool:
-        assert unit.started
-        units.append(unit)
-        assert Unit.commits == before + len(units) - 1, "the batch before is committed"
-        return left.pop(0)
-
-    await in_batches(Unit, work)()
-    assert len(set(units)) == 3
-    assert Unit.commits == before + 3

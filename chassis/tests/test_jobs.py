@@ -175,6 +175,84 @@ async def test_a_job_that_wakes_itself_as_its_turn_ends_goes_on() -> None:
 
 
 @in_virtual_time
+async def test_while_there_may_be_more_to_do_the_next_turn_follows_at_once() -> None:
+    began: list[float] = []
+
+    async def act() -> bool:
+        began.append(now())
+        return len(began) < 4
+
+    async with Stopped(Periodic("job", 1000, act)):
+        await asyncio.sleep(50)
+    assert began == [0, 0, 0, 0]
+
+
+@in_virtual_time
+async def test_the_turn_that_does_the_rest_waits_until_it_may() -> None:
+    began: list[float] = []
+
+    async def act() -> bool:
+        began.append(now())
+        return len(began) < 3
+
+    async def a_while() -> None:
+        await asyncio.sleep(7)
+
+    async with Stopped(Periodic("job", 1000, act, after=a_while)):
+        await asyncio.sleep(50)
+    assert began == [0, 7, 14]
+
+
+@in_virtual_time
+async def test_a_job_that_has_more_to_do_for_hours_is_well_and_no_turn_is_cut_off(lines: Lines) -> None:
+    async def act() -> bool:
+        await asyncio.sleep(1)
+        return True
+
+    async def a_while() -> None:
+        await asyncio.sleep(LATE_AFTER_SECONDS - 2)
+
+    async with Stopped(Periodic("job", 0.5, act, after=a_while)) as job:
+        for _ in range(1000):
+            await asyncio.sleep(10)
+            assert (await job.problem(), await job.lost()) == (None, None)
+    assert (lines.errors, lines.warnings) == ([], [])
+
+
+@pytest.mark.parametrize(("at", "stopped_at"), [(2, 5), (7, 7)], ids=["in its turn", "between turns"])
+@in_virtual_time
+async def test_a_job_that_is_stopped_leaves_the_rest_to_another_process(at: float, stopped_at: float) -> None:
+    turns: list[None] = []
+
+    async def act() -> bool:
+        turns.append(None)
+        await asyncio.sleep(5)
+        return True
+
+    job = Periodic("job", 1000, act, after=forever)
+    await job.start()
+    await asyncio.sleep(at)
+    await job.stop()
+    assert (len(turns), now()) == (1, stopped_at)
+
+
+@in_virtual_time
+async def test_a_job_that_can_not_tell_when_to_do_the_rest_waits_for_its_interval(lines: Lines) -> None:
+    began: list[float] = []
+
+    async def act() -> bool:
+        began.append(now())
+        return True
+
+    async def fail() -> None:
+        raise RuntimeError
+
+    async with Stopped(Periodic("job", 10, act, after=fail)):
+        await asyncio.sleep(15)
+    assert (len(began), lines.errors) == (2, ["job failed"] * 2)
+
+
+@in_virtual_time
 async def test_a_job_that_is_stopped_ends_its_turn_and_begins_no_other() -> None:
     turns = Turns(5.0)
     job = Periodic("job", 1, turns)

@@ -35,14 +35,14 @@ class HandleEvents:
     async def __call__(self, events: Sequence[Received], unit: NotificationUnit) -> None:
         for event in events:
             if event.repeat:
-                continue  # it is said to a service that may have lost it, and would be news to no customer
-            subject, message = compose(event.data)
+                continue  # a repeat is meant for a service that lost the event; the customer knows it already
+            subject, message = message_about(event.data)
             await self._send(SendNotification(event.data.customer_id, subject, message))
             unit.told(event)
 
 
-def compose(event: Any) -> tuple[str, str]:
-    """The subject and the message about an event."""
+def message_about(event: Any) -> tuple[str, str]:
+    """The subject and the text of what customers are told about an event."""
     order = f"Your order {event.order_id}"
     match event:
         case OrderConfirmed():

@@ -1,4 +1,4 @@
-"""What the use cases need of the world. Adapters are in infrastructure/."""
+"""What the use cases need from outside. The adapters are in infrastructure/."""
 
 from typing import Protocol
 from uuid import UUID
@@ -26,4 +26,4 @@ class NotificationLog(Protocol):
 
 class NotificationUnit(Protocol):
     def told(self, event: Received) -> None:
-        """Remembers at once that the event was told: what was sent can't be taken back."""
+        """Remembers at once that the customer was told, because a message that was sent can't be taken back."""

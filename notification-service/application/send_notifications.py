@@ -23,7 +23,7 @@ class SendNotifications:
         self._log = log
 
     async def __call__(self, command: SendNotification) -> Notification:
-        """Raises what the channel raises; then nothing was noted."""
+        """Raises what the channel raises, and then notes nothing."""
         await self._channel.send(command.customer_id, command.subject, command.message)
         notification = Notification(
             uuid7(),

@@ -1,4 +1,4 @@
-"""The last notifications of this instance, in memory: they are gone with the process."""
+"""The last notifications of this instance, in memory: they are lost with the process."""
 
 from collections import deque
 from itertools import islice
@@ -17,7 +17,7 @@ class RecentNotifications:
         self._newest_first.appendleft(notification)
 
     def listed(self, *, customer_id: UUID | None, before: UUID | None, limit: int) -> list[Notification]:
-        """Newest first, from below the id `before` on; of one customer, or of all."""
+        """Those of one customer or of all, with ids below `before`, the newest first."""
         return list(
             islice(
                 (

@@ -1,5 +1,5 @@
-"""The unit of work of a service without a database: nothing in it can be rolled back, so each event is remembered by
-itself. After a crash the memory is gone, and a customer may hear twice."""
+"""The unit of work of a service without a database. It can't roll anything back, so it remembers each event as soon as
+the customer was told. A crash loses the memory, and a customer may then be told twice."""
 
 from collections.abc import Sequence
 from types import TracebackType

@@ -25,15 +25,15 @@ def router(reading: Callable[[], AbstractAsyncContextManager[PaymentReader]]) ->
 
     @routes.get("/{payment_id}", response_model=PaymentResponse, responses=documented(404, 422))
     async def get_payment(payment_id: UUID) -> Response:
-        """A payment and how it stands."""
+        """A payment and its status."""
         async with reading() as payments:
             return _answer(await payments.with_id(payment_id), "There is no such payment.")
 
     @routes.get("/order/{order_id}", response_model=PaymentResponse, responses=documented(404, 422))
     async def get_payment_of_order(order_id: UUID) -> Response:
-        """The payment of an order: there is none until the order's stock is held."""
+        """The payment of an order. There is none until the order's stock is reserved."""
         async with reading() as payments:
-            return _answer(await payments.of_order(order_id), "There is no payment of this order.")
+            return _answer(await payments.of_order(order_id), "This order has no payment.")
 
     return routes
 

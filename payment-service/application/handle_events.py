@@ -17,7 +17,7 @@ class HandleEvents:
         self._charge_payments = charge_payments
 
     async def __call__(self, events: Sequence[Received], unit: PaymentUnit) -> None:
-        """The first attempt begins in the transaction that opens the payment, as far as there is room for it."""
+        """The first attempt begins in the transaction that opens the payment, if there is room for it."""
         payments = await unit.payments.locked([event.data.order_id for event in events])
         due: dict[Payment, None] = {}
         for event in events:
@@ -38,7 +38,7 @@ def _new_payment(event: Received, now: datetime) -> Payment:
 
 
 def _follow(payment: Payment, data: object, now: datetime) -> bool:
-    """Does what the event asks for; False if it came twice or late, and asks for nothing any more."""
+    """Does what the event asks for. False if there is nothing left to do, because the event came twice or late."""
     match data:
         case InventoryReserved() if payment.status is Status.NEW:
             payment.open(data.total_amount, data.currency, now)

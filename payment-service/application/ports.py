@@ -1,4 +1,4 @@
-"""What the use cases need of the world: the gateway, and a repository in a unit of work. Adapters are in
+"""What the use cases need from outside: the gateway, and a repository in a unit of work. The adapters are in
 infrastructure/."""
 
 from collections.abc import Sequence
@@ -12,28 +12,29 @@ from domain.payment import Payment
 
 class PaymentGateway(Protocol):
     async def ask(self, attempt: Attempt) -> Answer:
-        """Charges or refunds under the attempt's idempotency key: the same key again gets the first answer again.
+        """Charges or refunds under the attempt's idempotency key: the same key gets the first answer again.
 
-        Never raises for what happens on the way: where no answer came, the answer is UNKNOWN.
+        Never raises because of an outage: if no answer came, the answer is UNKNOWN.
         """
 
 
 class GatewayCalls(Protocol):
-    """The calls of the gateway that are under way."""
+    """The calls to the gateway that are under way."""
 
     @property
     def room(self) -> int:
         """How many more may begin now."""
 
     def make(self, attempts: Sequence[Attempt]) -> None:
-        """Asks the gateway in the background, and has the answers applied."""
+        """Asks the gateway in the background and has the answers applied."""
 
 
 class PaymentRepository(Repository[Payment], Protocol):
     """By order id."""
 
     async def locked_due(self, limit: int) -> Sequence[Payment]:
-        """Payments whose time to ask the gateway has come, locked; those that another transaction has are left out."""
+        """The payments for which the gateway is to be asked by now, the oldest first, locked; without payments that
+        another transaction has locked."""
 
 
 class PaymentUnit(Unit, Protocol):

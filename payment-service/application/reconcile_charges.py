@@ -1,4 +1,4 @@
-"""Gives back what was charged for orders that are undone, where a database restored from a backup has forgotten it."""
+"""Refunds charges for undone orders that a database restored from a backup has forgotten."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from domain.payment import Payment, payment_id
 
 @dataclass(frozen=True, slots=True)
 class ReconcileCharge:
-    """A charge as the gateway reports it, with what the order service says of its order."""
+    """A charge as the gateway reports it, and what the order service knows of its order."""
 
     payment_id: UUID
     order_id: UUID
@@ -25,8 +25,8 @@ class ReconcileCharge:
 
 
 async def reconcile_charges(charges: Sequence[ReconcileCharge], unit: PaymentUnit) -> list[bool]:
-    """For each charge whether it is entered now, to be refunded: one that is known is not, nor one under another id
-    than the order's payment has."""
+    """For each charge, whether it is entered now and will be refunded. A known charge is not, nor is a charge whose
+    payment id isn't the id of the order's payment."""
     payments = await unit.payments.locked([charge.order_id for charge in charges])
     results = []
     for charge in charges:

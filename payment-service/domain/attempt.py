@@ -1,4 +1,4 @@
-"""One call of the payment gateway, and what may come of it."""
+"""One call of the payment gateway, and its possible answers."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,11 +14,11 @@ class Kind(StrEnum):
 class Answer(StrEnum):
     DONE = "done"
     DECLINED = "declined"
-    """Not charged, and asking again would change nothing."""
+    """Not charged, and another attempt would be declined again."""
     ERROR = "error"
     """Definitely not charged, for a reason that may pass."""
     UNKNOWN = "unknown"
-    """A time-out or a lost connection: charged or not, nobody can tell yet."""
+    """A time-out or a lost connection: nobody can tell yet whether the customer was charged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +31,4 @@ class Attempt:
     amount: Decimal
     currency: str
     lease: UUID
-    """Whose attempt this is: an answer to another lease than the payment's is stale."""
+    """Tells this attempt from later ones: its answer is stale once the payment has another lease."""

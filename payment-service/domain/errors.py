@@ -1,4 +1,4 @@
-"""What the domain refuses. An error that a caller can meet has a stable slug, which the API maps to a status."""
+"""The domain's errors. An error that a caller can see has a stable slug, and the API maps it to a status."""
 
 
 class PaymentNotFound(Exception):

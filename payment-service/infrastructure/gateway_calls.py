@@ -1,4 +1,8 @@
-"""The calls of the payment gateway: a task for each, a bound on their number and on how long each may take."""
+"""Calls of the payment gateway, each in a task of its own, with a limit on their number and on the time of each.
+
+Two transactions that begin attempts at the same time count on the same room, so for a moment there may be twice
+MAX_CALLS.
+"""
 
 import asyncio
 import time
@@ -14,7 +18,7 @@ from domain.attempt import Answer, Attempt
 
 MAX_CALLS = 200
 TIMEOUT_SECONDS = 10.0
-"""Well below the lease of an attempt, so that its own worker is the first to ask again."""
+"""Well below the lease of an attempt, so that an attempt ends before another one begins."""
 
 PAYMENT_ATTEMPTS = Counter("payment_attempts", "Calls of the payment gateway", ("kind", "answer"))
 
@@ -32,7 +36,7 @@ class BackgroundCalls:
         return max(0, MAX_CALLS - len(self._under_way))
 
     async def have_room(self) -> None:
-        """Waits until half of the calls may begin."""
+        """Returns when at least half of MAX_CALLS may begin."""
         while self.room < MAX_CALLS // 2:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
 
@@ -46,9 +50,10 @@ class BackgroundCalls:
         pass
 
     async def stop(self) -> None:
-        """Waits for the answers to the calls under way, for as long as a shutdown may take."""
+        """Waits until the answers to the calls under way are applied, but no longer than a call may take. An answer
+        that is lost with the process is asked for again under the same key."""
         if self._under_way:
-            await asyncio.wait(self._under_way, timeout=10)
+            await asyncio.wait(self._under_way, timeout=TIMEOUT_SECONDS)
 
     async def _call(self, attempt: Attempt) -> None:
         try:

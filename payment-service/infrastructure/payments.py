@@ -1,4 +1,4 @@
-"""Payments in PostgreSQL. A tombstone is no payment to anybody but the events that it waits for."""
+"""Payments in PostgreSQL. Only the events of its order see a tombstone; requests and jobs don't."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -14,7 +14,7 @@ _VISIBLE = payments.c.status != Status.VOID
 DUE = PAYMENTS.lock_due(payments.c.due_at, _VISIBLE)
 WITH_ID = PAYMENTS.find(payments.c.id == bindparam("payment_id"), _VISIBLE)
 OF_ORDER = PAYMENTS.find(payments.c.order_id == bindparam("order"), _VISIBLE)
-# No charge begins past an order's deadline, so a tombstone may go some time after that.
+# No charge begins past the order's deadline, so a tombstone can be deleted some time later.
 OLD_TOMBSTONES = PAYMENTS.prune(payments.c.due_at, payments.c.status == Status.VOID)
 
 

@@ -1,7 +1,7 @@
-"""A payment gateway that takes nobody's money, and behaves as a real one does otherwise.
+"""A payment gateway that takes nobody's money but otherwise behaves as a real one.
 
-Like one it repeats a key's first answer for ever: the outcome is drawn from the key alone. Three customers make it
-predictable, as a card processor's test cards do.
+It repeats a key's first answer for ever: the outcome is drawn from the key alone. Three customers have a predictable
+outcome, like the test cards of a card processor.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ from domain.attempt import Answer, Attempt, Kind
 DECLINED_CUSTOMER = UUID("00000000-0000-4000-8000-000000000001")
 FAILING_CUSTOMER = UUID("00000000-0000-4000-8000-000000000002")
 FORGETFUL_CUSTOMER = UUID("00000000-0000-4000-8000-000000000003")
-"""Is charged, and the first answer is lost."""
+"""This customer is charged, and the first answer is lost."""
 
 
 class SimulatedGateway:
-    """`success_rate` of the keys are charged, `decline_rate` are declined, the rest end in an error; the answers to
-    `timeout_rate` of the keys are lost on their first way back, after the outcome was settled."""
+    """Of the keys, `success_rate` are charged, `decline_rate` are declined, and the others end in an error. The first
+    answer to `timeout_rate` of the keys is lost once the outcome is settled."""
 
     def __init__(self, *, success_rate: float, decline_rate: float, timeout_rate: float) -> None:
         self._success_rate = success_rate
@@ -56,5 +56,5 @@ class SimulatedGateway:
 
 
 def _draw(key: str) -> float:
-    """A number in [0, 1) that is the key's alone."""
+    """A number in [0, 1) that depends on the key alone."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64

@@ -8,7 +8,7 @@ from chassis.ports.ids import uuid7
 
 from application.messages import InventoryReserved, OrderUndone
 from domain.attempt import Attempt, Kind
-from domain.payment import Payment, Status, payment_id
+from domain.payment import Payment, Status
 
 CUSTOMER = UUID("5d0f4a1c-94ab-4b3c-8a38-7f1f2f0d9e11")
 AMOUNT = Decimal("39.98")
@@ -28,28 +28,13 @@ def undone(order: InventoryReserved, reason: str = "cancelled-by-customer") -> O
 
 def a_payment(status: Status, now: datetime) -> Payment:
     """A payment as it is in that state; while processing, its outcome is unknown."""
-    known = status not in (Status.NEW, Status.VOID)
-    order_id = uuid7()
-    return Payment(
-        id=payment_id(order_id),
-        order_id=order_id,
-        customer_id=CUSTOMER,
-        amount=AMOUNT if known else None,
-        currency="USD" if known else None,
-        status=status,
-        reason=None,
-        attempts=0,
-        charge_number=1,
-        outcome_unknown=status is Status.PROCESSING,
-        waits=0,
-        undone_reason="expired" if status is Status.REFUNDING else None,
-        due_at=None,
-        lease=None,
-        expires_at=now + timedelta(minutes=15),
-        traceparent=TRACEPARENT,
-        created_at=now,
-        updated_at=now,
-    )
+    payment = Payment.new(uuid7(), CUSTOMER, now + timedelta(minutes=15), TRACEPARENT, now)
+    payment.status = status
+    payment.outcome_unknown = status is Status.PROCESSING
+    payment.undone_reason = "expired" if status is Status.REFUNDING else None
+    if status not in (Status.NEW, Status.VOID):
+        payment.amount, payment.currency = AMOUNT, "USD"
+    return payment
 
 
 def an_attempt(customer_id: UUID = CUSTOMER, kind: Kind = Kind.CHARGE, key: str | None = None) -> Attempt:

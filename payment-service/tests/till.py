@@ -1,79 +1,106 @@
-"""The service without web, database and broker: its use cases on a store in memory, whose clock the test moves."""
+"""The service as main.py composes it, on PostgreSQL in memory, whose clock the test moves."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID
 
-from application.charge_due import ChargeDue
-from application.enter_answers import Answered, EnterAnswers
-from application.take_payments import TakePayments
-from chassis.testing import Published, received
+import pytest
+from chassis.testing import received
+from chassis.testing.units import Published, Units
 
 from application.ports import PaymentGateway
 from domain.payment import Payment
-from tests.fakes import FakeStore
+from infrastructure.gateway_calls import BackgroundCalls
+from infrastructure.payments import PAYMENTS
+from infrastructure.unit_of_work import PaymentUnitOfWork
 from tests.messages import TRACEPARENT
+from tests.running import composed
 
-RETRY_DELAYS = [timedelta(seconds=delay) for delay in (1, 2, 4)]
 
-
-async def turns(number: int = 10) -> None:
+async def turns(number: int = 40) -> None:
     """Lets every task go as far as it can: nothing here waits for anything but the gateway."""
     for _ in range(number):
         await asyncio.sleep(0)
 
 
 class Till:
-    def __init__(self, gateway: PaymentGateway, retry_delays: Sequence[timedelta] = RETRY_DELAYS) -> None:
-        self.store = FakeStore()
-        self.settled: list[bool | Exception] = []
-        self.enter_answers = EnterAnswers(retry_delays)
+    """One replica; those that have the same `units` share their database."""
+
+    calls: BackgroundCalls
+
+    def __init__(
+        self,
+        gateway: PaymentGateway,
+        retry_delays: Sequence[float] = (1, 2, 4),
+        units: Units[PaymentUnitOfWork] | None = None,
+    ) -> None:
+        self.units = units or Units(PaymentUnitOfWork)
+        self._retry_delays = retry_delays
         self.restart(gateway)
 
     def restart(self, gateway: PaymentGateway) -> None:
         """As if the process had ended: attempts under way are nobody's any more."""
-        self.charge_due = ChargeDue(gateway, self.settle)
-        self.take_payments = TakePayments(self.charge_due)
-
-    async def settle(self, answered: Answered) -> None:
-        async with self.store.transaction() as unit:
-            self.settled += await self.enter_answers([answered], unit)
+        self.service = composed(self.units.database, gateway, self._retry_delays)
+        self.units.replace_servers_of(self.service)
+        [self.calls] = [worker for worker in self.service.workers if isinstance(worker, BackgroundCalls)]
+        [self.job] = [job for job in self.service.jobs if job.name == "due payments"]
 
     async def take(self, *messages: object) -> list[object]:
-        """Gives the messages to one run of the use case, as one batch, and lets the gateway answer what it will."""
-        before = len(self.store.published)
-        async with self.store.transaction() as unit:
-            await self.take_payments([received(message, traceparent=TRACEPARENT) for message in messages], unit)
+        """Handles the messages as one batch, and lets the gateway answer what it will."""
+        return await self.take_traced(TRACEPARENT, *messages)
+
+    async def take_traced(self, traceparent: str | None, *messages: object) -> list[object]:
+        before = len(self.published)
+        batch = [received(message, traceparent=traceparent) for message in messages]
+        await self.units.run(self.service.consumer.use_case, batch)
         await turns()
-        return [published.event for published in self.store.published[before:]]
+        return [published.event for published in self.published[before:]]
 
     async def charge(self) -> list[object]:
-        """One run of what is due now."""
-        before = len(self.store.published)
-        async with self.store.transaction() as unit:
-            await self.charge_due(unit)
+        """One turn of the job that looks for what is due."""
+        before = len(self.published)
+        await self.job.act()
         await turns()
-        return [published.event for published in self.store.published[before:]]
+        return [published.event for published in self.published[before:]]
+
+    @contextmanager
+    def database_away(self) -> Iterator[None]:
+        async def fail() -> None:
+            raise ConnectionError("the database is away")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.units.database, "connect", fail)
+            yield
 
     def pass_time(self, time: timedelta) -> None:
-        self.store.now += time
+        self.units.now += time
 
     def pass_time_until_due(self, order_id: UUID) -> timedelta:
         """How long that was."""
         due_at = self.payment(order_id).due_at
         assert due_at is not None
-        time = due_at - self.store.now
-        self.store.now = due_at
+        time = due_at - self.units.now
+        self.units.now = due_at
         return time
 
     def payment(self, order_id: UUID) -> Payment:
-        return self.store.payments.committed[order_id]
+        return self.payments[order_id]
+
+    @property
+    def payments(self) -> dict[UUID, Payment]:
+        return self.units.kept(PAYMENTS)
+
+    @property
+    def statuses(self) -> Counter[str]:
+        return Counter(str(payment.status) for payment in self.payments.values())
 
     @property
     def published(self) -> list[Published]:
-        return self.store.published
+        return self.units.published
 
     @property
     def events(self) -> list[str]:
-        return [published.event.name for published in self.store.published]
+        return [published.event.name for published in self.published]

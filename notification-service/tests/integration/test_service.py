@@ -5,15 +5,18 @@ from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
 
+import aio_pika
 import httpx
 import orjson
 import pytest
 from chassis.messaging.envelope import BATCH, SINGLE
 from chassis.testing import eventually
-from infrastructure.messages import CONSUMED
+from chassis.testing.running import NOWHERE, running
+from chassis.testing.world import World
 
-from tests.examples import an_event
-from tests.integration.conftest import World, load_main, running
+from application.messages import CONSUMED
+from tests.contracts import fact
+from tests.running import load_main
 
 
 async def told(service: httpx.AsyncClient, customer: str) -> list[str]:
@@ -34,10 +37,10 @@ async def hears(service: httpx.AsyncClient, customer: str, *subjects: str) -> No
         assert sorted(await told(service, customer)) == sorted(subjects)
 
 
-async def test_every_kind_of_event_reaches_its_customer(service: httpx.AsyncClient, world: World) -> None:
+async def test_every_kind_of_event_reaches_its_customer(service: httpx.AsyncClient, others: World) -> None:
     customer = str(uuid4())
-    for wire in CONSUMED:
-        await world.tell(*an_event(wire.type, customer))
+    for name in CONSUMED:
+        await others.report(fact(name, customer))
 
     await hears(
         service,
@@ -53,32 +56,31 @@ async def test_every_kind_of_event_reaches_its_customer(service: httpx.AsyncClie
     )
 
 
-async def test_an_event_that_comes_many_times_is_told_once(service: httpx.AsyncClient, world: World) -> None:
+async def test_an_event_that_comes_many_times_is_told_once(service: httpx.AsyncClient, others: World) -> None:
     customer = str(uuid4())
-    routing_key, event = an_event("OrderCompleted", customer)
-    _, last = an_event("OrderCompleted", customer)
+    event, last = fact("OrderCompleted", customer), fact("OrderCompleted", customer)
 
-    await world.tell(routing_key, event)
-    await world.tell(routing_key, event, event)
-    await world.tell(routing_key, event, last)
+    await others.report(event)
+    await others.report(event, event)
+    await others.report(event, last)
 
     await hears(service, customer, "Order completed", "Order completed")
 
 
 async def test_what_can_not_be_read_is_set_aside_and_the_good_ones_are_told(
-    service: httpx.AsyncClient, world: World
+    service: httpx.AsyncClient, others: World
 ) -> None:
     customer = str(uuid4())
-    routing_key, good = an_event("OrderFailed", customer)
-    _, other = an_event("OrderFailed", customer)
-    bad: dict[str, Any] = an_event("OrderFailed")[1] | {"data": {"order_id": "17"}}
+    good, other = fact("OrderFailed", customer), fact("OrderFailed", customer)
+    bad: dict[str, Any] = fact("OrderFailed") | {"data": {"order_id": "17"}}
 
-    await world.tell(routing_key, good, bad, other)
-    await world.send(routing_key, b"no JSON")
-    await world.send(routing_key, b"[]", BATCH)
-    await world.send(routing_key, orjson.dumps(good), "text/plain")
+    await others.report(good, bad, other)
+    await others.send("order.failed", b"no JSON", SINGLE)
+    await others.send("order.failed", b"[]", BATCH)
+    await others.send("order.failed", orjson.dumps(good), "text/plain")
 
-    letters = await world.dead_letters(4)
+    await eventually(lambda: len(others.dead_letters) == 4)
+    letters = others.dead_letters
     await hears(service, customer, "Order failed", "Order failed")
     assert [letter.headers["x-reason"] for letter in letters] == [
         "invalid-data",
@@ -90,13 +92,13 @@ async def test_what_can_not_be_read_is_set_aside_and_the_good_ones_are_told(
     assert letters[0].content_type == SINGLE
     for letter in letters:
         assert letter.headers["x-service"] == "notification-service"
-        assert letter.headers["x-routing-key"] == routing_key
+        assert letter.headers["x-routing-key"] == "order.failed"
         assert letter.headers["x-error"]
     assert (await service.get("/health")).status_code == 200
 
 
 async def test_an_event_whose_sending_fails_is_told_a_moment_later_and_the_others_at_once(
-    service: httpx.AsyncClient, world: World, main: ModuleType, monkeypatch: pytest.MonkeyPatch
+    service: httpx.AsyncClient, others: World, main: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lucky, unlucky = str(uuid4()), str(uuid4())
     send = main.LogChannel.send
@@ -109,11 +111,7 @@ async def test_an_event_whose_sending_fails_is_told_a_moment_later_and_the_other
         await send(channel, customer, subject, message)
 
     monkeypatch.setattr(main.LogChannel, "send", send_after_two_failures)
-    routing_key, first = an_event("OrderConfirmed", lucky)
-    _, troubled = an_event("OrderConfirmed", unlucky)
-    _, last = an_event("OrderConfirmed", lucky)
-
-    await world.tell(routing_key, first, troubled, last)
+    await others.report(*(fact("OrderConfirmed", customer) for customer in (lucky, unlucky, lucky)))
 
     await hears(service, lucky, "Order confirmed", "Order confirmed")
     assert await told(service, unlucky) == []
@@ -121,9 +119,9 @@ async def test_an_event_whose_sending_fails_is_told_a_moment_later_and_the_other
     assert len(failures) == 2
 
 
-async def test_what_a_person_sends_is_listed_with_what_events_say(service: httpx.AsyncClient, world: World) -> None:
+async def test_what_a_person_sends_is_listed_with_what_events_say(service: httpx.AsyncClient, others: World) -> None:
     customer = str(uuid4())
-    await world.tell(*an_event("PaymentRefunded", customer))
+    await others.report(fact("PaymentRefunded", customer))
     await hears(service, customer, "Payment refunded")
 
     note = {"customer_id": customer, "subject": "Sorry", "message": "It was our fault."}
@@ -135,7 +133,7 @@ async def test_what_a_person_sends_is_listed_with_what_events_say(service: httpx
 @pytest.fixture
 async def lonely(rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
     """The service in a state that the test brings about, and that nobody mends by looking."""
-    monkeypatch.setattr("chassis.broker.WATCH_EVERY_SECONDS", 3600.0)
+    monkeypatch.setattr("chassis.messaging.broker.WATCH_EVERY_SECONDS", 3600.0)
     async with running(load_main(rabbitmq_url)) as client:
         yield client
 
@@ -155,7 +153,7 @@ async def test_health_names_what_the_service_works_with(service: httpx.AsyncClie
 
 
 async def test_a_broker_away_shows_and_keeps_no_request_waiting() -> None:
-    main = load_main("amqp://admin:admin@localhost:1/")
+    main = load_main(f"amqp://{NOWHERE}/")
     async with running(main, healthy=False) as cut_off:
         assert await red(cut_off) == {"broker", "consumer"}
         assert (await cut_off.get("/health/ready")).status_code == 200
@@ -164,11 +162,19 @@ async def test_a_broker_away_shows_and_keeps_no_request_waiting() -> None:
         assert (await cut_off.post("/notifications", json=note)).status_code == 201
 
 
+async def test_a_service_that_stops_stops_its_consumer() -> None:
+    main = load_main(f"amqp://{NOWHERE}/")
+    async with running(main, healthy=False):
+        assert not main.consumer.stopping
+    assert main.consumer.stopping
+
+
 async def test_a_consumer_that_the_broker_cancelled_shows_and_asks_for_a_restart_if_it_stays_away(
-    lonely: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
+    lonely: httpx.AsyncClient, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await red(lonely) == set()
-    await world.delete_queue()
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        await (await connection.channel()).queue_delete("notification-service")
 
     async def shown() -> bool:
         return await red(lonely) == {"consumer"}
@@ -176,5 +182,5 @@ async def test_a_consumer_that_the_broker_cancelled_shows_and_asks_for_a_restart
     await eventually(shown)
     assert await red(lonely, "/health/ready") == set()
     assert await red(lonely, "/health/live") == set()
-    monkeypatch.setattr("chassis.health.RESTART_AFTER_SECONDS", 0)
+    monkeypatch.setattr("chassis.http.health.RESTART_AFTER_SECONDS", 0)
     assert await red(lonely, "/health/live") == {"consumer"}

@@ -13,7 +13,7 @@ from chassis.testing.text import places_that_refuse_unstorable_text
 from api import notifications
 from application.send_notifications import SendNotifications
 from infrastructure.recent_notifications import RecentNotifications
-from tests.fakes import FakeChannel
+from tests.channel import FakeChannel
 
 JSON = {"content-type": "application/json"}
 

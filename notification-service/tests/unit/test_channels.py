@@ -10,7 +10,7 @@ from structlog.testing import LogCapture
 from application.ports import NotificationChannel
 from infrastructure import log_channel
 from infrastructure.log_channel import LogChannel
-from tests.fakes import FakeChannel, Sent
+from tests.channel import FakeChannel, Sent
 
 Watched = tuple[NotificationChannel, Callable[[], list[Sent]]]
 

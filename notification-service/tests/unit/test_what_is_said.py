@@ -6,10 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from application.notify_customers import compose
-from infrastructure.messages import CONSUMED
 
+from application.handle_events import message_about
 from application.messages import (
+    CONSUMED,
     InventoryUnavailable,
     OrderCancelled,
     OrderCompleted,
@@ -35,7 +35,7 @@ SAID: dict[Any, tuple[str, str]] = {
 
 @pytest.mark.parametrize("event", SAID, ids=lambda event: type(event).__name__)
 def test_each_event_has_its_words_and_names_the_order(event: Any) -> None:
-    subject, message = compose(event)
+    subject, message = message_about(event)
 
     assert subject == SAID[event][0]
     assert SAID[event][1] in message
@@ -58,9 +58,9 @@ def test_there_are_words_for_every_event_that_is_read() -> None:
     ],
 )
 def test_a_reason_is_told_in_words_not_as_a_slug(reason: str, words: str) -> None:
-    assert words in compose(OrderFailed(ORDER, CUSTOMER, reason))[1]
+    assert words in message_about(OrderFailed(ORDER, CUSTOMER, reason))[1]
 
 
 def test_an_event_without_words_is_an_error_and_not_an_empty_message() -> None:
     with pytest.raises(TypeError, match="SimpleNamespace is not told"):
-        compose(SimpleNamespace(order_id=ORDER))
+        message_about(SimpleNamespace(order_id=ORDER))

@@ -6,27 +6,26 @@ from typing import Any
 import orjson
 import pytest
 from chassis.messaging.envelope import Encoder
-from chassis.testing import Published
+from chassis.ports.events import routing_key
+from chassis.testing.units import Published
 
 from application.messages import InventoryReserved
 from domain.attempt import Answer
-from infrastructure.messages import PUBLISHED
-from tests.contracts import OURS
-from tests.fakes import FakeGateway
+from tests.contracts import OURS, PUBLISHED
+from tests.gateway import FakeGateway
 from tests.messages import TRACEPARENT, reserved, undone
 from tests.till import Till
 
 
 def sent(published: Published) -> dict[str, Any]:
-    encoder = Encoder("payment-service", PUBLISHED)
-    outgoing = encoder.encode(
+    outgoing = Encoder("payment-service").encode(
         published.event,
         event_id=published.event_id,
         time=published.time,
         traceparent=published.traceparent,
         repeat=published.repeat,
     )
-    assert outgoing.routing_key == PUBLISHED[type(published.event)]
+    assert outgoing.routing_key == routing_key(published.event.name)
     document: dict[str, Any] = orjson.loads(outgoing.body)
     return document
 
@@ -66,3 +65,11 @@ async def test_money_is_sent_as_the_number_that_came(amount: str) -> None:
 
 def test_the_contracts_are_those_of_the_events_that_are_published() -> None:
     assert OURS.problems(PUBLISHED) == []
+
+
+def test_each_event_is_published_under_its_agreed_key() -> None:
+    assert {event.name: routing_key(event.name) for event in PUBLISHED} == {
+        "PaymentProcessed": "payment.processed",
+        "PaymentFailed": "payment.failed",
+        "PaymentRefunded": "payment.refunded",
+    }

@@ -1,30 +1,63 @@
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit, urlunsplit
 
+import httpx
 import pytest
+from chassis.postgres.database import Database
+from chassis.testing.pruning import emptied
+from chassis.testing.running import running
+from chassis.testing.world import World, make_reader, world
 
-from tests.fakes import FakeStore
-from tests.postgres import PostgresStore
+from infrastructure.tables import SCHEMA, metadata
+from tests.gateway import FakeGateway
+from tests.integration.worker import Worker
+from tests.running import load_main
+
+SAYS = "payment.*"
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def store_url(request: pytest.FixtureRequest) -> str | None:
-    """None for the store in memory, which runs without servers."""
-    return request.getfixturevalue("database_url") if request.param == "postgres" else None
-
-
-@pytest.fixture
-async def store(store_url: str | None) -> AsyncIterator[FakeStore | PostgresStore]:
-    """What a repository's suite is run on: the fake and the real one alike."""
-    if store_url is None:
-        yield FakeStore()
-        return
-    async with PostgresStore(store_url) as postgres:
-        await postgres.empty()
-        yield postgres
+@pytest.fixture(scope="session")
+def payments_url(database_url: str) -> str:
+    """The test database, for the role that the service has when it does not run as an administrator."""
+    address = urlsplit(database_url)
+    return urlunsplit(address._replace(netloc=f"{SCHEMA}:{SCHEMA}@{address.netloc.rpartition('@')[2]}"))
 
 
 @pytest.fixture
-async def postgres(database_url: str) -> AsyncIterator[PostgresStore]:
-    async with PostgresStore(database_url) as store:
-        await store.empty()
-        yield store
+async def database(payments_url: str, database_url: str) -> AsyncIterator[Database]:
+    """The service's tables, empty at the beginning and at the end."""
+    async with emptied(database_url, SCHEMA, metadata):
+        database = Database(payments_url, pool_size=10, service="payment-service", schema=SCHEMA)
+        yield database
+        await database.stop()
+
+
+@pytest.fixture
+def worker(database: Database) -> Worker:
+    return Worker(database, FakeGateway())
+
+
+@pytest.fixture(scope="session")
+async def broker_url(rabbitmq_url: str) -> str:
+    """The test vhost, in which somebody reads what this service publishes."""
+    await make_reader(rabbitmq_url, SAYS)
+    return rabbitmq_url
+
+
+@pytest.fixture(scope="module")
+async def service(payments_url: str, broker_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    main = load_main(
+        DATABASE_URL=payments_url,
+        RABBITMQ_URL=broker_url,
+        PAYMENT_SUCCESS_RATE="1",
+        PAYMENT_RETRY_DELAYS_SECONDS="0.1,0.2,0.3",
+    )
+    async with running(main) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def others(service: httpx.AsyncClient, broker_url: str) -> AsyncIterator[World]:
+    """The other services, played by the test."""
+    async with world(broker_url, "payment-service", SAYS) as around:
+        yield around

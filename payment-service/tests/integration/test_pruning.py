@@ -3,9 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
-from application.charge_due import ChargeDue
-from application.take_payments import TakePayments
-from chassis.testing import received
+from chassis.postgres.database import Database
 from chassis.testing.pruning import (
     DAY,
     HOUR,
@@ -20,11 +18,10 @@ from chassis.testing.pruning import (
 )
 
 from domain.payment import Status, payment_id
-from infrastructure.payments import prune_tombstones
+from infrastructure.payments import OLD_TOMBSTONES
 from infrastructure.tables import SCHEMA, metadata
-from tests.fakes import FakeGateway
+from tests.integration.worker import Worker
 from tests.messages import reserved, undone
-from tests.postgres import PostgresStore
 from tests.rows import a_payment_row
 
 RECORDS = set(Status) - {Status.NEW, Status.VOID}
@@ -45,29 +42,23 @@ async def tables(database_url: str) -> AsyncIterator[Tables]:
         yield tables
 
 
-async def nobody_answers(_: object) -> None:
-    raise AssertionError("a tombstone asks no gateway")
-
-
 async def test_what_is_old_and_needed_no_more_goes_and_everything_else_stays(
-    postgres: PostgresStore, tables: Tables
+    database: Database, tables: Tables
 ) -> None:
     stays = await tables.fill(decisions())
-    await prune(postgres.database, prune_tombstones)
+    await prune(database, OLD_TOMBSTONES)
     assert await tables.left() == stays
 
 
 @pytest.mark.parametrize("undone_before_it_came", [True, False])
 async def test_a_tombstone_stays_until_seven_days_past_its_orders_deadline(
-    postgres: PostgresStore, tables: Tables, undone_before_it_came: bool
+    worker: Worker, database: Database, tables: Tables, undone_before_it_came: bool
 ) -> None:
     young, old = [reserved(expires_at=ago(time)) for time in (7 * DAY - HOUR, 7 * DAY + HOUR)]
-    events = [received(undone(order) if undone_before_it_came else order) for order in (young, old)]
-    async with postgres.transaction() as unit:
-        await TakePayments(ChargeDue(FakeGateway(), nobody_answers))(events, unit)
+    await worker.take(*(undone(order) if undone_before_it_came else order for order in (young, old)))
     young_key, old_key = [(str(payment_id(order.order_id)),) for order in (young, old)]
     assert (await tables.left())["payments"] == {young_key, old_key}
-    await prune(postgres.database, prune_tombstones)
+    await prune(database, OLD_TOMBSTONES)
     assert (await tables.left())["payments"] == {young_key}
 
 

@@ -1,50 +1,20 @@
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Any
+from types import ModuleType
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from chassis.http.app import create_app
 from chassis.ports.errors import Unavailable
 from chassis.testing.text import places_that_refuse_unstorable_text
-from fastapi import FastAPI
 
-from api import payments as payments_api
 from application.messages import InventoryReserved
-from domain import errors
-from domain.attempt import Answer
 from domain.payment import Payment
-from tests.fakes import FakeGateway
 from tests.messages import reserved, undone
 from tests.till import Till
-
-
-def app_of(reading: Callable[[], Any]) -> FastAPI:
-    return create_app(
-        service="payment-service",
-        version="1.0.0",
-        summary="",
-        routers=[payments_api.router(reading)],
-        parts=[],
-        checks={},
-        ready=(),
-        errors={errors.PaymentNotFound: 404, errors.IllegalTransition: 409},
-    )
-
-
-@pytest.fixture
-def till() -> Till:
-    return Till(FakeGateway(Answer.ERROR, Answer.DONE))
-
-
-@pytest.fixture
-async def client(till: Till) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app_of(till.store.reading))
-    async with httpx.AsyncClient(transport=transport, base_url="http://payments") as client:
-        yield client
 
 
 def assert_problem(answer: httpx.Response, status: int, slug: str) -> None:
@@ -131,19 +101,21 @@ async def test_a_request_that_finds_nothing_is_a_problem(
     assert_problem(await client.request(method, path), status, slug)
 
 
-async def test_an_outage_is_answered_with_when_to_come_again() -> None:
+async def test_an_outage_is_answered_with_when_to_come_again(
+    main: ModuleType, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Away:
-        async def __aenter__(self) -> Any:
+        @asynccontextmanager
+        async def autocommit(self) -> AsyncIterator[None]:
             raise Unavailable("the database is away")
+            yield
 
-        async def __aexit__(self, *_: object) -> None: ...
-
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app_of(Away)), base_url="http://payments") as client:
-        for path in (f"/payments/{UUID(int=1)}", f"/payments/order/{UUID(int=1)}"):
-            answer = await client.get(path)
-            assert_problem(answer, 503, "unavailable")
-            assert int(answer.headers["retry-after"]) > 0
-            assert "database" not in answer.text
+    monkeypatch.setattr(main.service, "database", Away())
+    for path in (f"/payments/{UUID(int=1)}", f"/payments/order/{UUID(int=1)}"):
+        answer = await client.get(path)
+        assert_problem(answer, 503, "unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+        assert "database" not in answer.text
 
 
 ENDPOINTS = {

@@ -6,15 +6,11 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
-from infrastructure.observed_gateway import ObservedGateway
-from prometheus_client import REGISTRY
 
 from application.ports import PaymentGateway
 from domain.attempt import Answer, Attempt, Kind
-from domain.payment import LEASE
-from infrastructure import observed_gateway
 from infrastructure.simulated_gateway import SimulatedGateway
-from tests.fakes import FakeGateway
+from tests.gateway import FakeGateway
 from tests.messages import CUSTOMER, an_attempt
 
 DECLINED, FAILING, FORGETFUL = (UUID(f"00000000-0000-4000-8000-00000000000{number}") for number in (1, 2, 3))
@@ -27,7 +23,6 @@ def simulated(success: float = 1, decline: float = 0, timeout: float = 0) -> Sim
 GATEWAYS: dict[str, Callable[[], PaymentGateway]] = {
     "simulated": lambda: simulated(0.5, 0.25),
     "simulated, losing answers": lambda: simulated(0.5, 0.25, 0.5),
-    "observed": lambda: ObservedGateway(simulated(0.5, 0.25, 0.5)),
     "fake": FakeGateway,
 }
 
@@ -139,23 +134,3 @@ async def test_three_customers_are_predictable_whatever_the_rates(
 
 async def test_the_forgetful_customers_refund_is_not_lost() -> None:
     assert await simulated().ask(an_attempt(FORGETFUL, Kind.REFUND, f"{uuid4()}:refund")) is Answer.DONE
-
-
-async def test_a_gateway_that_does_not_answer_leaves_the_outcome_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observed_gateway, "TIMEOUT_SECONDS", 0.01)
-    stuck = FakeGateway()
-    stuck.stick()
-    assert await ObservedGateway(stuck).ask(an_attempt()) is Answer.UNKNOWN
-
-
-def test_an_attempt_times_out_before_its_lease_runs_out() -> None:
-    assert LEASE.total_seconds() > observed_gateway.TIMEOUT_SECONDS * 2
-
-
-async def test_attempts_are_counted_by_what_was_answered() -> None:
-    def count() -> float:
-        return REGISTRY.get_sample_value("payment_attempts_total", {"kind": "charge", "answer": "declined"}) or 0
-
-    before = count()
-    await ObservedGateway(FakeGateway(Answer.DECLINED)).ask(an_attempt())
-    assert count() == before + 1

@@ -10,15 +10,14 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
-from application.enter_answers import Answered
 from chassis.testing import received
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from application import charge_due
 from application.messages import InventoryReserved, OrderUndone
 from domain.attempt import Answer, Attempt, Kind
 from domain.payment import Payment, Status
+from infrastructure import gateway_calls
 from tests.messages import reserved, undone
 from tests.till import Till, turns
 
@@ -105,8 +104,9 @@ class World:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.gateway = ModelGateway()
-        self.tills = [Till(self.gateway), Till(self.gateway)]
-        self.store = self.tills[1].store = self.tills[0].store
+        first = Till(self.gateway)
+        self.units = first.units
+        self.tills = [first, Till(self.gateway, units=first.units)]
         self.orders: list[InventoryReserved] = []
         self.known: dict[UUID, int | None] = {}
         """Of each order that the service has heard of, how many charges had been asked for when it was undone."""
@@ -115,7 +115,7 @@ class World:
 
     def an_order_is_placed(self, step: Step) -> None:
         if len(self.orders) < 3:
-            deadline = self.store.now + (timedelta(0) if step.which == 0 else timedelta(days=1))
+            deadline = self.units.now + (timedelta(0) if step.which == 0 else timedelta(days=1))
             self.orders.append(reserved(order_id=UUID(int=len(self.orders)), expires_at=deadline))
             self._deliver(step.till, undone(self.orders[-1]) if step.which == 1 else self.orders[-1])
 
@@ -146,20 +146,17 @@ class World:
     def the_database_goes_away_before_a_commit(self, step: Step) -> None:
         async def lose(order: InventoryReserved) -> None:
             with suppress(ConnectionError):
-                async with self.store.transaction() as unit:
-                    await self.tills[step.till].take_payments([received(order), received(undone(order))], unit)
+                async with self.units() as unit:
+                    await unit.start()
+                    events = [received(order), received(undone(order))]
+                    await self.tills[step.till].service.consumer.use_case(events, unit)
                     raise ConnectionError
 
         for order in self._chosen(self.orders, step):
             self._run(lose(order))
 
     def the_database_goes_away_before_an_answer_is_entered(self, step: Step) -> None:
-        async def fail(_: Answered) -> None:
-            raise ConnectionError
-
-        with pytest.MonkeyPatch.context() as patch:
-            for till in self.tills:
-                patch.setattr(till.charge_due, "_enter", fail)
+        with self.tills[0].database_away():
             self.the_gateway_answers(step)
 
     def the_processes_die(self, step: Step) -> None:
@@ -171,7 +168,7 @@ class World:
 
     def something_is_due(self, step: Step) -> None:
         """A retry, or the end of a lease: a worker that is only slow is then given up."""
-        self.store.now = max([self.store.now, *sorted(self._due())[:1]])
+        self.units.now = max([self.units.now, *sorted(self._due())[:1]])
         self._run(self.tills[step.till].charge())
 
     def all_works_again(self, outcome: Answer) -> None:
@@ -205,7 +202,7 @@ class World:
                 assert outcomes == [], "asked too early"
             assert payment.status is not Status.REFUNDED or self.gateway.is_refunded(payment.id)
             assert payment.status is not Status.COMPLETED or not self.gateway.is_refunded(payment.id)
-            told = [one for one in self.store.published if one.event.order_id == payment.order_id]
+            told = [one for one in self.units.published if one.event.order_id == payment.order_id]
             assert [one.event.name for one in told if not one.repeat] in TOLD.get(payment.status, [[]])
             assert {one.event for one in told if one.repeat} <= {one.event for one in told if not one.repeat}
 
@@ -224,7 +221,7 @@ class World:
         for message in messages:
             known = self.known.setdefault(message.order_id, None)
             if known is None and isinstance(message, OrderUndone):
-                payment = self.store.payments.committed[message.order_id]
+                payment = self.tills[0].payment(message.order_id)
                 self.known[message.order_id] = len(self.gateway.keys.get(payment.id, []))
 
     def _answer(self, call: Call, outcome: Answer) -> None:
@@ -235,7 +232,7 @@ class World:
             self._run(turns())
 
     def _payments(self) -> list[Payment]:
-        return list(self.store.payments.committed.values())
+        return list(self.tills[0].payments.values())
 
     def _due(self) -> list[datetime]:
         return [payment.due_at for payment in self._payments() if payment.due_at and payment.status in OPEN]
@@ -274,7 +271,7 @@ STEPS = st.builds(
 @given(steps=st.lists(STEPS, min_size=30, max_size=60), last_outcome=OUTCOMES)
 def test_at_most_one_charge_lives_and_everything_ends(steps: list[Step], last_outcome: Answer) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(charge_due, "MAX_ATTEMPTS_IN_FLIGHT", 3)
+        patch.setattr(gateway_calls, "MAX_CALLS", 3)
         world = World()
         try:
             for step in steps:

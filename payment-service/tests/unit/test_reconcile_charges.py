@@ -9,7 +9,8 @@ from chassis.ports.ids import uuid7
 from application.reconcile_charges import ReconcileCharge, reconcile_charges
 from domain.events import PaymentRefunded
 from domain.payment import Status, payment_id
-from tests.fakes import FakeGateway
+from infrastructure.payments import PAYMENTS
+from tests.gateway import FakeGateway
 from tests.messages import AMOUNT, CUSTOMER, TRACEPARENT, a_payment, reserved, undone
 from tests.till import Till
 
@@ -29,13 +30,12 @@ def till(gateway: FakeGateway) -> Till:
 def reported(till: Till, order_id: UUID | None = None, of_payment: UUID | None = None) -> ReconcileCharge:
     order_id = order_id or uuid7()
     return ReconcileCharge(
-        of_payment or payment_id(order_id), order_id, CUSTOMER, AMOUNT, "USD", LOST, till.store.now, TRACEPARENT
+        of_payment or payment_id(order_id), order_id, CUSTOMER, AMOUNT, "USD", LOST, till.units.now, TRACEPARENT
     )
 
 
 async def reconcile(till: Till, *charges: ReconcileCharge) -> list[bool]:
-    async with till.store.transaction() as unit:
-        return await reconcile_charges(charges, unit)
+    return await till.units.run(reconcile_charges, charges)
 
 
 def test_a_payment_has_the_same_id_whenever_it_is_opened() -> None:
@@ -51,7 +51,7 @@ async def test_after_a_restore_the_gateway_is_asked_under_the_keys_that_it_knows
 ) -> None:
     order = reserved()
     await till.take(order)
-    till.store.payments.committed.clear()  # the database is restored from before
+    till.units.server.rows("payments").clear()  # the database is restored from before
     await till.take(order)
     first, again = gateway.asked
     assert (first.idempotency_key, first.payment_id) == (again.idempotency_key, again.payment_id)
@@ -81,8 +81,8 @@ async def test_a_charge_that_comes_twice_is_given_back_once(till: Till, gateway:
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.NEW])
 async def test_only_a_payment_that_knows_of_no_charge_takes_one_in(till: Till, status: Status) -> None:
-    payment = a_payment(status, till.store.now)
-    till.store.payments.committed[payment.order_id] = payment
+    payment = a_payment(status, till.units.now)
+    await till.units.put(PAYMENTS, payment)
     forgotten = status in (Status.VOID, Status.CANCELLED, Status.FAILED)
 
     assert await reconcile(till, reported(till, payment.order_id)) == [forgotten]
@@ -91,12 +91,15 @@ async def test_only_a_payment_that_knows_of_no_charge_takes_one_in(till: Till, s
 
 
 async def test_a_charge_of_a_payment_that_is_not_ours_is_left_to_people(till: Till) -> None:
-    assert await reconcile(till, reported(till, of_payment=uuid4())) == [False]
-    assert till.store.payments.committed == {}
+    cancelled = a_payment(Status.CANCELLED, till.units.now)
+    await till.units.put(PAYMENTS, cancelled)
+    unknown, known = [reported(till, order_id, of_payment=uuid4()) for order_id in (None, cancelled.order_id)]
+    assert await reconcile(till, unknown, known) == [False, False]
+    assert till.statuses == {"cancelled": 1}
 
 
 async def test_what_the_order_service_says_later_changes_nothing(till: Till, gateway: FakeGateway) -> None:
-    order = reserved(expires_at=till.store.now + timedelta(minutes=15))
+    order = reserved(expires_at=till.units.now + timedelta(minutes=15))
     await reconcile(till, reported(till, order.order_id))
     assert await till.take(order, undone(order, LOST)) == []
     await till.charge()

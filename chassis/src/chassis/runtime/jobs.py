@@ -3,12 +3,10 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
-from typing import TypeVar
+from contextlib import suppress
 
 import structlog
 from chassis.ports.errors import Conflict, Unavailable, is_outage, reason_of, survived
-from chassis.runtime.group_commit import Transaction
 
 TURN_MAY_TAKE_SECONDS = 120.0
 """A turn that takes longer is taken for one that hangs: it is cancelled, and the next one tries again."""
@@ -21,17 +19,27 @@ LATE_AFTER_SECONDS = 20.0
 log = structlog.get_logger()
 
 
-U = TypeVar("U", bound=Transaction)
+async def at_once() -> None:
+    pass
 
 
 class Periodic:
-    """Runs `act` at once, then every `every_seconds` (and up to a tenth more, so that replicas spread out). A failure
-    is logged, and the next turn tries again."""
+    """Runs `act` at once, then every `every_seconds` (and up to a tenth more, so that replicas spread out). If `act`
+    returns True, there may be more to do: the next turn follows as soon as `after` returns. A failure is logged, and
+    the next turn tries again."""
 
-    def __init__(self, name: str, every_seconds: float, act: Callable[[], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        every_seconds: float,
+        act: Callable[[], Awaitable[object]],
+        *,
+        after: Callable[[], Awaitable[None]] = at_once,
+    ) -> None:
         self.name = name
         self.every_seconds = every_seconds
         self.act = act
+        self._after = after
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._stopping = False
@@ -48,11 +56,12 @@ class Periodic:
         self._woken.set()
 
     async def stop(self) -> None:
-        """Lets the turn under way end."""
+        """Lets the turn under way end; between turns there is nothing to wait for."""
         self._stopping = True
         self.wake()
         if self._task is not None:
-            await asyncio.wait([self._task], timeout=10)
+            if self._began_at is not None:
+                await asyncio.wait([self._task], timeout=10)
             self._task.cancel()
             await asyncio.wait([self._task], timeout=5)
 
@@ -76,19 +85,23 @@ class Periodic:
         while not self._stopping:
             self._woken.clear()
             with survived(self.name):
-                await self._turn()
+                if await self._turn() and not self._stopping:
+                    await self._after()
+                    continue
             with survived(self.name), suppress(TimeoutError):
                 every_seconds = min(self.every_seconds, RETRY_WITHIN_SECONDS) if self._failing else self.every_seconds
                 async with asyncio.timeout(every_seconds * random.uniform(1.0, 1.1)):
                     await self._woken.wait()
 
-    async def _turn(self) -> None:
+    async def _turn(self) -> bool:
+        """Whether there may be more to do."""
         self._began_at = _now()
         told, self._failing = self._failing, True
         try:
             async with asyncio.timeout(TURN_MAY_TAKE_SECONDS) as limit:
-                await self.act()
+                more = await self.act() is True
             self._failing, self._well_at = False, _now()
+            return more
         except Unavailable:
             self._well_at = _now()  # what is away was told where it was noticed, and has a check of its own
         except Exception as error:
@@ -98,28 +111,8 @@ class Periodic:
                 log.warning(f"{self.name}: not now", reason=reason_of(error))
         finally:
             self._began_at = None
+        return False
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def in_batches(
-    units: Callable[[], AbstractAsyncContextManager[U]],
-    use_case: Callable[[U], Awaitable[bool]],
-    after: Callable[[], Awaitable[None]] | None = None,
-) -> Callable[[], Awaitable[None]]:
-    """Runs the use case in a unit of its own, and again while it returns True: there may be more. Each run waits for
-    `after`, outside of any transaction."""
-
-    async def act() -> None:
-        more = True
-        while more:
-            if after is not None:
-                await after()
-            async with units() as unit:
-                await unit.start()
-                more = await use_case(unit)
-                await unit.commit()
-
-    return act

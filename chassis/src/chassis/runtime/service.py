@@ -20,7 +20,7 @@ from chassis.postgres.repository import delete_in_batches
 from chassis.postgres.unit_of_work import UnitOfWork
 from chassis.runtime import logs
 from chassis.runtime.group_commit import GroupCommit
-from chassis.runtime.jobs import Periodic, in_batches
+from chassis.runtime.jobs import Periodic, at_once
 from chassis.runtime.reminders import REMIND_EVERY_SECONDS, remind
 from chassis.runtime.settings import DatabaseSettings
 from fastapi import APIRouter, FastAPI
@@ -107,11 +107,19 @@ class Service(Generic[U]):
         name: str,
         use_case: Callable[[U], Awaitable[bool]],
         *,
-        after: Callable[[], Awaitable[None]] | None = None,
+        after: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
-        """Runs the use case by itself, each time as often as it returns True: there may be more to do. Each run waits
-        for `after`."""
-        self.jobs.append(Periodic(name, seconds, in_batches(self.units, use_case, after)))
+        """Runs the use case by itself, each time in a unit of work of its own. If it returns True, there may be more to
+        do: it runs again as soon as `after` returns."""
+
+        async def act() -> bool:
+            async with self.units() as unit:
+                await unit.start()
+                more = await use_case(unit)
+                await unit.commit()
+            return more
+
+        self.jobs.append(Periodic(name, seconds, act, after=after))
 
     def reminds(self, waiting: Callable[[U], Reminded[Waiting]]) -> None:
         """Lets the aggregates of that repository ask again, though not while nothing leaves the outbox: reminders would

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 import pytest
-from application.notify_customers import NotifyCustomers
 from chassis.ports.events import Received
 from chassis.ports.ids import RecentIds, uuid7
 from chassis.testing import received
 
+from application.handle_events import HandleEvents
 from application.messages import OrderCompleted, OrderConfirmed
 from application.send_notifications import SendNotifications
 from infrastructure.recent_notifications import RecentNotifications
 from infrastructure.unit_of_work import MemoryUnitOfWork
-from tests.fakes import FakeChannel, Sent
+from tests.channel import FakeChannel, Sent
 
 
 class Desk:
@@ -24,14 +24,14 @@ class Desk:
         self.channel = channel
         self.recent = RecentNotifications()
         self._told = RecentIds(remembers)
-        self._notify = NotifyCustomers(SendNotifications(channel, self.recent))
+        self._handle_events = HandleEvents(SendNotifications(channel, self.recent))
 
     async def take(self, events: Sequence[Received]) -> int:
         """A batch in one unit; returns how many of the events were new."""
         async with MemoryUnitOfWork(self._told) as unit:
             fresh = await unit.take_in("notification-service", events)
             if fresh:
-                await self._notify(fresh, unit)
+                await self._handle_events(fresh, unit)
             await unit.commit()
         return len(fresh)
 

@@ -7,8 +7,9 @@ from chassis.testing import received
 from domain.attempt import Answer, Kind
 from domain.events import PaymentProcessed, PaymentRefunded
 from domain.payment import Payment, Status
-from tests.fakes import FakeGateway
-from tests.messages import AMOUNT, CUSTOMER, TRACEPARENT, reserved, undone
+from infrastructure.payments import PAYMENTS
+from tests.gateway import FakeGateway
+from tests.messages import AMOUNT, CUSTOMER, TRACEPARENT, a_payment, reserved, undone
 from tests.till import Till
 
 
@@ -28,9 +29,7 @@ async def test_an_order_whose_stock_is_held_is_charged_at_once_and_the_rest_is_t
 
 async def test_the_trace_of_an_order_outlives_the_events_that_bear_none() -> None:
     till, order = Till(FakeGateway()), reserved()
-    async with till.store.transaction() as unit:
-        await till.take_payments([received(order)], unit)
-    await till.charge_due.stop()
+    await till.take_traced(None, order)
     await till.take(undone(order))
     charged, refunded = till.published
     assert charged.traceparent == refunded.traceparent != TRACEPARENT
@@ -40,7 +39,7 @@ async def test_the_gateway_is_asked_only_after_the_attempt_is_committed_and_whil
     class Watching(FakeGateway):
         async def ask(self, attempt: object) -> Answer:
             row = till.payment(order.order_id)
-            seen.append((row.status, row.lease, till.store.payments.locks[order.order_id].locked()))
+            seen.append((row.status, row.lease, till.units.server.lock(("payments", order.order_id)).locked()))
             return await super().ask(attempt)  # type: ignore[arg-type]
 
     seen: list[object] = []
@@ -55,20 +54,21 @@ async def test_nothing_is_asked_if_the_commit_fails() -> None:
     till = Till(gateway)
 
     async def fail_at_the_end() -> None:
-        async with till.store.transaction() as unit:
-            await till.take_payments([received(reserved())], unit)
+        async with till.units() as unit:
+            await unit.start()
+            await till.service.consumer.use_case([received(reserved())], unit)
             raise ConnectionError
 
     with pytest.raises(ConnectionError):
         await fail_at_the_end()
     await till.charge()
-    assert (gateway.asked, till.store.payments.committed) == ([], {})
+    assert (gateway.asked, till.payments) == ([], {})
 
 
 async def test_past_its_deadline_an_order_is_not_charged_and_nothing_is_published() -> None:
     gateway = FakeGateway()
     till = Till(gateway)
-    order = reserved(expires_at=till.store.now)
+    order = reserved(expires_at=till.units.now)
     assert await till.take(order) == []
     assert (till.payment(order.order_id).status, gateway.asked) == (Status.VOID, [])
 
@@ -85,7 +85,7 @@ async def test_an_order_undone_before_it_was_heard_of_is_not_charged(batches: in
     till.pass_time(timedelta(days=30))
     await till.charge()
     assert (till.payment(order.order_id).status, gateway.asked, till.events) == (Status.VOID, [], [])
-    assert till.store.unchanged == 1
+    assert len(till.units.unchanged) == 1
 
 
 async def test_a_batch_may_open_one_payment_and_undo_another() -> None:
@@ -146,7 +146,7 @@ async def test_an_order_undone_while_the_gateway_is_asked_ends_as_it_answers(
     await till.take(undone(order))
     assert till.payment(order.order_id).status is Status.PROCESSING
     gateway.answer()
-    await till.charge_due.stop()
+    await till.calls.stop()
     await till.charge()
     assert (till.payment(order.order_id).status, till.events) == (status, events)
 
@@ -157,9 +157,16 @@ async def test_a_reservation_that_is_said_again_charges_nothing_more_and_is_told
     await till.take(order, order)
     await till.take(order)
     assert (gateway.charge_numbers, till.events) == (["1"], ["PaymentProcessed", "PaymentProcessed"])
-    first, again = till.store.published
+    first, again = till.published
     assert (first.event, first.repeat, again.repeat) == (again.event, False, True)
-    assert till.store.unchanged == 1
+    assert len(till.units.unchanged) == 1
+
+
+async def test_a_batch_that_asks_twice_how_a_payment_ended_is_told_once() -> None:
+    till, order = Till(FakeGateway()), reserved()
+    await till.take(order)
+    assert len(await till.take(order, order)) == 1
+    assert len(till.units.unchanged) == 1
 
 
 ANSWERS: dict[tuple[Status, bool], str] = {
@@ -176,23 +183,24 @@ async def test_what_comes_again_changes_no_payment_that_has_ended_and_is_answere
     status: Status, is_undone: bool
 ) -> None:
     gateway = FakeGateway()
-    till, order = Till(gateway), reserved()
-    await till.take(undone(order))
-    payment = till.payment(order.order_id)
-    payment.status, payment.due_at, payment.amount, payment.currency = status, None, AMOUNT, "USD"
+    till = Till(gateway)
+    payment = a_payment(status, till.units.now)
     payment.reason = payment.undone_reason = "expired"
-    undoes = is_undone and status in (Status.PENDING, Status.PROCESSING, Status.COMPLETED)
+    await till.units.put(PAYMENTS, payment)
+    order = reserved(order_id=payment.order_id)
+    undoes = is_undone and status in (Status.PENDING, Status.COMPLETED)
     await till.take(undone(order) if is_undone else order)
     answer = ANSWERS.get((status, is_undone))
     if not undoes:
         assert (till.payment(order.order_id).status, gateway.asked) == (status, [])
-        assert [(one.event.name, one.repeat) for one in till.store.published] == ([(answer, True)] if answer else [])
-        assert getattr(till.store.published[0].event, "reason", "expired") == "expired" if answer else True
+        assert [(one.event.name, one.repeat) for one in till.published] == ([(answer, True)] if answer else [])
+        assert getattr(till.published[0].event, "reason", "expired") == "expired" if answer else True
+        assert len(till.units.unchanged) == (0 if answer else 1)
 
 
 async def test_orders_of_one_batch_are_independent() -> None:
     till = Till(FakeGateway())
-    paid, cancelled, late = reserved(), reserved(), reserved(expires_at=till.store.now)
+    paid, cancelled, late = reserved(), reserved(), reserved(expires_at=till.units.now)
     await till.take(paid, cancelled, undone(cancelled), late, undone(reserved(order_id=uuid4())))
     ends = {order.order_id: till.payment(order.order_id).status for order in (paid, cancelled, late)}
     assert list(ends.values()) == [Status.COMPLETED, Status.CANCELLED, Status.VOID]

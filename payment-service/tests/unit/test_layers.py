@@ -1,0 +1,5 @@
+from chassis.testing.layers import LayerRules
+
+
+class TestLayers(LayerRules):
+    pass

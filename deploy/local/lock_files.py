@@ -29,7 +29,7 @@ def differences(folder: Path) -> Iterator[str]:
 def _split(line: str) -> tuple[str, str]:
     bare = re.sub(r"[\s()]", "", line)
     name = re.split(r"[^\w.-]", bare, maxsplit=1)[0]
-    return _normal(name), bare.removeprefix(name)
+    return _normal(name), bare.removeprefix(name) or "*"
 
 
 def _requirement(locked: object) -> str:

@@ -91,7 +91,11 @@ async def test_jobs_that_a_database_away_keeps_from_running_are_not_told_of_besi
 
 async def test_every_job_of_a_service_is_watched_and_one_that_is_lost_asks_for_a_restart() -> None:
     until = asyncio.Event()
-    hanging, ended = Periodic("one", 1, until.wait), Periodic("other", 1, until.wait)
+
+    async def hang() -> None:
+        await until.wait()
+
+    hanging, ended = Periodic("one", 1, hang), Periodic("other", 1, hang)
     database = cast(Database, MemoryDatabase())
     service = Service(SERVICE, unit_of_work=NotesUnitOfWork, consumed=CONSUMED, database=database, broker=SlowBroker())
     service.consumes(take_notes)

@@ -40,7 +40,7 @@ async def letters(channel: AbstractChannel) -> None:
     exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE)
     for number in (1, 2):
         letter = Message(
-            b'{"type": "Happened", "subject": "order-%d"}' % number,
+            b'{"type": "ThingHappened", "subject": "order-%d"}' % number,
             content_type=SINGLE,
             message_id=str(uuid4()),
             headers={"x-reason": "unknown-order", "x-attempts": 1, "x-routing-key": "thing.happened"},

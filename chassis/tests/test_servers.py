@@ -57,6 +57,9 @@ class Clone:
         self.root = root
         for part in ("chassis/src", "deploy/local"):
             shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+        services = Path("operations", "operations", "services.json")
+        (root / services).parent.mkdir(parents=True)
+        shutil.copy(ROOT / services, root / services)
         (root / "service" / "tests").mkdir(parents=True)
         (root / "service" / "tests" / "test_it.py").write_text(TESTS)
         (root / "watched").mkdir()

@@ -23,7 +23,7 @@ class Story:
     timeline: list[tuple[str, str, str | None]]
     stock: tuple[int, int]
     """What is free and what is held of each product ordered."""
-    hold: str
+    reservation: str
     payment: tuple[str, str | None, int] | None
     """Its status, its reason, and how often the gateway was asked to charge."""
     told: list[str]
@@ -58,11 +58,11 @@ class Teller:
         order_id = self.order["id"]
         timeline = [(line["event"], line["status"], line["reason"]) for line in await self._shop.timeline(order_id)]
         payment = await self._shop.payment(order_id)
-        hold = (await books.read(self._system.database_url)).reservations.get(UUID(order_id))
+        reservation = (await books.read(self._system.database_url)).reservations.get(UUID(order_id))
         return Story(
             timeline=timeline,
             stock=await self._shop.stock_of(self.product),
-            hold=hold["status"] if hold else "absent",
+            reservation=reservation["status"] if reservation else "absent",
             payment=(payment["status"], payment["reason"], payment["attempts"]) if payment else None,
             told=sorted(await self._shop.told(self.order)),
             events={event["type"] for event in self.events()} - {event for event, _, _ in timeline},

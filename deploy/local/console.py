@@ -19,7 +19,7 @@ def say(line: str = "") -> None:
 
 def confirm(consequence: str) -> None:
     """Asks on a terminal whether to go on; `YES=1` answers beforehand. Raises Problem if the answer is not yes."""
-    if os.environ.get("YES") or not sys.stdin.isatty():
+    if os.environ.get("YES") == "1" or not sys.stdin.isatty():
         return
     if input(f"{consequence} Go on? [y/N] ").strip().lower() not in ("y", "yes"):
         raise Problem("Nothing was changed. (YES=1 answers the question beforehand.)")

@@ -41,7 +41,7 @@ CASES = (
         {
             'books_overdue{kind="order", instance="a"}': "0 1x6 0 1x3 0x10",
             'books_overdue{kind="order", instance="b"}': "0x30",
-            'books_overdue{kind="hold", instance="a"}': "0x30",
+            'books_overdue{kind="reservation", instance="a"}': "0x30",
         },
         silent=[0, 5, 8, 13, 20],
         fires={6: {'kind="order"': "1 overdue (order)"}},

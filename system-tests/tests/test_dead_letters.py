@@ -133,8 +133,8 @@ async def sql(system: System, statement: str, order_id: str) -> None:
 async def state_of(system: System, order_id: str) -> tuple[str, str]:
     """What inventory and payment have for the order."""
     standing = await books.read(system.database_url)
-    hold, payment = standing.reservations.get(UUID(order_id)), standing.payments.get(UUID(order_id))
-    return hold["status"] if hold else "absent", payment["status"] if payment else "absent"
+    reservation, payment = standing.reservations.get(UUID(order_id)), standing.payments.get(UUID(order_id))
+    return reservation["status"] if reservation else "absent", payment["status"] if payment else "absent"
 
 
 async def test_redriving_everything_twice_harms_nothing(
@@ -215,7 +215,7 @@ async def test_redriving_everything_twice_harms_nothing(
 
 
 @pytest.mark.parametrize(("customer", "status"), [(None, "cancelled"), (DECLINED_CUSTOMER, "failed")])
-async def test_a_decision_that_inventory_lost_is_said_again_to_the_hold_that_reminds_of_itself(
+async def test_a_decision_that_inventory_lost_is_said_again_to_the_reservation_that_asks_again(
     customer: UUID | None, status: str, shop: Shop, system: System, channel: Bus
 ) -> None:
     product, order_id = await confirmed_without_payment(system, shop, customer)
@@ -230,9 +230,9 @@ async def test_a_decision_that_inventory_lost_is_said_again_to_the_hold_that_rem
     system.start("inventory-service")
     await system.healthy()
     assert await shop.stock_of(product) == (7, 3)
-    assert f"Order {order_id} is {status}, but its hold is held." in await books.audit(system.database_url)
+    assert f"Order {order_id} is {status}, but its reservation is held." in await books.audit(system.database_url)
 
-    # A minute has passed since the hold was made.
+    # A minute has passed since the reservation was made.
     await sql(system, "UPDATE inventory.reservations SET remind_at = now() WHERE order_id = $1", order_id)
 
     assert await settled_books(system.database_url, {product: 10}, within_seconds=20) == []

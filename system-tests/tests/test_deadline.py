@@ -37,7 +37,7 @@ async def test_an_order_past_its_deadline_fails_and_gives_everything_back(teller
                 ("InventoryReleased", "failed", "expired"),
             ],
             stock=(10, 0),
-            hold="released",
+            reservation="released",
             payment=("cancelled", "expired", 1),
             told=["Order confirmed", "Order failed"],
             events={"InventoryReserved"},
@@ -56,8 +56,8 @@ async def test_nothing_is_held_or_charged_for_an_order_that_is_heard_of_after_it
     await system.healthy("inventory-service")
 
     async def void() -> bool:
-        hold = (await books.read(system.database_url)).reservations.get(UUID(order["id"]))
-        return hold is not None and hold["status"] == "void"
+        reservation = (await books.read(system.database_url)).reservations.get(UUID(order["id"]))
+        return reservation is not None and reservation["status"] == "void"
 
     await eventually(void)
     assert await shop.stock_of(product) == (10, 0)

@@ -18,7 +18,7 @@ UNDONE_BY_CUSTOMER = "cancelled-by-customer"
 PAID = Story(
     [CREATED, CONFIRMED, COMPLETED],
     stock=(7, 0),
-    hold="sold",
+    reservation="sold",
     payment=("completed", None, 1),
     told=["Order completed", "Order confirmed", "Payment received"],
     events={"InventoryReserved", "PaymentProcessed"},
@@ -26,7 +26,7 @@ PAID = Story(
 OUT_OF_STOCK = Story(
     [CREATED, ("OrderFailed", "failed", "out-of-stock")],
     stock=(10, 0),
-    hold="refused",
+    reservation="refused",
     payment=None,
     told=["Not available", "Order failed"],
     events={"InventoryUnavailable"},
@@ -34,7 +34,7 @@ OUT_OF_STOCK = Story(
 UNKNOWN_PRODUCT = Story(
     [CREATED, ("OrderFailed", "failed", "unknown-product")],
     stock=(10, 0),
-    hold="refused",
+    reservation="refused",
     payment=None,
     told=["Not available", "Order failed"],
     events={"InventoryUnavailable"},
@@ -45,7 +45,7 @@ def not_paid(reason: str, *, attempts: int) -> Story:
     return Story(
         [CREATED, CONFIRMED, ("OrderFailed", "failed", reason), ("InventoryReleased", "failed", reason)],
         stock=(10, 0),
-        hold="released",
+        reservation="released",
         payment=("failed", reason, attempts),
         told=["Order confirmed", "Order failed", "Payment failed"],
         events={"InventoryReserved", "PaymentFailed"},
@@ -62,7 +62,7 @@ REFUNDED = Story(
         ("PaymentRefunded", "cancelled", UNDONE_BY_CUSTOMER),
     ],
     stock=(10, 0),
-    hold="released",
+    reservation="released",
     payment=("refunded", UNDONE_BY_CUSTOMER, 2),
     told=["Order cancelled", "Order confirmed", "Payment refunded"],
     events={"InventoryReserved"},
@@ -136,7 +136,7 @@ async def test_cancelling_between_two_attempts_ends_the_payment_uncharged(teller
                 ("InventoryReleased", "cancelled", UNDONE_BY_CUSTOMER),
             ],
             stock=(10, 0),
-            hold="released",
+            reservation="released",
             payment=("cancelled", UNDONE_BY_CUSTOMER, payment["attempts"]),
             told=["Order cancelled", "Order confirmed"],
             events={"InventoryReserved"},

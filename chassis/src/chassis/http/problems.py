@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem details (`application/problem+json`). Their slugs are listed in docs/errors.md."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -28,8 +29,6 @@ class FieldError(BaseModel):
 
 
 class ProblemDetails(BaseModel):
-    """The body of every error, as the OpenAPI documents describe it."""
-
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
@@ -52,27 +51,17 @@ class ProblemDetails(BaseModel):
     errors: list[FieldError] | None = None
 
 
+@dataclass(eq=False)
 class Problem(Exception):
-    def __init__(
-        self,
-        status: int,
-        slug: str,
-        *,
-        detail: str,
-        errors: Sequence[Mapping[str, str]] = (),
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.slug = slug
-        self.detail = detail
-        self.errors = errors
-        self.headers = headers
+    status: int
+    slug: str
+    detail: str
+    errors: Sequence[Mapping[str, str]] = ()
+    headers: Mapping[str, str] | None = None
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer with these problems, and as every route with 503, for its OpenAPI
-    document."""
+    """The `responses` of a route that may answer with these problems and, as every route, with 503."""
     content = {MEDIA_TYPE: {"schema": reference(ProblemDetails)}}
     responses: dict[int | str, dict[str, Any]] = {
         status: {"description": _title(status), "content": content} for status in (*statuses, 503)
@@ -87,7 +76,7 @@ def _title(status: int) -> str:
 
 
 def validation_problem(errors: Sequence[Any]) -> Problem:
-    """422 with the path and the message of each of pydantic's errors, and nothing of the input."""
+    """422 with the path and the message of each of pydantic's errors, without the input."""
     return Problem(
         422,
         "validation-error",
@@ -103,7 +92,7 @@ def validation_problem(errors: Sequence[Any]) -> Problem:
 
 
 def install(app: FastAPI, statuses: Mapping[type[Exception], int]) -> None:
-    """Makes every error of the app a problem. `statuses` maps the domain's errors, each with a `slug`, to a status."""
+    """Makes every error of the app a problem. `statuses` maps each domain error, which has a `slug`, to a status."""
 
     async def on_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)
@@ -132,13 +121,13 @@ def install(app: FastAPI, statuses: Mapping[type[Exception], int]) -> None:
 
 
 def _allowed(request: Request) -> str:
-    """All methods of the path; the framework knows only those of the first route that matches it."""
+    """All methods of the path; the framework knows only those of the first route that matches."""
     route = getattr(request.scope.get("route"), "path", "")
     return ", ".join(sorted(method.upper() for method in request.app.openapi()["paths"].get(route, ("get",))))
 
 
 def failure(request: Request, error: Exception) -> Response:
-    """The answer to an error that nobody foresaw: 503 when something we need is away, else 500, with nothing of it."""
+    """The response to an unexpected error, without its details: 503 if something is away, else 500."""
     if is_outage(error) or isinstance(error, Conflict):
         log.debug("request refused", path=request.url.path, reason=reason_of(error))
         detail = "The service can't do this right now. Try again later, with the same Idempotency-Key if it had one."

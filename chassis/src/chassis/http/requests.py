@@ -1,4 +1,4 @@
-"""Reading and answering JSON requests: bounded, strict, and with the money as exact as it was sent."""
+"""Reads and answers JSON requests: with limits, strictly, and without rounding money."""
 
 import asyncio
 import json
@@ -17,15 +17,15 @@ from starlette.types import Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_WITHIN_SECONDS = 20
-"""A client that sends its body more slowly holds a place among the requests in hand for nothing."""
+"""A slower client would occupy one of MAX_REQUESTS_IN_HAND for nothing."""
 
 # A double round-trips a decimal of up to 15 significant digits, and NUMERIC(12,2) has at most 12.
 JsonNumber = Annotated[Decimal, PlainSerializer(float, return_type=float), WithJsonSchema({"type": "number"})]
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-# A number that a double may round: pydantic reads every number with a point as one.
+# A number that a double may round: pydantic reads every number with a point as a double.
 _LONG_NUMBER = re.compile(rb"[:,\[]\s*-?[0-9][0-9.eE+-]{15,}")
-# What PostgreSQL can't store as text, and how a JSON document may have it: unescaped, neither of them is JSON.
+# Characters that PostgreSQL can't store as text. JSON allows them in escaped form only.
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _NO_TEXT_ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
@@ -35,17 +35,17 @@ def _as_integer(value: object) -> object:
 
 
 INTEGRAL = BeforeValidator(_as_integer)
-"""Makes a strict int one as JSON Schema has it: 2.0 is one too, "2" and true are none."""
+"""Makes a strict int accept 2.0, as JSON Schema does, but not "2" or true."""
 
 
 class RequestModel(BaseModel):
-    """A body: unknown fields are refused, and so is any string, wherever it stands, that could not be stored."""
+    """A request's body. Refuses unknown fields, and any string that PostgreSQL can't store."""
 
     model_config = ConfigDict(extra="forbid")
 
     @classmethod
     def from_body(cls, body: bytes) -> Self:
-        """Raises pydantic's ValidationError, and a 422 problem for a NUL or a lone surrogate in a string."""
+        """Raises ValidationError, or a 422 problem for a string that PostgreSQL can't store."""
         if _NO_TEXT_ESCAPED.search(body):
             _refuse_unstorable_text(body)
         content = cls.model_validate_json(body)
@@ -58,9 +58,9 @@ def _refuse_unstorable_text(body: bytes) -> None:
     try:
         places: list[tuple[tuple[str | int, ...], Any]] = [((), json.loads(body.decode()))]
     except (ValueError, RecursionError):
-        return  # not JSON, or too deep: the model says so
+        return  # not JSON or too deep, as the model will say
     errors = []
-    for path, value in places:  # which grows meanwhile
+    for path, value in places:  # the loop adds to it
         if isinstance(value, str) and _NO_TEXT.search(value):
             shown = (str(part).encode(errors="backslashreplace").decode() for part in path)
             errors.append({"loc": tuple(shown), "msg": "a string may have no NUL character and no lone surrogate"})
@@ -73,8 +73,8 @@ def _refuse_unstorable_text(body: bytes) -> None:
 
 
 class BareRoute(APIRoute):
-    """A route whose endpoint takes the request, alone, and returns the response. FastAPI's own way there (parameters,
-    exit stacks, handlers of its own) costs a busy route more than what the endpoint does; see docs/performance.md."""
+    """A route whose endpoint takes the request alone. FastAPI's parameters, exit stacks and handlers cost a busy route
+    more than the endpoint's work; see docs/performance.md."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in (self.methods or ()):
@@ -93,11 +93,8 @@ M = TypeVar("M", bound=RequestModel)
 
 
 async def read_json(request: Request, model: type[M]) -> M:
-    """The body, read and validated in one step.
-
-    Raises the problems 415 (another content type), 413 (over MAX_BODY_BYTES), 408 (not within BODY_WITHIN_SECONDS), 400
-    (not JSON), 422 (not this model).
-    """
+    """Reads and validates the body. Raises the problems 415 (another content type), 413 (over MAX_BODY_BYTES), 408 (not
+    within BODY_WITHIN_SECONDS), 400 (not JSON) and 422 (not this model)."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise Problem(

@@ -13,7 +13,7 @@ def new_traceparent() -> str:
 
 
 def valid_traceparent(value: str | None) -> str | None:
-    """The header's value if it is a version 00 traceparent, else None: the specification says to start anew."""
+    """The value if it is a traceparent of version 00, else None: the specification says to start a new trace."""
     return value if value is not None and _TRACEPARENT.fullmatch(value) else None
 
 

@@ -2,19 +2,7 @@
 
 from chassis.postgres.inbox import inbox_table
 from chassis.postgres.outbox import outbox_table
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    DateTime,
-    Index,
-    MetaData,
-    Numeric,
-    Table,
-    Text,
-    Uuid,
-    func,
-)
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, MetaData, Numeric, Table, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 SCHEMA = "inventory"

@@ -18,7 +18,7 @@ inventory_items = Table(
     Column("reserved_quantity", BigInteger, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    # The domain never breaks these rules; they are the last defence against overselling.
+    # The last defence against overselling, which the domain already prevents.
     CheckConstraint("quantity_available >= 0", name="inventory_items_available"),
     CheckConstraint("reserved_quantity >= 0", name="inventory_items_reserved"),
 )

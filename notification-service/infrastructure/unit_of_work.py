@@ -1,5 +1,5 @@
-"""The unit of work of a service without a database. It can't roll anything back, so it remembers each event as soon as
-the customer was told. A crash loses the memory, and a customer may then be told twice."""
+"""The unit of work of a service without a database. It remembers each event once the customer was told, because it
+can't roll back. After a crash a customer may be told twice."""
 
 from collections.abc import Sequence
 from types import TracebackType

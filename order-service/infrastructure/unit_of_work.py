@@ -1,4 +1,4 @@
-"""This service's unit of work: the chassis's, with the repository and the idempotency keys."""
+"""The unit of work with this service's repository and idempotency keys."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID

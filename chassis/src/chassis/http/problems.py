@@ -80,7 +80,7 @@ def validation_problem(errors: Sequence[Any]) -> Problem:
     return Problem(
         422,
         "validation-error",
-        detail="The request has fields that are missing, unknown or out of bounds; `errors` names them.",
+        "The request has fields that are missing, unknown or out of bounds; `errors` names them.",
         errors=[
             {
                 "path": ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path")) or "body",
@@ -94,30 +94,22 @@ def validation_problem(errors: Sequence[Any]) -> Problem:
 def install(app: FastAPI, statuses: Mapping[type[Exception], int]) -> None:
     """Makes every error of the app a problem. `statuses` maps each domain error, which has a `slug`, to a status."""
 
-    async def on_problem(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Problem)
-        return _response(request, error)
+    async def respond(request: Request, error: Exception) -> Response:
+        match error:
+            case Problem():
+                problem = error
+            case RequestValidationError():
+                problem = validation_problem(error.errors())
+            case HTTPException(status_code=status):
+                headers = {"Allow": _allowed(request)} if status == 405 else error.headers
+                detail = f"{request.method} {request.url.path}: {error.detail}."
+                problem = Problem(status, _SLUGS.get(status, "bad-request"), detail, headers=headers)
+            case _:
+                problem = Problem(statuses[type(error)], getattr(error, "slug", "bad-request"), str(error))
+        return _response(request, problem)
 
-    async def on_invalid_request(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return _response(request, validation_problem(error.errors()))
-
-    async def on_http_error(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        detail = f"{request.method} {request.url.path}: {error.detail}."
-        slug = _SLUGS.get(error.status_code, "bad-request")
-        headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
-        return _response(request, Problem(error.status_code, slug, detail=detail, headers=headers))
-
-    async def on_domain_error(request: Request, error: Exception) -> Response:
-        slug = getattr(error, "slug", "bad-request")
-        return _response(request, Problem(statuses[type(error)], slug, detail=str(error)))
-
-    app.add_exception_handler(Problem, on_problem)
-    app.add_exception_handler(RequestValidationError, on_invalid_request)
-    app.add_exception_handler(HTTPException, on_http_error)
-    for kind in statuses:
-        app.add_exception_handler(kind, on_domain_error)
+    for kind in (Problem, RequestValidationError, HTTPException, *statuses):
+        app.add_exception_handler(kind, respond)
 
 
 def _allowed(request: Request) -> str:
@@ -132,10 +124,10 @@ def failure(request: Request, error: Exception) -> Response:
         log.debug("request refused", path=request.url.path, reason=reason_of(error))
         detail = "The service can't do this right now. Try again later, with the same Idempotency-Key if it had one."
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        return _response(request, Problem(503, "unavailable", detail=detail, headers=headers))
+        return _response(request, Problem(503, "unavailable", detail, headers=headers))
     log.error("request failed", path=request.url.path, trace_id=trace_id(request.state.traceparent), exc_info=error)
     detail = "Something went wrong in the service; it was logged under this trace_id."
-    return _response(request, Problem(500, "internal-error", detail=detail))
+    return _response(request, Problem(500, "internal-error", detail))
 
 
 def _response(request: Request, problem: Problem) -> Response:

@@ -97,29 +97,26 @@ async def read_json(request: Request, model: type[M]) -> M:
     within BODY_WITHIN_SECONDS), 400 (not JSON) and 422 (not this model)."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
-        raise Problem(
-            415,
-            "unsupported-media-type",
-            detail="Send the body as JSON, with the header Content-Type: application/json.",
-        )
+        detail = "Send the body as JSON, with the header Content-Type: application/json."
+        raise Problem(415, "unsupported-media-type", detail)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_WITHIN_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
-                    raise Problem(413, "content-too-large", detail=f"The body may have at most {MAX_BODY_BYTES} bytes.")
+                    raise Problem(413, "content-too-large", f"The body may have at most {MAX_BODY_BYTES} bytes.")
     except TimeoutError:
         detail = f"The body did not arrive within {BODY_WITHIN_SECONDS} seconds."
-        raise Problem(408, "request-timeout", detail=detail) from None
+        raise Problem(408, "request-timeout", detail) from None
     except ClientDisconnect:
-        raise Problem(400, "bad-request", detail="The body ended before it was complete.") from None
+        raise Problem(400, "bad-request", "The body ended before it was complete.") from None
     try:
         return model.from_body(bytes(body))
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
         if errors[0]["type"] == "json_invalid":
-            raise Problem(400, "malformed-json", detail=f"The body is not JSON: {errors[0]['msg']}.") from None
+            raise Problem(400, "malformed-json", f"The body is not JSON: {errors[0]['msg']}.") from None
         raise validation_problem(errors) from None
 
 
@@ -127,7 +124,7 @@ def checked_key(value: str | None) -> str | None:
     """The Idempotency-Key header's value; raises a 422 problem unless it is 1 to 255 visible ASCII characters."""
     if value is None or _IDEMPOTENCY_KEY.fullmatch(value):
         return value
-    raise Problem(422, "invalid-idempotency-key", detail="Idempotency-Key must be 1 to 255 visible ASCII characters.")
+    raise Problem(422, "invalid-idempotency-key", "Idempotency-Key must be 1 to 255 visible ASCII characters.")
 
 
 def json_response(content: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -83,13 +83,11 @@ class Reservation:
         reason = _shortage(lines, stock)
         self._become(Status.REFUSED if reason else Status.HELD, now, only_if=Status.NEW)
         self.items, self.total_amount, self.currency, self.reason = lines, total_amount, currency, reason
-        if reason:
-            self.events.append(self._unavailable())
-            return
-        for product_id, quantity in _quantities(lines).items():
-            stock[product_id].reserve(quantity, now)
-        self.remind_at = now + REMINDED_AFTER
-        self.events.append(self._reserved())
+        if not reason:
+            for product_id, quantity in _quantities(lines).items():
+                stock[product_id].reserve(quantity, now)
+            self.remind_at = now + REMINDED_AFTER
+        self.events.append(self._event())
 
     def void(self, now: datetime) -> None:
         """Leaves a tombstone. Raises IllegalTransition unless the reservation is new."""
@@ -108,7 +106,7 @@ class Reservation:
         self.reason = reason
         for product_id, quantity in _quantities(self.items).items():
             stock[product_id].release(quantity, now)
-        self.events.append(self._released())
+        self.events.append(self._event())
 
     def remind(self, now: datetime) -> str | None:
         """Repeats InventoryReserved, which the order service answers with its decision, and the payment service with
@@ -131,30 +129,22 @@ class Reservation:
         """
         if self.events or self.repeats:
             return False
-        match self.status:
-            case Status.HELD:
-                self.repeats.append(self._reserved())
-            case Status.REFUSED:
-                self.repeats.append(self._unavailable())
-            case Status.RELEASED:
-                self.repeats.append(self._released())
-            case _:
-                raise IllegalTransition(self.status, "announced again")
+        self.repeats.append(self._event())
         return True
 
-    def _reserved(self) -> InventoryReserved:
-        assert self.items is not None, "only a tombstone has no items"
-        assert self.total_amount is not None, "only a tombstone has no amount"
-        assert self.currency is not None, "only a tombstone has no currency"
-        return InventoryReserved(
-            self.order_id, self.customer_id, self.items, self.total_amount, self.currency, self.expires_at
-        )
-
-    def _unavailable(self) -> InventoryUnavailable:
-        return InventoryUnavailable(self.order_id, self.customer_id, self.reason or "")
-
-    def _released(self) -> InventoryReleased:
-        return InventoryReleased(self.order_id, self.customer_id, self.reason or "")
+    def _event(self) -> InventoryEvent:
+        ids = (self.order_id, self.customer_id)
+        match self.status:
+            case Status.HELD:
+                assert self.items is not None, "only a tombstone has no items"
+                assert self.total_amount is not None, "only a tombstone has no amount"
+                assert self.currency is not None, "only a tombstone has no currency"
+                return InventoryReserved(*ids, self.items, self.total_amount, self.currency, self.expires_at)
+            case Status.REFUSED:
+                return InventoryUnavailable(*ids, self.reason or "")
+            case Status.RELEASED:
+                return InventoryReleased(*ids, self.reason or "")
+        raise IllegalTransition(self.status, "announced again")
 
     def _become(self, wanted: Status, now: datetime, *, only_if: Status) -> None:
         if self.status is not only_if:

@@ -2,7 +2,6 @@
 can't roll back. After a crash a customer may be told twice."""
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 from chassis.ports.events import Received
@@ -16,9 +15,7 @@ class MemoryUnitOfWork:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         pass
 
     async def take_in(self, consumer: str, events: Sequence[Received]) -> list[Received]:

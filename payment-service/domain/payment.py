@@ -143,7 +143,7 @@ class Payment:
         self.waits, self.outcome_unknown = 0, False
         if attempt.kind is Kind.REFUND:
             self._become(Status.REFUNDED, {Status.REFUNDING}, now)
-            self.events.append(self._outcome())
+            self.events.append(self._event())
         elif answer is Answer.DONE:
             self._charged(now)
         else:
@@ -184,13 +184,13 @@ class Payment:
         anyway. Raises IllegalTransition for a status without an event."""
         if self.events or self.repeats:
             return False
-        self.repeats.append(self._outcome())
+        self.repeats.append(self._event())
         return True
 
     def _charged(self, now: datetime) -> None:
         self._become(Status.COMPLETED, {Status.PROCESSING}, now)
         if self.undone_reason is None:
-            self.events.append(self._outcome())
+            self.events.append(self._event())
         else:
             self._begin_refund(now)
 
@@ -212,14 +212,14 @@ class Payment:
     def _fail(self, reason: str, now: datetime) -> None:
         self._become(Status.FAILED, {Status.PROCESSING}, now)
         self.reason = reason
-        self.events.append(self._outcome())
+        self.events.append(self._event())
 
     def _begin_refund(self, now: datetime) -> None:
         self._become(Status.REFUNDING, {Status.COMPLETED}, now)
         self.reason = self.undone_reason
         self.due_at = now
 
-    def _outcome(self) -> PaymentEvent:
+    def _event(self) -> PaymentEvent:
         ids = (self.order_id, self.customer_id, self.id)
         match self.status:
             case Status.COMPLETED:

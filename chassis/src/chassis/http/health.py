@@ -5,7 +5,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-import orjson
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
@@ -68,7 +67,7 @@ def router(
                 name: Status(status="failing" if problem else "ok", detail=problem) for name, problem in results.items()
             },
         )
-        body = orjson.dumps(health.model_dump(exclude_none=True))
+        body = health.model_dump_json(exclude_none=True)
         return Response(body, 503 if failing else 200, media_type="application/json")
 
     unwell: dict[int | str, dict[str, Any]] = {

@@ -155,12 +155,12 @@ class Consumer(Generic[U]):
             while not self.stopping:
                 first = await arrived.get()
                 async with self._in_hand:
-                    messages, deliveries = [first], self._deliveries(first)
+                    last, deliveries = first, self._deliveries(first)
                     while len(deliveries) < MAX_EVENTS_A_BATCH and not arrived.empty():
-                        messages.append(arrived.get_nowait())
-                        deliveries += self._deliveries(messages[-1])
+                        last = arrived.get_nowait()
+                        deliveries += self._deliveries(last)
                     await self._take(deliveries)
-                    await messages[-1].ack(multiple=True)
+                    await last.ack(multiple=True)
                     if careful:
                         careful = careful - 1 if first.redelivered else 0
                         if not careful:

@@ -4,7 +4,6 @@ the events once they are committed."""
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
 
@@ -64,9 +63,7 @@ class UnitOfWork:
         self.open_repositories()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, TimeoutError):
             self._database.distrust()
         await self.connection.close()  # rolls back what was not committed

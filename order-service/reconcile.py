@@ -22,9 +22,8 @@ from main import service
 
 MAX_LINES_A_BATCH = 200
 
-_READ: dict[str, TypeAdapter[Any]] = {
-    "AdoptOrder": TypeAdapter(AdoptOrder),
-    **{name: TypeAdapter(fact) for name, fact in CONSUMED.items()},
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(data) for name, data in {"AdoptOrder": AdoptOrder, **CONSUMED}.items()
 }
 
 
@@ -32,7 +31,7 @@ async def main() -> None:
     lines = [json.loads(line) for line in sys.stdin]
     for start in range(0, len(lines), MAX_LINES_A_BATCH):
         found = [
-            (line["type"], _READ[line["type"]].validate_python(line["data"]))
+            (line["type"], _ADAPTERS[line["type"]].validate_python(line["data"]))
             for line in lines[start : start + MAX_LINES_A_BATCH]
         ]
         lost = [data for _, data in found if isinstance(data, AdoptOrder)]

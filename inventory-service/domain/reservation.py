@@ -73,10 +73,8 @@ class Reservation:
     def reserve(
         self, lines: tuple[Line, ...], total_amount: Decimal, currency: str, stock: Mapping[UUID, Item], now: datetime
     ) -> None:
-        """Holds every line, or none if one is short or unknown. Past the order's deadline the reservation becomes void.
-
-        Raises IllegalTransition unless the reservation is new.
-        """
+        """Holds every line, or refuses the order if one is short or unknown. Past the order's deadline the reservation
+        becomes void. Raises IllegalTransition unless the reservation is new."""
         if now >= self.expires_at:
             self.void(now)
             return
@@ -123,10 +121,7 @@ class Reservation:
 
     def repeat(self) -> bool:
         """Repeats the event of the present status, for a service that seems not to know it. False if an event is about
-        to be published anyway.
-
-        Raises IllegalTransition for a status without an event: new, sold and void.
-        """
+        to be published anyway. Raises IllegalTransition for a status without an event."""
         if self.events or self.repeats:
             return False
         self.repeats.append(self._event())

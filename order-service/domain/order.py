@@ -213,19 +213,18 @@ class Order:
         )
 
     def _event(self, status: Status) -> OrderEvent:
+        ids = (self.id, self.customer_id)
         match status:
             case Status.PENDING:
-                return OrderCreated(
-                    self.id, self.customer_id, self.items, self.total_amount, self.currency, self.expires_at
-                )
+                return OrderCreated(*ids, self.items, self.total_amount, self.currency, self.expires_at)
             case Status.CONFIRMED:
-                return OrderConfirmed(self.id, self.customer_id)
+                return OrderConfirmed(*ids)
             case Status.COMPLETED:
-                return OrderCompleted(self.id, self.customer_id, self.total_amount, self.currency)
+                return OrderCompleted(*ids, self.total_amount, self.currency)
             case Status.FAILED:
-                return OrderFailed(self.id, self.customer_id, self.reason or "", self.expires_at)
+                return OrderFailed(*ids, self.reason or "", self.expires_at)
             case Status.CANCELLED:
-                return OrderCancelled(self.id, self.customer_id, self.reason or "", self.expires_at)
+                return OrderCancelled(*ids, self.reason or "", self.expires_at)
 
     def _become(self, status: Status, reason: str | None, now: datetime) -> None:
         if status not in TRANSITIONS[self.status]:

@@ -11,8 +11,8 @@ from prometheus_client import Counter
 from domain.order import Status
 from infrastructure.orders import PostgresOrders
 
-ORDERS = Counter("orders", "Orders by the status that they have reached", ("status",))
-_REACHED = {status: ORDERS.labels(status) for status in Status}
+ORDERS_BY_STATUS = Counter("orders", "Orders by the status that they have reached", ("status",))
+_REACHED = {status: ORDERS_BY_STATUS.labels(status) for status in Status}
 
 
 class OrderUnitOfWork(UnitOfWork):

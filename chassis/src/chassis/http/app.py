@@ -61,7 +61,7 @@ def create_app(
         for part in parts:
             await part.start()
         gc.collect()
-        gc.freeze()
+        gc.freeze()  # what was imported stays, so no collection needs to look at it
         gc.set_threshold(*GC_THRESHOLDS)
         log.info("started", version=version)
         yield

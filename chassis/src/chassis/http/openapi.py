@@ -15,9 +15,8 @@ def reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": _TEMPLATE.format(model=model.__name__)}
 
 
-def header(description: str, **schema: Any) -> dict[str, Any]:
+def header(description: str, *, required: bool = False, **schema: Any) -> dict[str, Any]:
     """A response header; `required` if it is always there."""
-    required = schema.pop("required", False)
     return {"description": description, "required": required, "schema": {"type": "string"} | schema}
 
 

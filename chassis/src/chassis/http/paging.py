@@ -1,7 +1,7 @@
 """Lists in pages: `limit`, and a cursor that the caller finds in a Link header (RFC 8288) and sends back."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from chassis.http.openapi import header
@@ -18,17 +18,9 @@ PAGE: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Identified(Protocol):
-    @property
-    def id(self) -> UUID: ...
-
-
-T = TypeVar("T", bound=Identified)
-
-
-def page(request: Request, adapter: TypeAdapter[list[T]], rows: Sequence[Any], limit: int) -> Response:
+def page(request: Request, adapter: TypeAdapter[Any], rows: Sequence[Any], limit: int) -> Response:
     """The first `limit` rows. The caller reads one row more, which shows whether there is a next page."""
-    shown = list(rows[:limit])
+    shown = rows[:limit]
     headers = {}
     if len(rows) > limit:
         following = request.url.include_query_params(limit=limit, cursor=str(shown[-1].id))

@@ -31,8 +31,8 @@ MAX_CONFLICTS = 20
 PREFETCH_MESSAGES = 200
 CAREFUL_MESSAGES = 200
 """A connection first takes messages one at a time, until a message comes that was never delivered before, or this many
-have come. A message that kills the process then uses up only its own deliveries, not those of the messages fetched with
-it: a quorum queue delivers returned messages first."""
+have come. A message that kills the process or the connection then uses up only its own deliveries, not those of the
+messages fetched with it: a quorum queue delivers returned messages first."""
 
 EVENTS_CONSUMED = Counter("events_consumed", "Events taken in", ("type",))
 EVENTS_DUPLICATE = Counter("events_duplicate", "Events that the inbox knew already")

@@ -62,7 +62,7 @@ DEAD_LETTER_ARGUMENTS: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-l
 
 
 async def assert_topology(channel: AbstractChannel, queue: Queue) -> AbstractQueue:
-    """Declares what doesn't exist yet of what the service needs, in an order in which no message can be lost."""
+    """Declares what the service needs and doesn't exist yet, in an order in which no message can be lost."""
     await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
     dead_letters = await channel.declare_exchange(DEAD_LETTER_EXCHANGE, ExchangeType.DIRECT, durable=True)
     dead_letter_queue = await channel.declare_queue(queue.dead_letters, durable=True, arguments=DEAD_LETTER_ARGUMENTS)

@@ -13,10 +13,7 @@ MAX_COMMANDS_A_BATCH = 200
 MAX_CONFLICTS = 5
 
 COMMAND_BATCH_SIZE = Histogram(
-    "command_batch_size",
-    "Commands that shared a transaction",
-    ("command",),
-    buckets=(1, 2, 5, 10, 20, 50, 100, 200),
+    "command_batch_size", "Commands that shared a transaction", ("command",), buckets=(1, 2, 5, 10, 20, 50, 100, 200)
 )
 
 

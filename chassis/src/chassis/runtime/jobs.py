@@ -66,7 +66,7 @@ class Periodic:
             await asyncio.wait([self._task], timeout=5)
 
     async def problem(self) -> str | None:
-        """Says so if no turn has succeeded for several intervals."""
+        """Reports that no turn has succeeded for several intervals, or None."""
         if self._task is None:
             return f"{self.name}: not started"
         ago = _now() - self._well_at

@@ -50,7 +50,7 @@ class Service(Generic[U]):
         self.broker = broker
         self.publisher = Publisher(OutboxRows(database), broker, Encoder(name))
         self.workers: list[Part] = []
-        """`workers` finish what consumers and jobs started, so they stop later."""
+        """Parts that finish what the consumer and the jobs started, so they stop later."""
         self.sweep = Periodic("outbox sweep", SWEEP_EVERY_SECONDS, self.publisher.sweep)
         self.jobs = [self.sweep]
         broker.on_connected = self.sweep.wake

@@ -126,8 +126,7 @@ class Decoder:
             data = adapter.validate_python(document.get("data"))
         except ValidationError as error:
             return unreadable("invalid-data", _in_short(error))
-        traceparent = document.get("traceparent")
-        trace = valid_traceparent(traceparent) if isinstance(traceparent, str) else None
+        trace = valid_traceparent(document.get("traceparent"))
         order_id = str(getattr(data, "order_id", subject))[:36]
         return Received(event_id, name, order_id, trace, data, document, document.get("repeat") is True)
 

@@ -181,18 +181,18 @@ class PostgresRepository(Generic[A]):
 
     async def save_changed(self) -> None:
         """Updates the rows that have changed since they were loaded: the columns that have changed in any of them."""
-        changed: dict[UUID, tuple[Any, ...]] = {}
-        places: set[int] = set()
-        for key, before in self._before.items():
-            if (after := self.mapped.state(self._seen[key])) != before:
-                changed[key] = after
-                places.update(place for place, value in enumerate(after) if value != before[place])
+        before, name = self._before, self.mapped.key
+        after = {key: self.mapped.state(self._seen[key]) for key in before}
+        changed = [key for key in before if after[key] != before[key]]
         if changed:
-            name = self.mapped.key
-            columns = [(self.mapped.columns[place], place) for place in sorted(places)]
-            rows = [{name: key} | {column: after[place] for column, place in columns} for key, after in changed.items()]
+            columns = [
+                (column, place)
+                for place, column in enumerate(self.mapped.columns)
+                if any(after[key][place] != before[key][place] for key in changed)
+            ]
+            rows = [{name: key} | {column: after[key][place] for column, place in columns} for key in changed]
             statement = self.mapped.update(tuple(column for column, _ in columns))
-            await self._connection.execute(statement, {"keys": list(changed), "rows": _json(rows)})
+            await self._connection.execute(statement, {"keys": changed, "rows": _json(rows)})
 
     def _key(self, aggregate: A) -> UUID:
         key: UUID = getattr(aggregate, self.mapped.key)

@@ -27,19 +27,29 @@ def _amqp_url(url: str) -> str:
     return url
 
 
+_LOCAL_URLS = {
+    "database_url": ("postgres_port", "postgresql+asyncpg://postgres:postgres@localhost:{}/order_processing"),
+    "rabbitmq_url": ("rabbitmq_port", "amqp://admin:admin@localhost:{}/"),
+}
+
+
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _local_servers(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Adds the URL of a local server if only its port is given. Ignores what isn't a number: Kubernetes sets
+        variables of these names."""
+        ports = {url: (str(given.get(port, "")), form) for url, (port, form) in _LOCAL_URLS.items()}
+        return given | {
+            url: form.format(port) for url, (port, form) in ports.items() if port.isdecimal() and not given.get(url)
+        }
 
 
 class PostgresSettings(_Settings):
     database_url: Annotated[str, AfterValidator(_asyncpg_url)] = ""
     postgres_port: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _postgres_at_its_port(cls, given: dict[str, Any]) -> dict[str, Any]:
-        url = "postgresql+asyncpg://postgres:postgres@localhost:{}/order_processing"
-        return _url_of_port(given, "database_url", "postgres_port", url)
 
 
 class ServiceSettings(_Settings):
@@ -47,11 +57,6 @@ class ServiceSettings(_Settings):
     rabbitmq_port: str = ""
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _rabbitmq_at_its_port(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return _url_of_port(given, "rabbitmq_url", "rabbitmq_port", "amqp://admin:admin@localhost:{}/")
 
 
 class DatabaseSettings(PostgresSettings, ServiceSettings):
@@ -77,10 +82,3 @@ def load(settings_class: type[S]) -> S:
     if unnamed:
         raise SystemExit(2)
     return settings
-
-
-def _url_of_port(given: dict[str, Any], url: str, port: str, form: str) -> dict[str, Any]:
-    """Adds the URL of a local server if only its port is given. Ignores what isn't a number: Kubernetes sets variables
-    of these names."""
-    number = str(given.get(port, ""))
-    return given | {url: form.format(number)} if number.isdecimal() and not given.get(url) else given

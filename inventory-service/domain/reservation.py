@@ -55,7 +55,6 @@ class Reservation:
     created_at: datetime
     updated_at: datetime
     events: list[InventoryEvent] = field(default_factory=list)
-    """The events since the reservation was created or loaded."""
     repeats: list[InventoryEvent] = field(default_factory=list)
     """Earlier events to publish again."""
 

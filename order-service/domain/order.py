@@ -77,7 +77,6 @@ class Order:
     """When the order repeats an event; None if it awaits no answer."""
     timeline: tuple[TimelineEntry, ...] = ()
     events: list[OrderEvent] = field(default_factory=list)
-    """The events since the order was placed or loaded."""
     repeats: list[OrderEvent] = field(default_factory=list)
     """Earlier events to publish again."""
 

@@ -80,7 +80,6 @@ class Payment:
     created_at: datetime
     updated_at: datetime
     events: list[PaymentEvent] = field(default_factory=list)
-    """The events since the payment was created or loaded."""
     repeats: list[PaymentEvent] = field(default_factory=list)
     """Earlier events to publish again."""
 

@@ -14,7 +14,7 @@ from chassis.runtime.settings import ServiceSettings
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 
-class _Unfailing:
+class _LossyStream:
     """A stream that drops what it can't write, because a full disk must not stop the service."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -51,7 +51,7 @@ def configure(service: str, settings: ServiceSettings) -> None:
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Unfailing(sys.stdout))),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _LossyStream(sys.stdout))),
         cache_logger_on_first_use=True,
     )
 

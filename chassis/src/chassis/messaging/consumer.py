@@ -114,10 +114,15 @@ class Consumer(Generic[U]):
         self._loop = asyncio.create_task(self._run(channel, queue), name="consumer")
         self._tag = await queue.consume(self._arrived.put)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the consuming loop has ended, which the broker notices within WATCH_EVERY_SECONDS."""
+        return self._loop is not None and self._loop.done()
+
     async def attached(self) -> bool:
         if self.stopping:
             return True
-        if self._channel is None or self._channel.is_closed or self._loop is None or self._loop.done():
+        if self._channel is None or self._channel.is_closed or self._loop is None or self.has_ended:
             return False
         channel = await self._channel.get_underlay_channel()
         return isinstance(channel, aiormq.Channel) and self._tag in channel.consumers
@@ -165,7 +170,7 @@ class Consumer(Generic[U]):
                         careful = careful - 1 if first.redelivered else 0
                         if not careful:
                             await self._hurry(channel, queue)
-        except Exception as error:  # the broker notices within WATCH_EVERY_SECONDS that this loop has ended
+        except Exception as error:  # the broker notices that this loop has ended, and connects again
             log.warning("consuming interrupted", reason=reason_of(error), exc_info=not is_outage(error))
 
     async def _hurry(self, channel: AbstractChannel, queue: AbstractQueue) -> None:

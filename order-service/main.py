@@ -1,4 +1,4 @@
-"""The order service: `uvicorn main:app --port 8001`. This is the composition root: only it builds adapters."""
+"""The order service: `uvicorn main:app --port 8001`. The composition root: adapters are built only here."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -27,7 +27,7 @@ DEADLINE_EVERY_SECONDS = 1.0
 def compose(
     service: Service[OrderUnitOfWork], settings: Settings
 ) -> tuple[Callable[[PlaceOrder], Awaitable[Placed]], Callable[[UUID], Awaitable[Order]]]:
-    """Gives the service its use cases; returns the two that requests call, place and cancel."""
+    """Gives the service its use cases. Returns those that requests call: place and cancel."""
     service.consumes(handle_events)
     service.every(DEADLINE_EVERY_SECONDS, "order deadlines", expire_orders)
     service.reminds(lambda unit: unit.orders)

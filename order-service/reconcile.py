@@ -1,10 +1,10 @@
-"""Enters what the database lost in a restore: `python -m reconcile`, which `make reconcile` runs beside the service and
-to which it gives one JSON object per line:
+"""Enters what the database lost in a restore. `make reconcile` runs `python -m reconcile` beside the service, which
+publishes the resulting events from the outbox. Each line of standard input is a JSON object:
 
     {"type": "AdoptOrder", "data": {"order_id": ..., ...}}              an order that only others know
     {"type": "InventoryReleased", "data": {"order_id": ..., ...}}       a fact that was lost on its way here
 
-The events go into the outbox, from which the running service publishes them. A second run changes nothing."""
+A second run changes nothing."""
 
 import asyncio
 import json
@@ -22,9 +22,8 @@ from main import service
 
 MAX_LINES_A_BATCH = 200
 
-_READ: dict[str, TypeAdapter[Any]] = {
-    "AdoptOrder": TypeAdapter(AdoptOrder),
-    **{name: TypeAdapter(fact) for name, fact in CONSUMED.items()},
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(data) for name, data in {"AdoptOrder": AdoptOrder, **CONSUMED}.items()
 }
 
 
@@ -32,20 +31,19 @@ async def main() -> None:
     lines = [json.loads(line) for line in sys.stdin]
     for start in range(0, len(lines), MAX_LINES_A_BATCH):
         found = [
-            (line["type"], _READ[line["type"]].validate_python(line["data"]))
+            (line["type"], _ADAPTERS[line["type"]].validate_python(line["data"]))
             for line in lines[start : start + MAX_LINES_A_BATCH]
+        ]
+        lost = [data for _, data in found if isinstance(data, AdoptOrder)]
+        facts = [
+            Received(uuid7(), kind, str(data.order_id), None, data, None)
+            for kind, data in found
+            if not isinstance(data, AdoptOrder)
         ]
         async with service.units() as unit:
             await unit.start()
-            await adopt_orders([data for kind, data in found if kind == "AdoptOrder"], unit)
-            await handle_events(
-                [
-                    Received(uuid7(), kind, str(data.order_id), None, data, None)
-                    for kind, data in found
-                    if kind != "AdoptOrder"
-                ],
-                unit,
-            )
+            await adopt_orders(lost, unit)
+            await handle_events(facts, unit)
             await unit.commit()
         for kind, data in found:
             print(f"Order {data.order_id}: {'entered as lost' if kind == 'AdoptOrder' else f'{kind} told again'}.")

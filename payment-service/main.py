@@ -22,7 +22,7 @@ DUE_EVERY_SECONDS = 0.5
 
 
 def compose(service: Service[PaymentUnitOfWork], settings: Settings, gateway: PaymentGateway) -> None:
-    """Gives the service its use cases, its jobs and its gateway."""
+    """Gives the service its use cases and the gateway."""
     retry_delays = [timedelta(seconds=delay) for delay in settings.payment_retry_delays_seconds]
     calls = BackgroundCalls(gateway, service.command("apply_answers", ApplyAnswers(retry_delays)))
     charge_payments = ChargePayments(calls)

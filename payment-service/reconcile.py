@@ -1,6 +1,6 @@
-"""Enters the charges that a restored database has forgotten. `make reconcile` runs it as `python -m reconcile` beside
-the service; each line of standard input is a charge in JSON. The running service publishes the resulting events from
-the outbox. A second run changes nothing."""
+"""Enters charges that the database lost in a restore. `make reconcile` runs `python -m reconcile` beside the service,
+which publishes the resulting events from the outbox. Each line of standard input is a charge in JSON. A second run
+changes nothing."""
 
 import asyncio
 import sys

@@ -1,7 +1,6 @@
 """Reserves stock for new orders, and sells or releases it once the order service has decided.
 
-A batch reads everything once: first the reservations, then the items, both locked in the order of their keys, so that
-two replicas never wait for each other in a circle.
+Reservations are locked before items, and both in the order of their keys, so two replicas can't deadlock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,17 +26,14 @@ async def handle_events(events: Sequence[Received], unit: InventoryUnit) -> None
         if order_id not in reservations:
             if isinstance(event.data, OrderCompleted):
                 raise Rejected("unknown-order", f"{event.type} about order {order_id}, for which nothing was reserved")
-            reservations[order_id] = unit.reservations.add(_new_reservation(event, unit.now))
+            traceparent = event.traceparent or new_traceparent()
+            new = Reservation.new(order_id, event.data.customer_id, event.data.expires_at, traceparent, unit.now)
+            reservations[order_id] = unit.reservations.add(new)
     items = await unit.items.locked([product for event in events for product in _products(event, reservations)])
     for event in events:
         reservation = reservations[event.data.order_id]
         if not (_follow(reservation, event.data, items, unit.now) or _answer(reservation, event.data)):
             unit.unchanged(event)
-
-
-def _new_reservation(event: Received, now: datetime) -> Reservation:
-    traceparent = event.traceparent or new_traceparent()
-    return Reservation.new(event.data.order_id, event.data.customer_id, event.data.expires_at, traceparent, now)
 
 
 def _products(event: Received, reservations: Mapping[UUID, Reservation]) -> Sequence[UUID]:
@@ -47,7 +43,7 @@ def _products(event: Received, reservations: Mapping[UUID, Reservation]) -> Sequ
 
 
 def _follow(reservation: Reservation, data: object, items: Mapping[UUID, Item], now: datetime) -> bool:
-    """Does what the event asks for. Returns False if the event came twice or late and there is nothing left to do."""
+    """Does what the event asks for. False if the event came twice or late, so that nothing is left to do."""
     match data:
         case OrderCreated() if reservation.status is Status.NEW:
             lines = tuple(Line(line.product_id, line.quantity, line.price) for line in data.items)
@@ -64,8 +60,7 @@ def _follow(reservation: Reservation, data: object, items: Mapping[UUID, Item], 
 
 
 def _answer(reservation: Reservation, data: object) -> bool:
-    """Repeats what the event led to when it first came, because its sender seems not to know. Returns False if there
-    is nothing to repeat."""
+    """Repeats the event's outcome, which its sender seems not to know. False if there is none to repeat."""
     match data, reservation.status:
         case (OrderCreated(), Status.HELD | Status.REFUSED) | (OrderUndone(), Status.RELEASED):
             return reservation.repeat()

@@ -1,14 +1,11 @@
 """The events that this service reads, with the fields that it uses."""
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from chassis.ports.events import Instant, Slug
+from chassis.ports.events import Currency, Instant, Money, Slug
 from pydantic import Field
-
-Money = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +21,7 @@ class OrderCreated:
     customer_id: UUID
     items: Annotated[tuple[OrderedLine, ...], Field(min_length=1, max_length=100)]
     total_amount: Money
-    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
+    currency: Currency
     expires_at: Instant
 
 

@@ -1,4 +1,4 @@
-"""What the use cases need: repositories in a unit of work. The adapters are in infrastructure/."""
+"""The ports of the use cases. The adapters are in infrastructure/."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""Sets how much of a product can be ordered, whatever is reserved of it."""
+"""Sets the quantity of a product that can be ordered; the reserved quantity stays as it is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

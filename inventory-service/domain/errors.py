@@ -1,4 +1,4 @@
-"""What the domain refuses. An error that a caller of the API can meet has a stable slug; main.py gives it a status."""
+"""The domain's errors. The stable slug of one is part of the API; main.py gives it a status."""
 
 
 class ItemNotFound(Exception):

@@ -1,4 +1,4 @@
-"""What happened to stock. `make contracts` makes contracts/ and the table of docs/events.md from it."""
+"""The stock's events, from which `make contracts` makes contracts/ and the table of docs/events.md."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,15 +11,11 @@ CustomerId = Annotated[
     UUID, {"description": "Whose order it is.", "examples": ["5d0f4a1c-94ab-4b3c-8a38-7f1f2f0d9e11"]}
 ]
 Money = Annotated[Decimal, {"exclusiveMinimum": 0, "maximum": 9999999999.99, "examples": [45.48]}]
-"""Exact to two decimals: readers take it as a decimal, and never compute with a double."""
+"""Exact to two decimals, so readers must parse it as a decimal, not as a double."""
 Currency = Annotated[str, {"pattern": "^[A-Z]{3}$", "description": "ISO 4217.", "examples": ["USD"]}]
 Reason = Annotated[str, {"pattern": "^[a-z0-9]+(-[a-z0-9]+)*$", "description": "A stable slug; more may come."}]
 Deadline = Annotated[
-    datetime,
-    {
-        "description": "The order's deadline; no charge begins after it.",
-        "examples": ["2026-11-24T12:15:00Z"],
-    },
+    datetime, {"description": "The order's deadline; no charge begins after it.", "examples": ["2026-11-24T12:15:00Z"]}
 ]
 
 

@@ -1,4 +1,4 @@
-"""An item: how much of a product can be ordered, and how much is reserved for orders that are not final."""
+"""An item of stock: the quantity of a product that can be ordered, and the quantity reserved for open orders."""
 
 from dataclasses import dataclass
 from datetime import datetime

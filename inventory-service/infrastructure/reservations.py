@@ -9,7 +9,7 @@ from infrastructure.tables import reservations
 
 RESERVATIONS = Mapped(reservations, Reservation, key="order_id")
 TO_REMIND = RESERVATIONS.lock_due(reservations.c.remind_at)
-# An OrderCreated reserves nothing past its order's deadline, so a tombstone is not needed for long after that.
+# Nothing is reserved past the order's deadline, so a tombstone can be deleted some time later.
 OLD_TOMBSTONES = RESERVATIONS.prune(reservations.c.due_at, reservations.c.status == Status.VOID)
 
 

@@ -2,19 +2,7 @@
 
 from chassis.postgres.inbox import inbox_table
 from chassis.postgres.outbox import outbox_table
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    DateTime,
-    Index,
-    MetaData,
-    Numeric,
-    Table,
-    Text,
-    Uuid,
-    func,
-)
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, MetaData, Numeric, Table, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 SCHEMA = "inventory"
@@ -30,7 +18,7 @@ inventory_items = Table(
     Column("reserved_quantity", BigInteger, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    # The domain never breaks these rules; they are the last defence against overselling.
+    # The last defence against overselling, which the domain already prevents.
     CheckConstraint("quantity_available >= 0", name="inventory_items_available"),
     CheckConstraint("reserved_quantity >= 0", name="inventory_items_reserved"),
 )

@@ -1,4 +1,4 @@
-"""This service's unit of work: that of the chassis with repositories for reservations and items."""
+"""The unit of work with this service's repositories."""
 
 from chassis.postgres.unit_of_work import UnitOfWork
 

@@ -1,4 +1,4 @@
-"""What goes in and out over HTTP."""
+"""The bodies of requests and answers."""
 
 from datetime import datetime
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Tells customers what became of their orders, in words."""
+"""Tells customers what happens to their orders."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
@@ -42,7 +42,7 @@ class HandleEvents:
 
 
 def message_about(event: Any) -> tuple[str, str]:
-    """The subject and the text of what customers are told about an event."""
+    """The subject and the text for a customer."""
     order = f"Your order {event.order_id}"
     match event:
         case OrderConfirmed():

@@ -1,67 +1,50 @@
 """The events that this service reads, with the fields that it uses."""
 
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Annotated
 from uuid import UUID
 
-from chassis.ports.events import Slug
-from pydantic import Field
+from chassis.ports.events import Currency, Money, Slug
 
 
 @dataclass(frozen=True, slots=True)
-class OrderConfirmed:
+class Event:
     order_id: UUID
     customer_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
-class OrderCompleted:
-    order_id: UUID
-    customer_id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class OrderCancelled:
-    order_id: UUID
-    customer_id: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class OrderFailed:
-    order_id: UUID
-    customer_id: UUID
+class EventWithReason(Event):
     reason: Slug
 
 
 @dataclass(frozen=True, slots=True)
-class InventoryUnavailable:
-    order_id: UUID
-    customer_id: UUID
-    reason: Slug
+class EventWithAmount(Event):
+    amount: Money
+    currency: Currency
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentProcessed:
-    order_id: UUID
-    customer_id: UUID
-    amount: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
-    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
+class OrderConfirmed(Event): ...
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentFailed:
-    order_id: UUID
-    customer_id: UUID
-    reason: Slug
+class OrderCompleted(Event): ...
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentRefunded:
-    order_id: UUID
-    customer_id: UUID
-    amount: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
-    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
+class OrderCancelled(Event): ...
+
+
+class OrderFailed(EventWithReason): ...
+
+
+class InventoryUnavailable(EventWithReason): ...
+
+
+class PaymentProcessed(EventWithAmount): ...
+
+
+class PaymentFailed(EventWithReason): ...
+
+
+class PaymentRefunded(EventWithAmount): ...
 
 
 CONSUMED: dict[str, type] = {
@@ -74,4 +57,4 @@ CONSUMED: dict[str, type] = {
     "PaymentFailed": PaymentFailed,
     "PaymentRefunded": PaymentRefunded,
 }
-"""By the name of the event, which need not be the class's."""
+"""The class for the data of each event, by the event's name."""

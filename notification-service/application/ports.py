@@ -1,4 +1,4 @@
-"""What the use cases need from outside. The adapters are in infrastructure/."""
+"""The ports of the use cases. The adapters are in infrastructure/."""
 
 from typing import Protocol
 from uuid import UUID
@@ -15,7 +15,7 @@ class NotificationChannel(Protocol):
     def name(self) -> str: ...
 
     async def send(self, customer_id: UUID, subject: str, message: str) -> None:
-        """Returns once the message is on its way; raises if it is not."""
+        """Returns once the message is on its way, else raises."""
 
 
 class NotificationLog(Protocol):
@@ -26,4 +26,4 @@ class NotificationLog(Protocol):
 
 class NotificationUnit(Protocol):
     def told(self, event: Received) -> None:
-        """Remembers at once that the customer was told, because a message that was sent can't be taken back."""
+        """Notes at once that the customer was told, because a message can't be taken back."""

@@ -1,4 +1,4 @@
-"""Sends a notification and notes it."""
+"""Sends a notification and keeps it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ class SendNotifications:
         self._log = log
 
     async def __call__(self, command: SendNotification) -> Notification:
-        """Raises what the channel raises, and then notes nothing."""
+        """Raises what the channel raises; the log then lacks the notification."""
         await self._channel.send(command.customer_id, command.subject, command.message)
         notification = Notification(
             uuid7(),

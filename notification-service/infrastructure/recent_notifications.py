@@ -1,4 +1,4 @@
-"""The last notifications of this instance, in memory: they are lost with the process."""
+"""The last notifications of this instance, in memory."""
 
 from collections import deque
 from itertools import islice
@@ -17,15 +17,10 @@ class RecentNotifications:
         self._newest_first.appendleft(notification)
 
     def listed(self, *, customer_id: UUID | None, before: UUID | None, limit: int) -> list[Notification]:
-        """Those of one customer or of all, with ids below `before`, the newest first."""
-        return list(
-            islice(
-                (
-                    notification
-                    for notification in self._newest_first
-                    if (customer_id is None or notification.customer_id == customer_id)
-                    and (before is None or notification.id < before)
-                ),
-                limit,
-            )
+        """The notifications of one customer or of all, with ids below `before`, the newest first."""
+        found = (
+            notification
+            for notification in self._newest_first
+            if customer_id in (None, notification.customer_id) and (before is None or notification.id < before)
         )
+        return list(islice(found, limit))

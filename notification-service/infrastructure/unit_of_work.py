@@ -1,8 +1,7 @@
-"""The unit of work of a service without a database. It can't roll anything back, so it remembers each event as soon as
-the customer was told. A crash loses the memory, and a customer may then be told twice."""
+"""The unit of work of a service without a database. It remembers each event once the customer was told, because it
+can't roll back. After a crash a customer may be told twice."""
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 from chassis.ports.events import Received
@@ -16,9 +15,7 @@ class MemoryUnitOfWork:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         pass
 
     async def take_in(self, consumer: str, events: Sequence[Received]) -> list[Received]:

@@ -44,7 +44,7 @@ _PRICE_SCHEMA: JsonDict = {
 
 
 def _plain_decimal(value: object) -> object:
-    """Refuses strings that don't look like a price: Decimal would take "1_0", " 1e2 " and digits of other scripts."""
+    """Refuses strings like "1_0", " 1e2 " and digits of other scripts, which Decimal accepts."""
     if isinstance(value, str) and not re.fullmatch(_PRICE, value):
         raise ValueError("a price is a number over 0 with at most two decimals")
     return value

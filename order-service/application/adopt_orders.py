@@ -1,4 +1,4 @@
-"""Enters orders that the database lost in a restore from a backup, so that the other services undo what they did."""
+"""Enters orders that a restore from a backup lost, so that the other services undo their part."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from domain.order import Order
 
 @dataclass(frozen=True, slots=True)
 class AdoptOrder:
-    """As much of an order as the other services, or the payment gateway, know."""
+    """The part of an order that the other services, or the payment gateway, know."""
 
     order_id: UUID
     customer_id: UUID
     items: tuple[Line, ...]
-    """Empty if only a payment is left of the order."""
+    """Empty if only the order's payment is known."""
     total_amount: Decimal
     currency: str
     expires_at: datetime

@@ -1,4 +1,4 @@
-"""Cancels orders for their customers. The other services undo their part when they hear of it."""
+"""Cancels orders for their customers. The other services undo their part on OrderCancelled."""
 
 from collections.abc import Sequence
 from uuid import UUID

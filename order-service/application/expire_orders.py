@@ -1,4 +1,4 @@
-"""Fails orders whose time is up. This is the only deadline in the system, and the arbiter keeps it."""
+"""Fails orders whose deadline has passed, the only deadline in the system."""
 
 from application.ports import OrderUnit
 

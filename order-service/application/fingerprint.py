@@ -1,4 +1,4 @@
-"""The digest of a request, kept beside its idempotency key: a second request with another digest is another request."""
+"""The digest of a request, which is stored with its idempotency key to recognize the same request."""
 
 import json
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from domain.events import Line
 
 
 def fingerprint(customer_id: UUID, items: Sequence[Line]) -> bytes:
-    """Of what was asked for, as JSON with sorted keys and no spaces, and with prices as decimal strings.
+    """The digest of JSON with sorted keys, no spaces, and prices as decimal strings.
 
-    Today's code verifies the digests that yesterday's code made, so the digest of a request may never change: a field
-    that is added later stays out of it wherever a request doesn't have that field.
+    A request's digest may never change, because new code verifies what old code stored. A field that is added later
+    stays out of the digest of requests without that field.
     """
     asked = {
         "customer_id": str(customer_id),
@@ -29,8 +29,8 @@ def is_of(digest: bytes, customer_id: UUID, items: Sequence[Line]) -> bool:
 
 
 def _fingerprint_until_0003(customer_id: UUID, items: Sequence[Line]) -> bytes:
-    """The digest before migration 0003, which was made of the names of our classes. Keys live for 24 hours, so this
-    function can go once every installation has run newer code for a day."""
+    """The digest before migration 0003. Keys live for 24 hours, so this function can go once every installation has
+    run newer code for a day."""
     lines = ", ".join(
         f"Line(product_id=UUID('{line.product_id}'), quantity={line.quantity}, price=Decimal('{line.price}'))"
         for line in items

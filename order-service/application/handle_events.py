@@ -1,4 +1,4 @@
-"""The arbiter of the saga: decides each order by what the other services report."""
+"""The arbiter of the saga: decides each order from the facts that the other services report."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,7 +30,7 @@ async def handle_events(events: Sequence[Received], unit: OrderUnit) -> None:
 
 
 def _apply(order: Order, fact: object, now: datetime) -> bool:
-    """Applies the fact; False if it came twice, late or too early and so changes nothing."""
+    """Applies the fact. False if it came twice, late or too early and so changes nothing."""
     match fact:
         case InventoryReserved() if order.status is Status.PENDING:
             order.confirm(now)

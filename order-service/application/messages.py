@@ -7,37 +7,31 @@ from chassis.ports.events import Slug
 
 
 @dataclass(frozen=True, slots=True)
-class InventoryReserved:
+class Fact:
     order_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
-class InventoryUnavailable:
-    order_id: UUID
+class FactWithReason(Fact):
     reason: Slug
 
 
-@dataclass(frozen=True, slots=True)
-class InventoryReleased:
-    order_id: UUID
-    reason: Slug
+class InventoryReserved(Fact): ...
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentProcessed:
-    order_id: UUID
+class InventoryUnavailable(FactWithReason): ...
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentFailed:
-    order_id: UUID
-    reason: Slug
+class InventoryReleased(FactWithReason): ...
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentRefunded:
-    order_id: UUID
-    reason: Slug
+class PaymentProcessed(Fact): ...
+
+
+class PaymentFailed(FactWithReason): ...
+
+
+class PaymentRefunded(FactWithReason): ...
 
 
 CONSUMED: dict[str, type] = {
@@ -48,4 +42,4 @@ CONSUMED: dict[str, type] = {
     "PaymentFailed": PaymentFailed,
     "PaymentRefunded": PaymentRefunded,
 }
-"""By the event's name, which may differ from the class's."""
+"""The class for the data of each event, by the event's name."""

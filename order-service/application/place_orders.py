@@ -1,4 +1,4 @@
-"""Takes orders. A request that comes again under its idempotency key gets the same order, as it was placed."""
+"""Takes orders. A request that comes again under its idempotency key gets the order as it was placed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,6 @@ class PlaceOrder:
     items: tuple[Line, ...]
     traceparent: str
     idempotency_key: str | None = None
-    """The key belongs to the customer: the same key from another customer is another key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +37,7 @@ class PlaceOrders:
     async def __call__(self, commands: Sequence[PlaceOrder], unit: OrderUnit) -> list[Placed | Exception]:
         """For each command the order, or the OrderError that refuses it."""
         drafts = [(command, self._draft(command, unit)) for command in commands]
-        owners = await unit.claim(
-            [
-                _claim(command, command.idempotency_key, draft)
-                for command, draft in drafts
-                if isinstance(draft, Order) and command.idempotency_key is not None
-            ]
-        )
+        owners = await unit.claim([claim for command, draft in drafts if (claim := _claim(command, draft))])
         earlier = {owner.resource_id for owner in owners.values()} - owners.keys()
         orders = await unit.orders.get(list(earlier)) if earlier else {}
         results: list[Placed | Exception] = []
@@ -77,5 +70,9 @@ class PlaceOrders:
             return error
 
 
-def _claim(command: PlaceOrder, key: str, draft: Order) -> Claim:
-    return Claim(str(command.customer_id), key, fingerprint(command.customer_id, command.items), draft.id)
+def _claim(command: PlaceOrder, draft: Order | OrderError) -> Claim | None:
+    """The claim to the request's idempotency key, which belongs to the customer."""
+    if command.idempotency_key is None or isinstance(draft, OrderError):
+        return None
+    digest = fingerprint(command.customer_id, command.items)
+    return Claim(str(command.customer_id), command.idempotency_key, digest, draft.id)

@@ -1,4 +1,4 @@
-"""What the use cases need: a repository in a unit of work. The adapters are in infrastructure/."""
+"""The ports of the use cases. The adapters are in infrastructure/."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -15,8 +15,8 @@ class OrderRepository(Repository[Order], Protocol):
         """The orders that exist, by id, for reading only."""
 
     async def locked_overdue(self, limit: int) -> Sequence[Order]:
-        """Locks the first orders that are not final and past their expires_at, the oldest first, and skips those that
-        another transaction has locked."""
+        """Locks orders that are not final and past their expires_at, the oldest first; skips those that another
+        transaction has locked."""
 
 
 class OrderUnit(Unit, Protocol):
@@ -24,4 +24,4 @@ class OrderUnit(Unit, Protocol):
     def orders(self) -> OrderRepository: ...
 
     async def claim(self, claims: Sequence[Claim]) -> Mapping[UUID, Claim]:
-        """By each claim's resource_id, the owner of its idempotency key: the claim itself, or an earlier one."""
+        """Returns, by each claim's resource_id, the owner of its key: the claim itself, or an earlier one."""

@@ -1,4 +1,4 @@
-"""What the domain refuses. Each error has a stable slug, which the API maps to a status."""
+"""The domain's errors. The stable slug of each is part of the API; main.py gives it a status."""
 
 
 class OrderError(Exception):

@@ -1,9 +1,7 @@
-"""The order, whose state machine is the saga's arbiter: TRANSITIONS.
+"""The order, whose state machine (TRANSITIONS) is the saga's arbiter: all services follow the first final status.
 
-The first final status that an order reaches under its row lock is the decision that all other services follow.
-
-An order that waits asks again. One that isn't final repeats OrderCreated until its deadline; one that is undone repeats
-the decision until its timeline shows that the other services have undone their part.
+Until its deadline, an order that isn't final repeats OrderCreated. An undone order repeats the decision until its
+timeline shows that the other services have undone their part.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,15 +13,7 @@ from typing import Self
 from uuid import UUID
 
 from domain.errors import IllegalTransition, InvalidOrder
-from domain.events import (
-    Line,
-    OrderCancelled,
-    OrderCompleted,
-    OrderConfirmed,
-    OrderCreated,
-    OrderEvent,
-    OrderFailed,
-)
+from domain.events import Line, OrderCancelled, OrderCompleted, OrderConfirmed, OrderCreated, OrderEvent, OrderFailed
 
 CENT = Decimal("0.01")
 MAX_TOTAL = Decimal("9999999999.99")
@@ -80,16 +70,15 @@ class Order:
     created_at: datetime
     updated_at: datetime
     traceparent: str
-    """The trace of the request that placed the order, which all its events bear."""
+    """The trace of the request that placed the order, and of all the order's events."""
     status: Status = Status.PENDING
     reason: str | None = None
     remind_at: datetime | None = None
-    """When the order asks again; None if it awaits no answer."""
+    """When the order repeats an event; None if it awaits no answer."""
     timeline: tuple[TimelineEntry, ...] = ()
     events: list[OrderEvent] = field(default_factory=list)
-    """What happened since the order was placed or loaded."""
     repeats: list[OrderEvent] = field(default_factory=list)
-    """What happened before and has to be published again."""
+    """Earlier events to publish again."""
 
     @classmethod
     def place(
@@ -127,8 +116,8 @@ class Order:
         traceparent: str,
         now: datetime,
     ) -> Self:
-        """An order that was accepted before a restore forgot it. It can only be undone: the restore may have forgotten
-        the customer's cancel as well."""
+        """An order that a restore from a backup lost. It can only be undone, because the restore may have lost the
+        customer's cancel as well."""
         order = cls(order_id, customer_id, tuple(items), total_amount, currency, expires_at, now, now, traceparent)
         order._enter("OrderCreated", None, now)
         order._undo(Status.FAILED, LOST, now)
@@ -148,21 +137,19 @@ class Order:
         return None if self.is_final else self.expires_at
 
     def confirm(self, now: datetime) -> None:
-        """The stock is held. Raises IllegalTransition unless pending."""
+        """The stock is held. Raises IllegalTransition unless the order is pending."""
         self._become(Status.CONFIRMED, None, now)
 
     def complete(self, now: datetime) -> None:
-        """The money was taken, which implies that the stock is held: a pending order is confirmed on the way.
-
-        Raises IllegalTransition if the order is final.
-        """
+        """The money was taken, so the stock is held: confirms a pending order first. Raises IllegalTransition if the
+        order is final."""
         if self.status is Status.PENDING:
             self.confirm(now)
         self._become(Status.COMPLETED, None, now)
         self.remind_at = None
 
     def refuse(self, reason: str, now: datetime) -> None:
-        """There is no stock, so nobody has anything to undo. Raises IllegalTransition if the order is final."""
+        """There is no stock, so no service has anything to undo. Raises IllegalTransition if the order is final."""
         self._become(Status.FAILED, reason, now)
         self.remind_at = None
 
@@ -175,13 +162,12 @@ class Order:
         self._undo(Status.FAILED, EXPIRED, now)
 
     def cancel(self, now: datetime) -> None:
-        """The customer changed their mind. An order that is already cancelled stays as it is; raises IllegalTransition
-        if it is completed or failed."""
+        """Leaves a cancelled order as it is. Raises IllegalTransition if the order is completed or failed."""
         if self.status is not Status.CANCELLED:
             self._undo(Status.CANCELLED, "cancelled-by-customer", now)
 
     def note(self, event: str, reason: str, now: datetime) -> bool:
-        """Adds a compensation to the timeline, once; False if it is there already."""
+        """Adds a compensation to the timeline. False if it is there already."""
         if any(entry.event == event for entry in self.timeline):
             return False
         self._enter(event, reason, now)
@@ -190,10 +176,8 @@ class Order:
         return True
 
     def remind(self, now: datetime) -> str | None:
-        """Asks again: an open order repeats that it was placed, an undone one how it was decided.
-
-        Returns which of the two, or None if the order no longer awaits an answer.
-        """
+        """Repeats OrderCreated, or the decision of an undone order. Returns which of the two, or None if the order no
+        longer awaits an answer."""
         if self.is_undone and not self._is_undone_everywhere():
             self.repeat_decision()
             self._repeat_later(now)
@@ -206,10 +190,8 @@ class Order:
         return "order"
 
     def repeat_decision(self) -> bool:
-        """For a service that seems to have lost it. False if this unit of work publishes the decision anyway.
-
-        Raises IllegalTransition unless the order is final.
-        """
+        """For a service that seems to have lost the decision. False if an event is about to be published anyway. Raises
+        IllegalTransition unless the order is final."""
         if not self.is_final:
             raise IllegalTransition(self.status, "decided again")
         if self.events or self.repeats:
@@ -230,20 +212,18 @@ class Order:
         )
 
     def _event(self, status: Status) -> OrderEvent:
-        """What the order publishes when it reaches that status."""
+        ids = (self.id, self.customer_id)
         match status:
             case Status.PENDING:
-                return OrderCreated(
-                    self.id, self.customer_id, self.items, self.total_amount, self.currency, self.expires_at
-                )
+                return OrderCreated(*ids, self.items, self.total_amount, self.currency, self.expires_at)
             case Status.CONFIRMED:
-                return OrderConfirmed(self.id, self.customer_id)
+                return OrderConfirmed(*ids)
             case Status.COMPLETED:
-                return OrderCompleted(self.id, self.customer_id, self.total_amount, self.currency)
+                return OrderCompleted(*ids, self.total_amount, self.currency)
             case Status.FAILED:
-                return OrderFailed(self.id, self.customer_id, self.reason or "", self.expires_at)
+                return OrderFailed(*ids, self.reason or "", self.expires_at)
             case Status.CANCELLED:
-                return OrderCancelled(self.id, self.customer_id, self.reason or "", self.expires_at)
+                return OrderCancelled(*ids, self.reason or "", self.expires_at)
 
     def _become(self, status: Status, reason: str | None, now: datetime) -> None:
         if status not in TRANSITIONS[self.status]:
@@ -252,7 +232,7 @@ class Order:
         self._announce(now)
 
     def _undo(self, status: Status, reason: str, now: datetime) -> None:
-        """Decides against the order, and repeats the decision for services that may have something to undo."""
+        """Decides against the order, and schedules repeats for services that may have something to undo."""
         self._become(status, reason, now)
         self._repeat_later(now)
 
@@ -262,25 +242,24 @@ class Order:
         self.events.append(event)
 
     def _enter(self, event: str, reason: str | None, now: datetime) -> None:
-        """Adds a line to the timeline. A transaction that began early (which is what `now` says) may get the order's
-        lock late; the timeline's times never go back all the same."""
+        """Adds an entry to the timeline, whose times never go back, even if a transaction that began earlier gets the
+        order's lock later."""
         self.updated_at = max(now, self.updated_at)
         self.timeline += (TimelineEntry(self.updated_at, event, self.status, reason),)
 
     def _remind_before_deadline(self, now: datetime) -> None:
-        """After 30 seconds, then at doubling intervals: each is as long as all before it and 30 seconds."""
+        """After REMINDED_AFTER, then at intervals that double up to LONGEST_INTERVAL."""
         at = now + min(now - self.created_at + REMINDED_AFTER, LONGEST_INTERVAL)
         self.remind_at = at if at < self.expires_at else None
 
     def _repeat_later(self, now: datetime) -> None:
-        """At the next of DECISION_REPEATED_AFTER, counted from the decision; None once all have passed."""
+        """At the next of DECISION_REPEATED_AFTER, counted from the decision."""
         decided_at = next(entry.at for entry in self.timeline if entry.status == self.status)
         times = (decided_at + delay for delay in DECISION_REPEATED_AFTER)
         self.remind_at = next((at for at in times if at > now), None)
 
     def _is_undone_everywhere(self) -> bool:
-        """Whether the timeline has every answer that the decision can get. A service that held or charged nothing gives
-        none."""
+        """Whether the timeline has every possible answer. A service that held or charged nothing doesn't answer."""
         answers = {"InventoryReleased"}
         if self.status is Status.CANCELLED or self.reason in (EXPIRED, LOST):
             answers.add("PaymentRefunded")

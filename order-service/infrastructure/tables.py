@@ -15,7 +15,7 @@ orders = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("customer_id", Uuid, nullable=False),
-    # An order's lines never change and are read with their order only: see docs/decisions/.
+    # JSON, because an order's lines never change and are read with their order only: see docs/decisions/.
     Column("items", JSONB, nullable=False),
     Column("total_amount", Numeric(12, 2), nullable=False),
     Column("currency", Text, nullable=False),
@@ -23,10 +23,10 @@ orders = Table(
     Column("reason", Text),
     Column("timeline", JSONB, nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
-    # expires_at while the order is open, then null: the index on it holds open orders only, and an update of the status
-    # alone touches no index.
+    # expires_at while the order is open, then null, so that the index holds open orders only and an update of the
+    # status alone touches no index.
     Column("due_at", DateTime(timezone=True)),
-    # The default is for the version before, which runs beside this one during an update.
+    # The default is for the previous version, which runs beside this one during an update.
     Column("remind_at", DateTime(timezone=True), server_default=text("now() + interval '30 seconds'")),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),

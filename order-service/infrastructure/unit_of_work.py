@@ -1,4 +1,4 @@
-"""This service's unit of work: the chassis's, with the repository and the idempotency keys."""
+"""The unit of work with this service's repository and idempotency keys."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -11,8 +11,8 @@ from prometheus_client import Counter
 from domain.order import Status
 from infrastructure.orders import PostgresOrders
 
-ORDERS = Counter("orders", "Orders by the status that they have reached", ("status",))
-_REACHED = {status: ORDERS.labels(status) for status in Status}
+ORDERS_BY_STATUS = Counter("orders", "Orders by the status that they have reached", ("status",))
+_REACHED = {status: ORDERS_BY_STATUS.labels(status) for status in Status}
 
 
 class OrderUnitOfWork(UnitOfWork):

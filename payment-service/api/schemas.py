@@ -1,4 +1,4 @@
-"""What goes out over HTTP."""
+"""The bodies of answers."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,8 +1,7 @@
-"""Charges and refunds: begins the attempts that are due, and applies what the gateway answers.
+"""Charges and refunds: begins the attempts that are due, and applies the gateway's answers.
 
-An attempt and its lease are committed in the payment's row before the gateway is asked. The gateway is asked outside of
-any transaction, and its answer is applied to the row as it is by then. If the process dies in between, the lease runs
-out, and whichever process finds the payment due asks again under the same key.
+An attempt and its lease are committed before the gateway is asked, outside of any transaction. If the process dies
+before it applies the answer, the lease runs out, and another process asks again under the same key.
 """
 
 from collections.abc import Sequence
@@ -21,15 +20,15 @@ class ChargePayments:
         self._calls = calls
 
     async def begin_due(self, unit: PaymentUnit) -> bool:
-        """Begins the attempts that are due, as many as there is room for. True if more may be due."""
+        """Begins the attempts that are due and have room. True if more may be due."""
         room = self._calls.room
         due = await unit.payments.locked_due(room) if room else []
         self.begin(due, unit)
         return len(due) == room
 
     def begin(self, payments: Sequence[Payment], unit: PaymentUnit) -> None:
-        """Begins an attempt for each payment, as long as there is room, and makes it once the unit is committed. The
-        other payments stay due."""
+        """Begins an attempt for each payment while there is room, and asks the gateway after the commit. The other
+        payments stay due."""
         attempts = [payment.begin_attempt(uuid7(), unit.now) for payment in payments[: self._calls.room]]
         unit.after_commit(lambda: self._calls.make(attempts))
 
@@ -41,13 +40,13 @@ class Answered:
 
 
 class ApplyAnswers:
-    """`retry_delays` are the waits after the first, second, ... definite error; the next one fails the payment."""
+    """`retry_delays` follow the first, second, ... definite error; the error after the last delay fails the payment."""
 
     def __init__(self, retry_delays: Sequence[timedelta]) -> None:
         self._retry_delays = retry_delays
 
     async def __call__(self, answers: Sequence[Answered], unit: PaymentUnit) -> list[bool | Exception]:
-        """For each answer, whether it was applied: a stale one is not."""
+        """For each answer whether it was applied, which a stale one is not."""
         payments = await unit.payments.locked([answered.attempt.order_id for answered in answers])
         return [
             payments[answered.attempt.order_id].apply(answered.attempt, answered.answer, self._retry_delays, unit.now)

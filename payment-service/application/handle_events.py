@@ -23,7 +23,9 @@ class HandleEvents:
         for event in events:
             order_id = event.data.order_id
             if order_id not in payments:
-                payments[order_id] = unit.payments.add(_new_payment(event, unit.now))
+                traceparent = event.traceparent or new_traceparent()
+                new = Payment.new(order_id, event.data.customer_id, event.data.expires_at, traceparent, unit.now)
+                payments[order_id] = unit.payments.add(new)
             payment = payments[order_id]
             if _follow(payment, event.data, unit.now):
                 due[payment] = None
@@ -32,13 +34,8 @@ class HandleEvents:
         self._charge_payments.begin([payment for payment in due if payment.awaits_attempt], unit)
 
 
-def _new_payment(event: Received, now: datetime) -> Payment:
-    traceparent = event.traceparent or new_traceparent()
-    return Payment.new(event.data.order_id, event.data.customer_id, event.data.expires_at, traceparent, now)
-
-
 def _follow(payment: Payment, data: object, now: datetime) -> bool:
-    """Does what the event asks for. False if there is nothing left to do, because the event came twice or late."""
+    """Does what the event asks for. False if the event came twice or late, so that nothing is left to do."""
     match data:
         case InventoryReserved() if payment.status is Status.NEW:
             payment.open(data.total_amount, data.currency, now)
@@ -49,8 +46,7 @@ def _follow(payment: Payment, data: object, now: datetime) -> bool:
 
 
 def _answer(payment: Payment, data: object) -> bool:
-    """Repeats how the payment ended, because the event's sender has not heard of it. False if there is nothing to
-    repeat: the payment is under way, or was undone before it ended."""
+    """Repeats the event's outcome, which its sender seems not to know. False if there is none to repeat."""
     match data, payment.status:
         case (InventoryReserved(), Status.COMPLETED | Status.FAILED) | (OrderUndone(), Status.REFUNDED):
             return payment.repeat()

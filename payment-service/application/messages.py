@@ -1,26 +1,23 @@
 """The events that this service reads, with the fields that it uses."""
 
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Annotated
 from uuid import UUID
 
-from chassis.ports.events import Instant, Slug
-from pydantic import Field
+from chassis.ports.events import Currency, Instant, Money, Slug
 
 
 @dataclass(frozen=True, slots=True)
 class InventoryReserved:
     order_id: UUID
     customer_id: UUID
-    total_amount: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
-    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
+    total_amount: Money
+    currency: Currency
     expires_at: Instant
 
 
 @dataclass(frozen=True, slots=True)
 class OrderUndone:
-    """OrderFailed or OrderCancelled, which mean the same here."""
+    """OrderFailed or OrderCancelled: this service treats both alike."""
 
     order_id: UUID
     customer_id: UUID
@@ -33,4 +30,4 @@ CONSUMED: dict[str, type] = {
     "OrderFailed": OrderUndone,
     "OrderCancelled": OrderUndone,
 }
-"""By the name of the event, which need not be the class's."""
+"""The class for the data of each event, by the event's name."""

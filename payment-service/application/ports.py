@@ -1,5 +1,4 @@
-"""What the use cases need from outside: the gateway, and a repository in a unit of work. The adapters are in
-infrastructure/."""
+"""The ports of the use cases. The adapters are in infrastructure/."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,10 +11,8 @@ from domain.payment import Payment
 
 class PaymentGateway(Protocol):
     async def ask(self, attempt: Attempt) -> Answer:
-        """Charges or refunds under the attempt's idempotency key: the same key gets the first answer again.
-
-        Never raises because of an outage: if no answer came, the answer is UNKNOWN.
-        """
+        """Charges or refunds under the attempt's idempotency key: the same key gets the first answer again. Returns
+        UNKNOWN instead of raising an error if no answer comes."""
 
 
 class GatewayCalls(Protocol):
@@ -23,18 +20,18 @@ class GatewayCalls(Protocol):
 
     @property
     def room(self) -> int:
-        """How many more may begin now."""
+        """The number of calls that may begin now."""
 
     def make(self, attempts: Sequence[Attempt]) -> None:
-        """Asks the gateway in the background and has the answers applied."""
+        """Asks the gateway in the background, then applies the answers."""
 
 
 class PaymentRepository(Repository[Payment], Protocol):
     """By order id."""
 
     async def locked_due(self, limit: int) -> Sequence[Payment]:
-        """The payments for which the gateway is to be asked by now, the oldest first, locked; without payments that
-        another transaction has locked."""
+        """Locks payments for which the gateway is to be asked by now, the oldest first; skips those that another
+        transaction has locked."""
 
 
 class PaymentUnit(Unit, Protocol):

@@ -1,4 +1,4 @@
-"""Refunds charges for undone orders that a database restored from a backup has forgotten."""
+"""Refunds charges for undone orders that a restore from a backup lost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class ReconcileCharge:
 
 
 async def reconcile_charges(charges: Sequence[ReconcileCharge], unit: PaymentUnit) -> list[bool]:
-    """For each charge, whether it is entered now and will be refunded. A known charge is not, nor is a charge whose
-    payment id isn't the id of the order's payment."""
+    """For each charge whether it is entered, to be refunded. A known charge is not, nor a charge whose payment id isn't
+    that of the order's payment."""
     payments = await unit.payments.locked([charge.order_id for charge in charges])
     results = []
     for charge in charges:

@@ -14,11 +14,11 @@ class Kind(StrEnum):
 class Answer(StrEnum):
     DONE = "done"
     DECLINED = "declined"
-    """Not charged, and another attempt would be declined again."""
+    """Not charged, for good."""
     ERROR = "error"
-    """Definitely not charged, for a reason that may pass."""
+    """Not charged, but another attempt may succeed."""
     UNKNOWN = "unknown"
-    """A time-out or a lost connection: nobody can tell yet whether the customer was charged."""
+    """No answer came, so the customer may have been charged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +31,4 @@ class Attempt:
     amount: Decimal
     currency: str
     lease: UUID
-    """Tells this attempt from later ones: its answer is stale once the payment has another lease."""
+    """Identifies the attempt: its answer is stale once the payment has another lease."""

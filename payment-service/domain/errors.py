@@ -1,4 +1,4 @@
-"""The domain's errors. An error that a caller can see has a stable slug, and the API maps it to a status."""
+"""The domain's errors. The stable slug of one is part of the API; main.py gives it a status."""
 
 
 class PaymentNotFound(Exception):

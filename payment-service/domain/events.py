@@ -1,4 +1,4 @@
-"""What happened to a payment. `make contracts` makes contracts/ and the table of docs/events.md from it."""
+"""The payment's events, from which `make contracts` makes contracts/ and the table of docs/events.md."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +17,7 @@ PaymentId = Annotated[
     },
 ]
 Money = Annotated[Decimal, {"exclusiveMinimum": 0, "maximum": 9999999999.99, "examples": [45.48]}]
-"""Exact to two decimals: readers take it as a decimal, and never compute with a double."""
+"""Exact to two decimals, so readers must parse it as a decimal, not as a double."""
 Currency = Annotated[str, {"pattern": "^[A-Z]{3}$", "description": "ISO 4217.", "examples": ["USD"]}]
 Reason = Annotated[str, {"pattern": "^[a-z0-9]+(-[a-z0-9]+)*$", "description": "A stable slug; more may come."}]
 

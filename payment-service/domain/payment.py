@@ -9,9 +9,8 @@
 A payment is `new` only within the transaction that adds it. A `void` payment is a tombstone: the order was undone, or
 its deadline passed, before there was anything to charge for.
 
-From the beginning of an attempt until a definite answer is applied, the payment's `outcome_unknown` says that the money
-may have been taken. The gateway is then asked again under the same key, by which it recognizes the charge. Only its
-definite answer "not charged, an error" gives the next attempt another key.
+`outcome_unknown` is true from the beginning of an attempt until a definite answer is applied. Until then the gateway is
+asked under the same key, by which it recognizes the charge; only a definite error changes the key.
 """
 
 import hashlib
@@ -46,9 +45,8 @@ class Status(StrEnum):
 
 
 def payment_id(order_id: UUID) -> UUID:
-    """The id of the order's payment, a UUIDv7 with the order's time. It depends on the order alone, so a payment that
-    is opened again after a restore has the same idempotency keys, and the gateway repeats its answers instead of
-    charging twice."""
+    """The id of the order's payment, a UUIDv7 with the order's time. It depends on the order alone, so a payment that a
+    restore lost gets the same idempotency keys again, and the gateway doesn't charge twice."""
     drawn = int.from_bytes(hashlib.sha256(f"payment:{order_id}".encode()).digest()[:10])
     return UUID(int=(order_id.int >> 80 << 80) | 7 << 76 | (drawn >> 68) << 64 | 2 << 62 | drawn & (1 << 62) - 1)
 
@@ -66,25 +64,24 @@ class Payment:
     attempts: int = 0
     """How many times the gateway was asked to charge."""
     charge_number: int = 1
-    """The number of the charge, part of its idempotency key: one more than the definite errors so far."""
+    """Part of the charge's idempotency key: one more than the definite errors so far."""
     outcome_unknown: bool = False
     waits: int = 0
-    """Consecutive calls without an answer; the delays grow with them."""
+    """Consecutive calls without an answer, which lengthen the delay."""
     undone_reason: str | None = None
-    """Why the order was undone, if the outcome was unknown or the money taken by then."""
+    """Why the order was undone, if that was while the outcome was unknown or the money taken."""
     due_at: datetime | None = None
-    """When to ask the gateway next; during a call, when its lease ends; of a tombstone, when to delete it."""
+    """When to ask the gateway next, when the call's lease ends, or when to delete the tombstone."""
     lease: UUID | None = None
     expires_at: datetime
-    """The order's deadline, past which no payment is opened for the order."""
+    """The order's deadline, past which no payment is opened."""
     traceparent: str
-    """The trace of the request that placed the order, to which all events of the order belong."""
+    """The trace of the request that placed the order, and of all the payment's events."""
     created_at: datetime
     updated_at: datetime
     events: list[PaymentEvent] = field(default_factory=list)
-    """What happened since the payment was created or loaded."""
     repeats: list[PaymentEvent] = field(default_factory=list)
-    """What happened before and is published again."""
+    """Earlier events to publish again."""
 
     @classmethod
     def new(cls, order_id: UUID, customer_id: UUID, expires_at: datetime, traceparent: str, now: datetime) -> Self:
@@ -104,10 +101,8 @@ class Payment:
         return self.status in (Status.PENDING, Status.REFUNDING) and self.lease is None
 
     def open(self, amount: Decimal, currency: str, now: datetime) -> None:
-        """The order's stock is reserved: the charge is due. Past the order's deadline the payment becomes void.
-
-        Raises IllegalTransition unless the payment is new.
-        """
+        """The order's stock is reserved: the charge is due. Past the order's deadline the payment becomes void. Raises
+        IllegalTransition unless the payment is new."""
         if now >= self.expires_at:
             self.void(now)
         else:
@@ -121,7 +116,7 @@ class Payment:
         self.due_at = self.expires_at + TOMBSTONE_KEPT
 
     def begin_attempt(self, lease: UUID, now: datetime) -> Attempt:
-        """Notes the attempt before the gateway is called. Raises IllegalTransition if there is nothing to ask for."""
+        """Notes an attempt before the gateway is asked. Raises IllegalTransition if there is nothing to ask for."""
         if self.status is Status.REFUNDING:
             kind, key = Kind.REFUND, f"{self.id}:refund"
             self._touch(now)
@@ -135,8 +130,7 @@ class Payment:
         return Attempt(kind, key, self.id, self.order_id, self.customer_id, *self._money(), lease)
 
     def apply(self, attempt: Attempt, answer: Answer, retry_delays: Sequence[timedelta], now: datetime) -> bool:
-        """Applies the gateway's answer. False if the answer is stale: the payment has another lease by now, because
-        another attempt has begun, whose answer counts."""
+        """Applies the gateway's answer. False if the answer is stale, because another attempt has begun since."""
         if self.lease != attempt.lease:
             return False
         self.lease = None
@@ -148,7 +142,7 @@ class Payment:
         self.waits, self.outcome_unknown = 0, False
         if attempt.kind is Kind.REFUND:
             self._become(Status.REFUNDED, {Status.REFUNDING}, now)
-            self.events.append(self._outcome())
+            self.events.append(self._event())
         elif answer is Answer.DONE:
             self._charged(now)
         else:
@@ -173,8 +167,8 @@ class Payment:
         return True
 
     def enter_charge(self, amount: Decimal, currency: str, undone_reason: str, now: datetime) -> bool:
-        """The gateway reports a charge for an order that is undone: the money is refunded. False if the payment knows
-        of the charge, or will by the next answer under the same key."""
+        """The gateway reports a charge for an undone order: the money is refunded. False if the payment knows the
+        charge, or will know it by the next answer."""
         forgotten = {Status.NEW, Status.VOID, Status.CANCELLED, Status.FAILED}
         if self.status not in forgotten:
             return False
@@ -185,20 +179,17 @@ class Payment:
         return True
 
     def repeat(self) -> bool:
-        """Publishes again how the payment ended, for a service that seems not to know. False if that is being published
-        anyway.
-
-        Raises IllegalTransition for a payment that ended without an event, or has not ended.
-        """
+        """Repeats the outcome, for a service that seems not to know it. False if an event is about to be published
+        anyway. Raises IllegalTransition for a status without an event."""
         if self.events or self.repeats:
             return False
-        self.repeats.append(self._outcome())
+        self.repeats.append(self._event())
         return True
 
     def _charged(self, now: datetime) -> None:
         self._become(Status.COMPLETED, {Status.PROCESSING}, now)
         if self.undone_reason is None:
-            self.events.append(self._outcome())
+            self.events.append(self._event())
         else:
             self._begin_refund(now)
 
@@ -220,15 +211,14 @@ class Payment:
     def _fail(self, reason: str, now: datetime) -> None:
         self._become(Status.FAILED, {Status.PROCESSING}, now)
         self.reason = reason
-        self.events.append(self._outcome())
+        self.events.append(self._event())
 
     def _begin_refund(self, now: datetime) -> None:
         self._become(Status.REFUNDING, {Status.COMPLETED}, now)
         self.reason = self.undone_reason
         self.due_at = now
 
-    def _outcome(self) -> PaymentEvent:
-        """How the payment ended, as an event."""
+    def _event(self) -> PaymentEvent:
         ids = (self.order_id, self.customer_id, self.id)
         match self.status:
             case Status.COMPLETED:
@@ -252,5 +242,5 @@ class Payment:
         self._touch(now)
 
     def _touch(self, now: datetime) -> None:
-        """A transaction begins before it gets the lock, so the last one to change the payment may have begun later."""
+        """A transaction begins before it gets the lock, so the previous one may have begun later."""
         self.updated_at = max(now, self.updated_at)

@@ -1,7 +1,6 @@
-"""Calls of the payment gateway, each in a task of its own, with a limit on their number and on the time of each.
+"""Calls of the payment gateway, each in a task of its own.
 
-Two transactions that begin attempts at the same time count on the same room, so for a moment there may be twice
-MAX_CALLS.
+Two transactions that begin attempts at the same time count on the same room, so there may briefly be twice MAX_CALLS.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ from domain.attempt import Answer, Attempt
 
 MAX_CALLS = 200
 TIMEOUT_SECONDS = 10.0
-"""Well below the lease of an attempt, so that an attempt ends before another one begins."""
+"""Well below an attempt's lease, so that an attempt ends before the next one begins."""
 
 PAYMENT_ATTEMPTS = Counter("payment_attempts", "Calls of the payment gateway", ("kind", "answer"))
 
@@ -50,8 +49,7 @@ class BackgroundCalls:
         pass
 
     async def stop(self) -> None:
-        """Waits until the answers to the calls under way are applied, but no longer than a call may take. An answer
-        that is lost with the process is asked for again under the same key."""
+        """Waits until the answers to present calls are applied, but no longer than a call may take."""
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=TIMEOUT_SECONDS)
 

@@ -1,7 +1,7 @@
-"""A payment gateway that takes nobody's money but otherwise behaves as a real one.
+"""A payment gateway that takes no money but otherwise behaves as a real one.
 
-It repeats a key's first answer for ever: the outcome is drawn from the key alone. Three customers have a predictable
-outcome, like the test cards of a card processor.
+A key always gets the same outcome, which is drawn from the key alone. Three customers have a predictable outcome, like
+a card processor's test cards.
 """
 
 import hashlib
@@ -18,8 +18,8 @@ FORGETFUL_CUSTOMER = UUID("00000000-0000-4000-8000-000000000003")
 
 
 class SimulatedGateway:
-    """Of the keys, `success_rate` are charged, `decline_rate` are declined, and the others end in an error. The first
-    answer to `timeout_rate` of the keys is lost once the outcome is settled."""
+    """Charges `success_rate` of the keys, declines `decline_rate`, and answers the others with an error. For
+    `timeout_rate` of the keys, the first answer is lost."""
 
     def __init__(self, *, success_rate: float, decline_rate: float, timeout_rate: float) -> None:
         self._success_rate = success_rate

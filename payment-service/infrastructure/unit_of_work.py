@@ -1,4 +1,4 @@
-"""The unit of work of this service: the chassis's, with the repository."""
+"""The unit of work with this service's repository."""
 
 from chassis.postgres.unit_of_work import UnitOfWork
 

@@ -1,1 +1,1 @@
-"""What the four services share and no business rule: see docs/architecture.md for how the pieces hang together."""
+"""The code that the four services share, without business rules: see docs/architecture.md."""

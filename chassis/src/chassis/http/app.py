@@ -1,4 +1,4 @@
-"""The application factory: what the four services' HTTP sides have in common."""
+"""The application factory: what the four services have in common over HTTP."""
 
 import gc
 import time
@@ -15,13 +15,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_REQUESTS_IN_HAND = 1_000
-"""More are refused at once: what waits longer than its caller would is work for nobody, and takes memory."""
+"""More are refused at once, because a request that outwaits its caller is work for nobody."""
 ALWAYS_ANSWERED = ("/health", "/metrics")
-"""Paths that begin like this: an overloaded process that seems dead would be restarted, and the load would stay."""
+"""Prefixes of paths. If an overloaded process seemed dead, it would be restarted and the load would stay."""
 
 GC_THRESHOLDS = (50_000, 20, 20)
-"""What a service imports stays, and is left out of every collection; what it does per request makes few cycles.
-With Python's own (700, 10, 10) a fifth of the order service's time goes into looking for them, 0.1 s at a time."""
+"""Requests make few cycles. With Python's own (700, 10, 10) the order service spends a fifth of its time on looking for
+cycles, 0.1 s at a time."""
 
 REQUEST_SECONDS = Histogram(
     "http_request_duration_seconds",
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 
 class Part(Protocol):
-    """Something that lives as long as the application: a pool, a connection, a consumer, a periodic job."""
+    """Starts and stops with the application: a pool, a connection, a consumer, a periodic job."""
 
     async def start(self) -> None: ...
 
@@ -53,15 +53,15 @@ def create_app(
     lost: Mapping[str, health.Check] | None = None,
     errors: Mapping[type[Exception], int] | None = None,
 ) -> FastAPI:
-    """The service's application. `parts` are started in their order and stopped in the reverse order; none of them
-    waits for its server, so a service starts whatever is there, and says in /health what it still lacks."""
+    """The service's application. `parts` start in order and stop in reverse order. None waits for its server to start,
+    so a service always starts, and /health names what is still missing."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         for part in parts:
             await part.start()
         gc.collect()
-        gc.freeze()
+        gc.freeze()  # what was imported stays, so no collection needs to look at it
         gc.set_threshold(*GC_THRESHOLDS)
         log.info("started", version=version)
         yield
@@ -80,7 +80,7 @@ def create_app(
     )
     problems.install(app, errors or {})
     for router in (*routers, health.router(service, version, checks, ready, lost)):
-        app.router.routes += router.routes  # a router that is included looks for the route of each request twice
+        app.router.routes += router.routes  # include_router() would search for the route of each request twice
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
@@ -92,8 +92,8 @@ def create_app(
 
 
 class RequestContext:
-    """Gives every request its trace, measures it, refuses what is too much and turns what nobody caught into a problem.
-    Plain ASGI: Starlette's BaseHTTPMiddleware costs a task and two streams a request."""
+    """Gives every request a trace, measures it, refuses it under overload and turns unexpected errors into problems.
+    Plain ASGI, because Starlette's BaseHTTPMiddleware costs a task and two streams per request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,19 +1,18 @@
-"""Health: what this instance can do now, asked of the things themselves and not of what was once noted."""
+"""Health: what this instance can do now. Every request asks the parts themselves."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-import orjson
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 RESTART_AFTER_SECONDS = 60
-"""How long a consumer may stay away from a broker that is there before a restart is the better cure."""
+"""How long a consumer may fail while the broker is connected, before a restart is the better cure."""
 
 Check = Callable[[], Awaitable[str | None]]
-"""Returns None when all is well, else what is wrong in a few words."""
+"""Returns what is wrong in a few words, or None."""
 
 
 class Status(BaseModel):
@@ -29,7 +28,7 @@ class Health(BaseModel):
 
 
 def all_of(checks: Sequence[Check]) -> Check:
-    """One check that says what any of these has to say."""
+    """One check that reports the problems of all."""
 
     async def check() -> str | None:
         return "; ".join([problem for each in checks if (problem := await each())]) or None
@@ -44,8 +43,7 @@ def router(
     ready: Iterable[str],
     lost: Mapping[str, Check] | None = None,
 ) -> APIRouter:
-    """The three health endpoints. `ready` names the checks without which this instance can't serve requests; `lost`
-    has, by the names of checks, those that only a restart turns green again."""
+    """`ready` names the checks that must succeed to serve requests; `lost` has checks for what only a restart cures."""
     routes = APIRouter(tags=["health"])
     consumer_lost_at: float | None = None
 
@@ -56,7 +54,7 @@ def router(
             away = results["consumer"] is not None and results.get("broker") is None
             consumer_lost_at = (consumer_lost_at or time.monotonic()) if away else None
         if "jobs" in results and results.get("database"):
-            results["jobs"] = None  # none can run meanwhile: the one check says it
+            results["jobs"] = None  # jobs can't run without the database, which has a check of its own
         return results
 
     def answer(results: Mapping[str, str | None]) -> Response:
@@ -69,7 +67,7 @@ def router(
                 name: Status(status="failing" if problem else "ok", detail=problem) for name, problem in results.items()
             },
         )
-        body = orjson.dumps(health.model_dump(exclude_none=True))
+        body = health.model_dump_json(exclude_none=True)
         return Response(body, 503 if failing else 200, media_type="application/json")
 
     unwell: dict[int | str, dict[str, Any]] = {
@@ -78,7 +76,7 @@ def router(
 
     @routes.get("/health", response_model=Health, responses=unwell)
     async def health() -> Response:
-        """Everything this instance works with."""
+        """Whether everything works that this instance needs."""
         return answer(await ask(checks))
 
     @routes.get("/health/ready", response_model=Health, responses=unwell)
@@ -88,7 +86,7 @@ def router(
 
     @routes.get("/health/live", response_model=Health, responses=unwell)
     async def liveness() -> Response:
-        """Red only for what a restart cures."""
+        """Fails only for what a restart cures."""
         results = await ask(lost or {})
         if {"consumer", "broker"} <= set(checks):
             consumer = await ask({name: checks[name] for name in ("consumer", "broker")})

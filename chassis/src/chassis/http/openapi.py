@@ -1,4 +1,4 @@
-"""What FastAPI can't see of our routes, which read and write their bodies themselves: the schemas of these bodies."""
+"""Adds to OpenAPI the schemas of bodies that routes read and write themselves, which FastAPI can't see."""
 
 from typing import Any
 
@@ -15,14 +15,13 @@ def reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": _TEMPLATE.format(model=model.__name__)}
 
 
-def header(description: str, **schema: Any) -> dict[str, Any]:
-    """A header of an answer; `required` says that it is always there."""
-    required = schema.pop("required", False)
+def header(description: str, *, required: bool = False, **schema: Any) -> dict[str, Any]:
+    """A response header; `required` if it is always there."""
     return {"description": description, "required": required, "schema": {"type": "string"} | schema}
 
 
 def complete(app: FastAPI) -> None:
-    """Makes the app's OpenAPI document contain what `reference` refers to."""
+    """Adds the schemas that `reference` has named to the app's OpenAPI document."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:

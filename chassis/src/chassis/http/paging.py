@@ -1,7 +1,7 @@
-"""Lists a page at a time: `limit`, and a cursor that the caller gets in a Link header (RFC 8288) and sends back."""
+"""Lists in pages: `limit`, and a cursor that the caller finds in a Link header (RFC 8288) and sends back."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from chassis.http.openapi import header
@@ -16,20 +16,11 @@ Cursor = Annotated[
 PAGE: dict[int | str, dict[str, Any]] = {
     200: {"headers": {"Link": header('Where the next page is, if there is one: `<...>; rel="next"`.')}}
 }
-"""What OpenAPI says of an answer that `page` makes."""
 
 
-class Identified(Protocol):
-    @property
-    def id(self) -> UUID: ...
-
-
-T = TypeVar("T", bound=Identified)
-
-
-def page(request: Request, adapter: TypeAdapter[list[T]], rows: Sequence[Any], limit: int) -> Response:
-    """The first `limit` of the rows, which were asked for with one more to see whether there is a next page."""
-    shown = list(rows[:limit])
+def page(request: Request, adapter: TypeAdapter[Any], rows: Sequence[Any], limit: int) -> Response:
+    """The first `limit` rows. The caller reads one row more, which shows whether there is a next page."""
+    shown = rows[:limit]
     headers = {}
     if len(rows) > limit:
         following = request.url.include_query_params(limit=limit, cursor=str(shown[-1].id))

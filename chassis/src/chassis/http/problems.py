@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem details (`application/problem+json`). Their slugs are listed in docs/errors.md."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -28,8 +29,6 @@ class FieldError(BaseModel):
 
 
 class ProblemDetails(BaseModel):
-    """The body of every error, as the OpenAPI documents describe it."""
-
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
@@ -52,27 +51,17 @@ class ProblemDetails(BaseModel):
     errors: list[FieldError] | None = None
 
 
+@dataclass(eq=False)
 class Problem(Exception):
-    def __init__(
-        self,
-        status: int,
-        slug: str,
-        *,
-        detail: str,
-        errors: Sequence[Mapping[str, str]] = (),
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.slug = slug
-        self.detail = detail
-        self.errors = errors
-        self.headers = headers
+    status: int
+    slug: str
+    detail: str
+    errors: Sequence[Mapping[str, str]] = ()
+    headers: Mapping[str, str] | None = None
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer with these problems, and as every route with 503, for its OpenAPI
-    document."""
+    """The `responses` of a route that may answer with these problems and, as every route, with 503."""
     content = {MEDIA_TYPE: {"schema": reference(ProblemDetails)}}
     responses: dict[int | str, dict[str, Any]] = {
         status: {"description": _title(status), "content": content} for status in (*statuses, 503)
@@ -87,11 +76,11 @@ def _title(status: int) -> str:
 
 
 def validation_problem(errors: Sequence[Any]) -> Problem:
-    """422 with the path and the message of each of pydantic's errors, and nothing of the input."""
+    """422 with the path and the message of each of pydantic's errors, without the input."""
     return Problem(
         422,
         "validation-error",
-        detail="The request has fields that are missing, unknown or out of bounds; `errors` names them.",
+        "The request has fields that are missing, unknown or out of bounds; `errors` names them.",
         errors=[
             {
                 "path": ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path")) or "body",
@@ -103,50 +92,42 @@ def validation_problem(errors: Sequence[Any]) -> Problem:
 
 
 def install(app: FastAPI, statuses: Mapping[type[Exception], int]) -> None:
-    """Makes every error of the app a problem. `statuses` maps the domain's errors, each with a `slug`, to a status."""
+    """Makes every error of the app a problem. `statuses` maps each domain error, which has a `slug`, to a status."""
 
-    async def on_problem(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Problem)
-        return _response(request, error)
+    async def respond(request: Request, error: Exception) -> Response:
+        match error:
+            case Problem():
+                problem = error
+            case RequestValidationError():
+                problem = validation_problem(error.errors())
+            case HTTPException(status_code=status):
+                headers = {"Allow": _allowed(request)} if status == 405 else error.headers
+                detail = f"{request.method} {request.url.path}: {error.detail}."
+                problem = Problem(status, _SLUGS.get(status, "bad-request"), detail, headers=headers)
+            case _:
+                problem = Problem(statuses[type(error)], getattr(error, "slug", "bad-request"), str(error))
+        return _response(request, problem)
 
-    async def on_invalid_request(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return _response(request, validation_problem(error.errors()))
-
-    async def on_http_error(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        detail = f"{request.method} {request.url.path}: {error.detail}."
-        slug = _SLUGS.get(error.status_code, "bad-request")
-        headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
-        return _response(request, Problem(error.status_code, slug, detail=detail, headers=headers))
-
-    async def on_domain_error(request: Request, error: Exception) -> Response:
-        slug = getattr(error, "slug", "bad-request")
-        return _response(request, Problem(statuses[type(error)], slug, detail=str(error)))
-
-    app.add_exception_handler(Problem, on_problem)
-    app.add_exception_handler(RequestValidationError, on_invalid_request)
-    app.add_exception_handler(HTTPException, on_http_error)
-    for kind in statuses:
-        app.add_exception_handler(kind, on_domain_error)
+    for kind in (Problem, RequestValidationError, HTTPException, *statuses):
+        app.add_exception_handler(kind, respond)
 
 
 def _allowed(request: Request) -> str:
-    """All methods of the path; the framework knows only those of the first route that matches it."""
+    """All methods of the path; the framework knows only those of the first route that matches."""
     route = getattr(request.scope.get("route"), "path", "")
     return ", ".join(sorted(method.upper() for method in request.app.openapi()["paths"].get(route, ("get",))))
 
 
 def failure(request: Request, error: Exception) -> Response:
-    """The answer to an error that nobody foresaw: 503 when something we need is away, else 500, with nothing of it."""
+    """The response to an unexpected error, without its details: 503 if something is away, else 500."""
     if is_outage(error) or isinstance(error, Conflict):
         log.debug("request refused", path=request.url.path, reason=reason_of(error))
         detail = "The service can't do this right now. Try again later, with the same Idempotency-Key if it had one."
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        return _response(request, Problem(503, "unavailable", detail=detail, headers=headers))
+        return _response(request, Problem(503, "unavailable", detail, headers=headers))
     log.error("request failed", path=request.url.path, trace_id=trace_id(request.state.traceparent), exc_info=error)
     detail = "Something went wrong in the service; it was logged under this trace_id."
-    return _response(request, Problem(500, "internal-error", detail=detail))
+    return _response(request, Problem(500, "internal-error", detail))
 
 
 def _response(request: Request, problem: Problem) -> Response:

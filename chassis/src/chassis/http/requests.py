@@ -1,4 +1,4 @@
-"""Reading and answering JSON requests: bounded, strict, and with the money as exact as it was sent."""
+"""Reads and answers JSON requests: with limits, strictly, and without rounding money."""
 
 import asyncio
 import json
@@ -17,15 +17,15 @@ from starlette.types import Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_WITHIN_SECONDS = 20
-"""A client that sends its body more slowly holds a place among the requests in hand for nothing."""
+"""A slower client would occupy one of MAX_REQUESTS_IN_HAND for nothing."""
 
 # A double round-trips a decimal of up to 15 significant digits, and NUMERIC(12,2) has at most 12.
 JsonNumber = Annotated[Decimal, PlainSerializer(float, return_type=float), WithJsonSchema({"type": "number"})]
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-# A number that a double may round: pydantic reads every number with a point as one.
+# A number that a double may round: pydantic reads every number with a point as a double.
 _LONG_NUMBER = re.compile(rb"[:,\[]\s*-?[0-9][0-9.eE+-]{15,}")
-# What PostgreSQL can't store as text, and how a JSON document may have it: unescaped, neither of them is JSON.
+# Characters that PostgreSQL can't store as text. JSON allows them in escaped form only.
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _NO_TEXT_ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
@@ -35,17 +35,17 @@ def _as_integer(value: object) -> object:
 
 
 INTEGRAL = BeforeValidator(_as_integer)
-"""Makes a strict int one as JSON Schema has it: 2.0 is one too, "2" and true are none."""
+"""Makes a strict int accept 2.0, as JSON Schema does, but not "2" or true."""
 
 
 class RequestModel(BaseModel):
-    """A body: unknown fields are refused, and so is any string, wherever it stands, that could not be stored."""
+    """A request's body. Refuses unknown fields, and any string that PostgreSQL can't store."""
 
     model_config = ConfigDict(extra="forbid")
 
     @classmethod
     def from_body(cls, body: bytes) -> Self:
-        """Raises pydantic's ValidationError, and a 422 problem for a NUL or a lone surrogate in a string."""
+        """Raises ValidationError, or a 422 problem for a string that PostgreSQL can't store."""
         if _NO_TEXT_ESCAPED.search(body):
             _refuse_unstorable_text(body)
         content = cls.model_validate_json(body)
@@ -58,9 +58,9 @@ def _refuse_unstorable_text(body: bytes) -> None:
     try:
         places: list[tuple[tuple[str | int, ...], Any]] = [((), json.loads(body.decode()))]
     except (ValueError, RecursionError):
-        return  # not JSON, or too deep: the model says so
+        return  # not JSON or too deep, as the model will say
     errors = []
-    for path, value in places:  # which grows meanwhile
+    for path, value in places:  # the loop adds to it
         if isinstance(value, str) and _NO_TEXT.search(value):
             shown = (str(part).encode(errors="backslashreplace").decode() for part in path)
             errors.append({"loc": tuple(shown), "msg": "a string may have no NUL character and no lone surrogate"})
@@ -73,8 +73,8 @@ def _refuse_unstorable_text(body: bytes) -> None:
 
 
 class BareRoute(APIRoute):
-    """A route whose endpoint takes the request, alone, and returns the response. FastAPI's own way there (parameters,
-    exit stacks, handlers of its own) costs a busy route more than what the endpoint does; see docs/performance.md."""
+    """A route whose endpoint takes the request alone. FastAPI's parameters, exit stacks and handlers cost a busy route
+    more than the endpoint's work; see docs/performance.md."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in (self.methods or ()):
@@ -93,36 +93,30 @@ M = TypeVar("M", bound=RequestModel)
 
 
 async def read_json(request: Request, model: type[M]) -> M:
-    """The body, read and validated in one step.
-
-    Raises the problems 415 (another content type), 413 (over MAX_BODY_BYTES), 408 (not within BODY_WITHIN_SECONDS), 400
-    (not JSON), 422 (not this model).
-    """
+    """Reads and validates the body. Raises the problems 415 (another content type), 413 (over MAX_BODY_BYTES), 408 (not
+    within BODY_WITHIN_SECONDS), 400 (not JSON) and 422 (not this model)."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
-        raise Problem(
-            415,
-            "unsupported-media-type",
-            detail="Send the body as JSON, with the header Content-Type: application/json.",
-        )
+        detail = "Send the body as JSON, with the header Content-Type: application/json."
+        raise Problem(415, "unsupported-media-type", detail)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_WITHIN_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
-                    raise Problem(413, "content-too-large", detail=f"The body may have at most {MAX_BODY_BYTES} bytes.")
+                    raise Problem(413, "content-too-large", f"The body may have at most {MAX_BODY_BYTES} bytes.")
     except TimeoutError:
         detail = f"The body did not arrive within {BODY_WITHIN_SECONDS} seconds."
-        raise Problem(408, "request-timeout", detail=detail) from None
+        raise Problem(408, "request-timeout", detail) from None
     except ClientDisconnect:
-        raise Problem(400, "bad-request", detail="The body ended before it was complete.") from None
+        raise Problem(400, "bad-request", "The body ended before it was complete.") from None
     try:
         return model.from_body(bytes(body))
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
         if errors[0]["type"] == "json_invalid":
-            raise Problem(400, "malformed-json", detail=f"The body is not JSON: {errors[0]['msg']}.") from None
+            raise Problem(400, "malformed-json", f"The body is not JSON: {errors[0]['msg']}.") from None
         raise validation_problem(errors) from None
 
 
@@ -130,7 +124,7 @@ def checked_key(value: str | None) -> str | None:
     """The Idempotency-Key header's value; raises a 422 problem unless it is 1 to 255 visible ASCII characters."""
     if value is None or _IDEMPOTENCY_KEY.fullmatch(value):
         return value
-    raise Problem(422, "invalid-idempotency-key", detail="Idempotency-Key must be 1 to 255 visible ASCII characters.")
+    raise Problem(422, "invalid-idempotency-key", "Idempotency-Key must be 1 to 255 visible ASCII characters.")
 
 
 def json_response(content: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -1,8 +1,8 @@
-"""The connections to RabbitMQ: made, watched and made again by one loop, which owns all their channels.
+"""The connections to RabbitMQ. One loop opens them, watches them and opens them again.
 
-aio-pika's own reconnecting connection is not used: it restores each channel and consumer by itself, and what it fails
-to restore stays silent. Here any doubt (a closed channel, a cancelled consumer, a queue that lacks us, an answer that
-does not come) ends the connection, and a new one is built from nothing.
+aio-pika's reconnecting connection restores each channel and consumer by itself and doesn't report what it fails to
+restore. Here any doubt (a closed channel, a lost consumer, a missing answer) ends both connections, and new ones are
+built from nothing.
 """
 
 import asyncio
@@ -44,17 +44,15 @@ class ConsumerLost(Exception):
     """The broker no longer has this process as a consumer of its queue."""
 
 
-class Attached(Protocol):
-    """A consumer, as the connection sees it."""
-
+class QueueConsumer(Protocol):
     stopping: bool
-    """It has left its queue on purpose, and may still have a batch in hand."""
+    """The consumer has left its queue on purpose."""
 
     async def attach(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
         """Begins to consume on a channel of its own."""
 
     async def detach(self) -> None:
-        """The channel is gone, or about to be: ends the work in hand without acknowledging anything more."""
+        """Ends the work in hand without another acknowledgement, because the channel is lost."""
 
     async def attached(self) -> bool:
         """Whether the channel still has the consumer."""
@@ -64,15 +62,15 @@ class Broker:
     def __init__(self, url: str, queue: Queue) -> None:
         self._url = url
         self._queue = queue
-        self._consumer: Attached | None = None
+        self._consumer: QueueConsumer | None = None
         self._publishing: AbstractChannel | None = None
         self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._supervisor: asyncio.Task[None] | None = None
         self._failures = 0
         self.on_connected: Callable[[], None] = lambda: None
 
-    def serve(self, consumer: Attached) -> None:
-        """Names the consumer that every new connection begins with."""
+    def serve(self, consumer: QueueConsumer) -> None:
+        """Attaches the consumer to every new connection."""
         self._consumer = consumer
 
     @property
@@ -93,8 +91,8 @@ class Broker:
     ) -> None:
         """Publishes a persistent message and returns when a quorum of the queue's nodes has it.
 
-        Raises Unroutable if no queue took it and Unavailable if the broker is away or does not answer within
-        ANSWER_TIMEOUT_SECONDS; in the second case it may have been taken all the same.
+        Raises Unroutable if no queue takes it. Raises Unavailable if the broker is away, or doesn't answer within
+        ANSWER_TIMEOUT_SECONDS but may have taken the message.
         """
         channel = self._publishing
         if channel is None or channel.is_closed:
@@ -133,8 +131,8 @@ class Broker:
 
     async def _connect_and_watch(self) -> None:
         try:
-            # Two connections: one that publishes is blocked by the broker while it is short of memory or disk, and
-            # what is consumed must go on being acknowledged then.
+            # Two connections, because a broker that is short of memory or disk blocks connections that publish, and
+            # acknowledgements must go on.
             with abandoned_is_unavailable():
                 async with self._connection() as consuming, self._connection() as publishing:
                     try:
@@ -182,7 +180,7 @@ class Broker:
         log.info("connected to the broker", queue=queue.name)
 
     async def _watch(self, *connections: AbstractConnection) -> None:
-        """Returns never; raises as soon as anything of the connections is not as _open left it."""
+        """Never returns; raises as soon as a connection is no longer as _open left it."""
         loop = asyncio.get_running_loop()
         assert_at = loop.time() + ASSERT_EVERY_SECONDS
         closed = loop.create_future()
@@ -192,7 +190,7 @@ class Broker:
                 closed.set_result(cause)
 
         for connection in connections:
-            connection.close_callbacks.add(note)  # its own closed() tells only of a close() from this side
+            connection.close_callbacks.add(note)  # closed() resolves only if this side closes the connection
         while True:
             await asyncio.wait([closed], timeout=WATCH_EVERY_SECONDS)
             if closed.done() or not self.connected:

@@ -1,7 +1,7 @@
-"""The batching consumer: takes what has arrived, gives it to one run of the use case, acknowledges it with one ack.
+"""The batching consumer: gives what has arrived to one run of the use case, then acknowledges it with one ack.
 
-One loop owns the delivery tags of a channel. A message is acknowledged when each of its events has either taken effect
-(in a committed transaction) or been set aside (published to a retry or dead-letter queue, and confirmed).
+A message is acknowledged when each of its events has either taken effect (in a committed transaction) or been set aside
+(the broker has confirmed it in a retry or dead-letter queue).
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from prometheus_client import Counter, Histogram
 
 MAX_EVENTS_A_BATCH = 200
 MAX_CONFLICTS = 20
-"""In a row, after which a conflict is taken for the events' own fault: no race is lost so often."""
+"""Consecutive conflicts, after which the events themselves must be at fault: nobody loses that many races."""
 PREFETCH_MESSAGES = 200
 CAREFUL_MESSAGES = 200
-"""A connection begins by taking messages one at a time, until one comes that was never delivered before, or so many
-have come. A message that kills the process, or the connection, each time it is delivered then spends its own deliveries
-alone, and not those of all that were fetched with it: a quorum queue delivers what was returned to it first."""
+"""A connection first takes messages one at a time, until a message comes that was never delivered before, or this many
+have come. A message that kills the process or the connection then uses up only its own deliveries, not those of the
+messages fetched with it: a quorum queue delivers returned messages first."""
 
 EVENTS_CONSUMED = Counter("events_consumed", "Events taken in", ("type",))
 EVENTS_DUPLICATE = Counter("events_duplicate", "Events that the inbox knew already")
@@ -45,7 +45,7 @@ EVENT_BATCH_SIZE = Histogram(
 log = structlog.get_logger()
 
 
-class Receiving(Protocol):
+class InboxUnit(Protocol):
     """The part of a unit of work that the consumer uses."""
 
     async def take_in(self, consumer: str, events: Sequence[Received]) -> list[Received]: ...
@@ -55,7 +55,7 @@ class Receiving(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An event with what the message that brought it says of it."""
+    """An event and the message that brought it."""
 
     event: Received | Unreadable
     message: AbstractIncomingMessage
@@ -67,20 +67,20 @@ class Delivery:
 
     @property
     def routing_key(self) -> str:
-        """The key it was first published under: after a retry the message bears the queue's name instead."""
+        """The event's original routing key; a retried message's own is the queue's name."""
         return str(self.message.headers.get("x-routing-key") or self.message.routing_key or "")
 
     def alone(self) -> tuple[bytes, str | None]:
-        """The event by itself as a message's body, with its content type; the whole message where that can't be."""
+        """Body and content type of a message with this event alone; the whole message if that is impossible."""
         if isinstance(self.event, Unreadable):
             return self.event.raw, self.event.content_type
         try:
             return orjson.dumps(self.event.document), SINGLE
-        except orjson.JSONEncodeError:  # fields of others, nested more deeply than orjson writes
+        except orjson.JSONEncodeError:  # unknown fields, nested more deeply than orjson writes
             return self.message.body, self.message.content_type
 
 
-U = TypeVar("U", bound=Receiving)
+U = TypeVar("U", bound=InboxUnit)
 
 
 class Consumer(Generic[U]):
@@ -116,7 +116,7 @@ class Consumer(Generic[U]):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the loop that consumes has ended, which the connection notices within WATCH_EVERY_SECONDS."""
+        """Whether the consuming loop has ended, which the broker notices within WATCH_EVERY_SECONDS."""
         return self._loop is not None and self._loop.done()
 
     async def attached(self) -> bool:
@@ -128,21 +128,20 @@ class Consumer(Generic[U]):
         return isinstance(channel, aiormq.Channel) and self._tag in channel.consumers
 
     async def detach(self) -> None:
-        """Ends the loop. A batch in hand is rolled back, or was just committed; it comes again either way."""
+        """Ends the loop. A batch in hand comes again, whether it was committed or rolled back."""
         self._channel = None
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
 
     async def problem(self) -> str | None:
-        """None while this process is a consumer of its queue, else what is wrong."""
         return None if await self.attached() else f"not consuming {self._service}"
 
     async def start(self) -> None:
         pass
 
     async def stop(self) -> None:
-        """Takes no more messages and finishes the batch in hand; what waits behind it goes back to the queue."""
+        """Finishes the batch in hand; messages that were fetched after it return to the queue."""
         self.stopping = True
         try:
             async with asyncio.timeout(15):
@@ -161,21 +160,21 @@ class Consumer(Generic[U]):
             while not self.stopping:
                 first = await arrived.get()
                 async with self._in_hand:
-                    messages, deliveries = [first], self._deliveries(first)
+                    last, deliveries = first, self._deliveries(first)
                     while len(deliveries) < MAX_EVENTS_A_BATCH and not arrived.empty():
-                        messages.append(arrived.get_nowait())
-                        deliveries += self._deliveries(messages[-1])
+                        last = arrived.get_nowait()
+                        deliveries += self._deliveries(last)
                     await self._take(deliveries)
-                    await messages[-1].ack(multiple=True)
+                    await last.ack(multiple=True)
                     if careful:
                         careful = careful - 1 if first.redelivered else 0
                         if not careful:
                             await self._hurry(channel, queue)
-        except Exception as error:  # the connection notices that this loop has ended, and is made anew
+        except Exception as error:  # the broker notices that this loop has ended, and connects again
             log.warning("consuming interrupted", reason=reason_of(error), exc_info=not is_outage(error))
 
     async def _hurry(self, channel: AbstractChannel, queue: AbstractQueue) -> None:
-        """Consumes anew with a large prefetch, which a consumer keeps from its beginning."""
+        """Replaces the consumer, because a consumer's prefetch can't change."""
         careful = self._tag
         await channel.set_qos(prefetch_count=PREFETCH_MESSAGES)
         self._tag = await queue.consume(self._arrived.put)
@@ -189,7 +188,7 @@ class Consumer(Generic[U]):
         failed: list[tuple[Delivery, Exception]] = []
         for start in range(0, len(readable), MAX_EVENTS_A_BATCH):
             failed += await self._settle(readable[start : start + MAX_EVENTS_A_BATCH])
-        # Last, because it may be refused: then all of the messages come again, and the others have taken effect.
+        # Last, because the broker may refuse to take them: then all messages come again, after the others took effect.
         for delivery in deliveries:
             if isinstance(delivery.event, Unreadable):
                 await self._dead_letter(delivery, delivery.event.reason, delivery.event.detail)
@@ -197,7 +196,7 @@ class Consumer(Generic[U]):
             await self._set_aside(delivery, error)
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Exception]]:
-        """Returns when each event has taken effect, however long the database is away, with those that could not."""
+        """Waits however long the database is away; returns the events that failed."""
         pauses = conflicts = 0
         while True:
             try:
@@ -247,7 +246,7 @@ class Consumer(Generic[U]):
         )
 
     async def _set_aside(self, delivery: Delivery, error: Exception) -> None:
-        """Gives one event to a retry queue, or to the dead letters when no retry is left or none can help."""
+        """Publishes the event to a retry queue, or to the dead letters if no retry is left or could help."""
         if isinstance(error, Rejected):
             await self._dead_letter(delivery, error.reason, str(error))
             return

@@ -23,13 +23,13 @@ MAX_EVENTS_READ = 1000
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A message, or one event of it, that can't be understood. `reason` is a slug listed in docs/events.md."""
+    """A message, or one of its events, that can't be read. `reason` is a slug listed in docs/events.md."""
 
     reason: str
     detail: str
     raw: bytes = field(repr=False)
     content_type: str | None
-    """That of `raw`: the message's own, or that of a lone event where `raw` was taken out of a batch."""
+    """The content type of `raw`, which may be a single event of a batch."""
 
 
 class Encoder:
@@ -41,7 +41,7 @@ class Encoder:
     def encode(
         self, event: OrderEvent, *, event_id: UUID, time: datetime, traceparent: str, repeat: bool = False
     ) -> Outgoing:
-        """`repeat` marks what was said before, by an extension of CloudEvents that is left out otherwise."""
+        """`repeat` sets an extension attribute of CloudEvents that other events lack."""
         envelope = {
             "specversion": "1.0",
             "id": event_id,
@@ -62,13 +62,13 @@ class Encoder:
 def _plain(value: object) -> float | str:
     if isinstance(value, Decimal):
         return float(value)
-    if isinstance(value, UUID):  # asyncpg's own subclass of it, which orjson does not take for one
+    if isinstance(value, UUID):  # asyncpg's subclass, which orjson doesn't recognize
         return str(value)
     raise TypeError(f"{type(value).__name__} has no place in an event")
 
 
 def join(bodies: list[bytes]) -> tuple[bytes, str]:
-    """One message's body and content type for one or more encoded events."""
+    """Body and content type of a message with these encoded events."""
     return (bodies[0], SINGLE) if len(bodies) == 1 else (b"[" + b",".join(bodies) + b"]", BATCH)
 
 
@@ -76,12 +76,10 @@ class Decoder:
     """Reads messages for one consumer, which declares for each type of event a class with the fields it uses."""
 
     def __init__(self, consumed: Mapping[str, type]) -> None:
-        self._adapters: dict[str, TypeAdapter[Any]] = {
-            name: TypeAdapter(data_class) for name, data_class in consumed.items()
-        }
+        self._adapters: dict[str, TypeAdapter[Any]] = {name: TypeAdapter(data) for name, data in consumed.items()}
 
     def decode(self, body: bytes, content_type: str | None) -> list[Received | Unreadable]:
-        """The message's events in their order. Never raises: what can't be read is returned as Unreadable."""
+        """The message's events in order. Never raises: an event that can't be read is Unreadable."""
 
         def unreadable(reason: str, detail: str) -> list[Received | Unreadable]:
             return [Unreadable(reason, detail, body, content_type)]
@@ -109,7 +107,7 @@ class Decoder:
         def unreadable(reason: str, detail: str) -> Unreadable:
             try:
                 return Unreadable(reason, detail, orjson.dumps(document), SINGLE)
-            except orjson.JSONEncodeError:  # nested more deeply than orjson writes: keep the whole message instead
+            except orjson.JSONEncodeError:  # nested more deeply than orjson writes
                 return Unreadable(reason, detail, message, media_type)
 
         if not isinstance(document, dict) or document.get("specversion") != "1.0":
@@ -128,13 +126,12 @@ class Decoder:
             data = adapter.validate_python(document.get("data"))
         except ValidationError as error:
             return unreadable("invalid-data", _in_short(error))
-        traceparent = document.get("traceparent")
-        trace = valid_traceparent(traceparent) if isinstance(traceparent, str) else None
+        trace = valid_traceparent(document.get("traceparent"))
         order_id = str(getattr(data, "order_id", subject))[:36]
         return Received(event_id, name, order_id, trace, data, document, document.get("repeat") is True)
 
 
 def _in_short(error: ValidationError) -> str:
-    """What is wrong, field by field, without the values."""
+    """The invalid fields, without their values."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(f"{'.'.join(map(str, problem['loc'])) or 'data'}: {problem['msg']}" for problem in problems)[:500]

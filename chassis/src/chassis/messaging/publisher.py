@@ -1,7 +1,7 @@
-"""Publishes committed events: at once from memory, and what a crash or an outage left behind by the sweep.
+"""Publishes committed events: from memory at once, and by a sweep those that a crash or an outage left behind.
 
-Events with the same routing key that are ready at the same moment travel in one message. The rows of those that the
-broker has confirmed are deleted in batches.
+Events with the same routing key that are ready at the same moment travel in one message. The rows of confirmed events
+are deleted in batches.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from itertools import groupby
+from operator import attrgetter
 from typing import Protocol
 from uuid import UUID
 
@@ -25,10 +26,10 @@ from prometheus_client import Counter, Gauge
 MAX_EVENTS_A_MESSAGE = 100
 MAX_MESSAGE_BYTES = 128 * 1024
 MAX_EVENTS_IN_MEMORY = 2_000
-"""Seconds' worth of events: while the broker takes none they are rows, not memory."""
+"""More events stay in the outbox, so that an outage of the broker doesn't fill the memory."""
 SWEEP_EVERY_SECONDS = 5.0
 DELETE_EVERY_SECONDS = 0.5
-"""The longer, the fewer transactions, and the more events that a crash has sent twice."""
+"""A longer interval saves transactions, but a crash repeats more events."""
 STUCK_AFTER_SECONDS = 20
 
 EVENTS_PUBLISHED = Counter("events_published", "Events the broker has confirmed", ("type",))
@@ -40,9 +41,10 @@ log = structlog.get_logger()
 
 
 def coalesce(events: Iterable[Outgoing]) -> list[list[Outgoing]]:
-    """The events in as few messages as the limits on one message allow, each of a single routing key."""
+    """Groups the events by routing key, in as few messages as the limits on a message allow."""
+    by_key = attrgetter("routing_key")
     messages: list[list[Outgoing]] = []
-    for _, same_key in groupby(sorted(events, key=_routing_key), key=_routing_key):
+    for _, same_key in groupby(sorted(events, key=by_key), key=by_key):
         size = MAX_MESSAGE_BYTES
         for event in same_key:
             size += len(event.body) + 1
@@ -53,12 +55,8 @@ def coalesce(events: Iterable[Outgoing]) -> list[list[Outgoing]]:
     return messages
 
 
-def _routing_key(event: Outgoing) -> str:
-    return event.routing_key
-
-
-class Rows(Protocol):
-    """The outbox's rows: those of events that are committed and not known to be confirmed."""
+class Outbox(Protocol):
+    """The committed events that the broker isn't known to have confirmed."""
 
     async def delete(self, ids: Sequence[UUID]) -> None: ...
 
@@ -68,9 +66,7 @@ class Rows(Protocol):
 
 
 class Publisher:
-    """`send` never waits and never raises: the rows are the truth, memory is the fast way."""
-
-    def __init__(self, rows: Rows, broker: Broker, encoder: Encoder) -> None:
+    def __init__(self, rows: Outbox, broker: Broker, encoder: Encoder) -> None:
         self._rows = rows
         self._broker = broker
         self._encoder = encoder
@@ -86,14 +82,14 @@ class Publisher:
 
     @property
     def takes_repeats(self) -> bool:
-        """Whether there is any use in saying something again: not while the broker is away, nor while it is there and
-        takes nothing, for then what was said first still waits here."""
+        """Whether repeats are of use: not while the broker is away or takes nothing, when the events that they would
+        repeat still wait in the outbox."""
         return self._broker.connected and not (
             self._oldest_age > STUCK_AFTER_SECONDS and self._waiting > MAX_EVENTS_IN_MEMORY
         )
 
     def send(self, events: Sequence[Outgoing]) -> None:
-        """Publishes committed events in the background; what fails, or is too much for memory, is left to the sweep."""
+        """Publishes committed events in the background; never waits or raises. The sweep sends what this leaves."""
         if not self._broker.connected or len(self._sending) + len(events) > MAX_EVENTS_IN_MEMORY:
             return
         for message in coalesce(events):
@@ -103,7 +99,7 @@ class Publisher:
             task.add_done_callback(self._tasks.discard)
 
     async def _publish(self, message: list[Outgoing]) -> bool:
-        """Returns whether the broker has answered, be it to refuse the message."""
+        """Whether the broker has answered, even if it refused the message."""
         began = time.perf_counter()
         try:
             body, content_type = join([event.body for event in message])
@@ -135,7 +131,6 @@ class Publisher:
             self._deleter = asyncio.create_task(self._delete_confirmed())
 
     async def _delete_confirmed(self) -> None:
-        """Deletes together what was confirmed in the last moment: a row that waits costs nothing."""
         while self._confirmed:
             await asyncio.sleep(DELETE_EVERY_SECONDS)
             await self._delete()
@@ -146,11 +141,11 @@ class Publisher:
             return
         try:
             await self._rows.delete(ids)
-        except Exception as error:  # the sweep sends them once more, and the inboxes know them
+        except Exception as error:  # the sweep sends these events again, and the inboxes recognize them
             log.warning("published events not deleted yet", events=len(ids), reason=reason_of(error))
 
     async def sweep(self) -> None:
-        """Sends what was left behind and measures the backlog. Run every SWEEP_EVERY_SECONDS and after a reconnect."""
+        """Sends the events that were left behind and measures the backlog."""
         self._waiting, self._oldest_age = await self._rows.backlog()
         OUTBOX_BACKLOG.set(self._waiting)
         OUTBOX_AGE_SECONDS.set(self._oldest_age)
@@ -165,7 +160,7 @@ class Publisher:
                     return
 
     async def problem(self) -> str | None:
-        """None, or why the outbox is stuck, as of the last sweep (which is a job, and watched as such)."""
+        """Why the outbox was stuck at the last sweep, or None."""
         if self._oldest_age > STUCK_AFTER_SECONDS:
             return f"an event has waited {self._oldest_age:.0f} s to be published"
         return None
@@ -174,7 +169,7 @@ class Publisher:
         pass
 
     async def stop(self) -> None:
-        """Waits for the confirmations under way and deletes their rows."""
+        """Waits for outstanding confirmations and deletes their rows."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=10)
         if self._deleter is not None:

@@ -1,4 +1,4 @@
-"""The exchanges and queues of RabbitMQ. deploy/rabbitmq/definitions.json is the whole map; a service asserts its part.
+"""The exchanges and queues of RabbitMQ. deploy/rabbitmq/definitions.json has all of them; a service declares its own.
 
 Works on RabbitMQ 3.10 to 4.x: https://www.rabbitmq.com/docs/quorum-queues and https://www.rabbitmq.com/docs/dlx
 """
@@ -15,7 +15,7 @@ EXCHANGE = "order_events"
 DEAD_LETTER_EXCHANGE = "order_events.dlx"
 RETRY_DELAYS_SECONDS = (1, 5, 30)
 DELIVERY_LIMIT = 50
-"""Deliveries of a message that may end without an answer: it is for what kills the process, not for errors."""
+"""Deliveries without an acknowledgement: the limit is for messages that kill the process, not for errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,6 @@ class Queue:
 
     @property
     def dead_letters(self) -> str:
-        """The name of the queue of what the service could not take in."""
         return f"{self.service}.dlq"
 
     @property
@@ -43,13 +42,12 @@ class Queue:
 
 
 def retry_name(delay_seconds: int) -> str:
-    """The exchange, and the queue, in which an event waits that long. A delay is one queue: RabbitMQ lets messages
-    expire only at a queue's head, so two delays in one queue would hold each other up."""
+    """The exchange and the queue for this delay. Messages expire only at a queue's head, so each delay has its own."""
     return f"{EXCHANGE}.retry.{delay_seconds}s"
 
 
 def _retry_arguments(delay_seconds: int) -> dict[str, Any]:
-    # Expired messages go to the default exchange under the key they were published with: their service's queue.
+    # Expired messages go to the default exchange with their own routing key, the name of their service's queue.
     return {
         "x-queue-type": "quorum",
         "x-message-ttl": delay_seconds * 1000,
@@ -59,12 +57,12 @@ def _retry_arguments(delay_seconds: int) -> dict[str, Any]:
     }
 
 
-# A person who reads the dead letters in the management UI requeues them, and each time counts as a delivery.
+# Whoever reads dead letters in the management UI requeues them, which counts as a delivery each time.
 DEAD_LETTER_ARGUMENTS: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
 
 
 async def assert_topology(channel: AbstractChannel, queue: Queue) -> AbstractQueue:
-    """Declares what the service needs, in an order in which no message can be lost; what is there already is left."""
+    """Declares what the service needs and doesn't exist yet, in an order in which no message can be lost."""
     await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
     dead_letters = await channel.declare_exchange(DEAD_LETTER_EXCHANGE, ExchangeType.DIRECT, durable=True)
     dead_letter_queue = await channel.declare_queue(queue.dead_letters, durable=True, arguments=DEAD_LETTER_ARGUMENTS)

@@ -1,1 +1,1 @@
-"""What use cases see of the chassis. Nothing in here imports a database, broker or web library."""
+"""The part of the chassis that use cases import; it knows no library for databases, brokers or HTTP."""

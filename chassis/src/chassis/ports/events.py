@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, ClassVar, Protocol
 from uuid import UUID
@@ -11,22 +12,23 @@ from pydantic import AwareDatetime, Field
 
 _WORD = re.compile("[A-Z][a-z0-9]*")
 
+# Types of the fields in an event's data.
+Money = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 Instant = Annotated[AwareDatetime, Field(lt=datetime(9000, 1, 1, tzinfo=UTC))]
-"""A time in an event's data, early enough that adding some days does not overflow."""
-
+"""Early enough that adding some days does not overflow."""
 Slug = Annotated[str, Field(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
-"""A reason in an event's data: for programs to compare, and for people to look up in docs/events.md."""
+"""A reason, listed in docs/events.md."""
 
 
 @cache
 def routing_key(name: str) -> str:
-    """The key under which events of that name travel: OrderCreated under order.created."""
+    """The routing key of events of that name: order.created for OrderCreated."""
     return ".".join(word.lower() for word in _WORD.findall(name))
 
 
 class OrderEvent(Protocol):
-    """A domain event: a dataclass whose fields are the event's `data`. `name` is its CloudEvents type: a string that
-    the service owns, not the class's name."""
+    """A domain event: a dataclass whose fields are the event's `data`. `name` is its CloudEvents type."""
 
     name: ClassVar[str]
 
@@ -47,7 +49,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An event taken from a queue; `data` is an instance of the class that the consumer declared for its type."""
+    """An event from a queue; `data` is an instance of the class that the consumer declared for the event's type."""
 
     id: UUID
     type: str
@@ -56,4 +58,4 @@ class Received:
     data: Any
     document: Any = field(repr=False)
     repeat: bool = False
-    """Whether the publisher has sent the same fact before, under another id, and repeats it because nobody answered."""
+    """Whether the publisher sent the same fact before, under another id, and got no answer."""

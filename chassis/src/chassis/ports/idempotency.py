@@ -6,10 +6,10 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A key, a digest of the request that came with it, and the id of what that request creates."""
+    """A key, the digest of the request that came with it, and the id of the resource that the request creates."""
 
     caller: str
-    """Whose key it is, in whatever form tells callers apart: another caller's same key is another key."""
+    """The key's owner: two callers may use the same key without meeting."""
     key: str
     fingerprint: bytes
     resource_id: UUID

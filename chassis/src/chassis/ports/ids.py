@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7 (RFC 9562), which sort by the time of their making and so keep indexes dense."""
+"""Identifiers: UUIDv7 (RFC 9562), which sort by time of creation and so keep indexes dense."""
 
 from collections import OrderedDict
 from uuid import UUID

@@ -12,9 +12,9 @@ def new_traceparent() -> str:
     return f"00-{drawn[:32]}-{drawn[32:]}-01"
 
 
-def valid_traceparent(value: str | None) -> str | None:
-    """The header's value if it is a version 00 traceparent, else None: the specification says to start anew."""
-    return value if value is not None and _TRACEPARENT.fullmatch(value) else None
+def valid_traceparent(value: object) -> str | None:
+    """The value if it is a traceparent of version 00, else None: the specification says to start a new trace."""
+    return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
 
 
 def trace_id(traceparent: str) -> str:

@@ -1,1 +1,1 @@
-"""PostgreSQL: the unit of work that keeps track, the repositories' base, and the tables that every service has."""
+"""PostgreSQL: the unit of work, the base of repositories, and the tables that every service has."""

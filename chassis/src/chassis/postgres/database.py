@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, and what its errors mean: "not now", "lost to another transaction", or "not this"."""
+"""Connections to PostgreSQL, and the translation of its errors."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,17 +15,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-# SQLSTATE classes and codes (PostgreSQL, appendix A) that another attempt can cure: the server is away, starting,
-# stopping, full or read-only, or the schema isn't migrated yet.
+# SQLSTATE classes and codes (PostgreSQL, appendix A) after which another attempt can succeed: the server is away,
+# starting, stopping, full or read-only, or the schema isn't migrated yet.
 _OUTAGE_CLASSES = ("08", "53", "57P", "58")
 _OUTAGE_CODES = ("25006", "25P03", "28000", "28P01", "3D000", "3F000", "42P01", "42703", "42501")
-# A transaction that lost to another one: it did nothing, and can be run again at once.
 _CONFLICT_CODES = ("40001", "40P01", "55P03")
 _NO_TABLES = ("42P01", "3F000")
 _MIGRATE = "the schema lacks its tables: run `alembic upgrade head` first"
 
-# Statements find their rows by keys, also while the planner still takes a table for small. They have one generic plan:
-# planning each execution anew would cost a batch of one more than a better plan could save.
+# Statements find their rows by keys, even in tables that the planner still believes to be small. They share a generic
+# plan: for a batch of one, planning costs more than a better plan could save.
 _PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
 
 CLOSED_WITHIN_SECONDS = 3.0
@@ -34,12 +33,12 @@ log = structlog.get_logger()
 
 
 def _in_our_words(context: ExceptionContext) -> BaseException | None:
-    """The error as the ports have it: Interrupted, Conflict, or None for a mistake of ours, which stays as it is."""
+    """Interrupted, Conflict, or None for a mistake of ours, which stays a DBAPIError."""
     error = context.sqlalchemy_exception
     if not isinstance(error, DBAPIError):
         return None
     code = str(getattr(error.orig, "sqlstate", None) or "")
-    # The last is asyncpg's word for a table that a migration has changed since the statement was prepared.
+    # InvalidCachedStatementError: a migration has changed the table since the statement was prepared.
     if code in _CONFLICT_CODES or type(error.orig).__name__ == "InvalidCachedStatementError":
         return Conflict(reason_of(error))
     if code in _NO_TABLES:
@@ -51,7 +50,7 @@ def _in_our_words(context: ExceptionContext) -> BaseException | None:
 
 
 class Database:
-    """The pool of one service, every connection of which looks into that service's schema."""
+    """The connection pool of one service; every connection's search_path is the service's schema."""
 
     def __init__(self, url: str, *, pool_size: int, service: str, schema: str) -> None:
         self.schema = schema
@@ -81,12 +80,12 @@ class Database:
         self._away = False
 
     async def connect(self) -> AsyncConnection:
-        """A connection of the pool, to be closed by the caller. Raises Unavailable when there is none to be had."""
+        """A connection, which the caller closes. Raises Unavailable if the pool can't provide one."""
         return await self._connect(self.engine)
 
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:
-        """A connection on which each statement is a transaction of its own, without BEGIN and COMMIT around it."""
+        """A connection on which each statement is a transaction of its own."""
         connection = await self._connect(self._autocommit)
         try:
             yield connection
@@ -97,8 +96,8 @@ class Database:
             await connection.close()
 
     def distrust(self) -> None:
-        """After a statement without an answer: the pool's other connections are no better (a failover that cut them
-        silently), so each is made anew when it is next taken, instead of being waited for."""
+        """Has every connection replaced when it is next used. After a statement without an answer, a failover may have
+        cut the pool's other connections as silently."""
         self._generation += 1
 
     def _made(self, _: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
@@ -106,7 +105,7 @@ class Database:
 
     def _taken(self, connection: DBAPIConnection, entry: ConnectionPoolEntry, _: PoolProxiedConnection) -> None:
         if entry.info["generation"] != self._generation:
-            connection.driver_connection.terminate()  # a server that is gone would not take part in an orderly end
+            connection.driver_connection.terminate()  # an orderly close would wait for a server that is gone
             raise DisconnectionError
 
     async def _connect(self, engine: AsyncEngine) -> AsyncConnection:
@@ -125,7 +124,7 @@ class Database:
         return connection
 
     async def problem(self) -> str | None:
-        """None if the schema can be read, else why it can't; takes 3 s at most."""
+        """Why the schema can't be read, or None; takes 3 s at most."""
         try:
             async with asyncio.timeout(3), self.autocommit() as connection:
                 await connection.execute(text("SELECT 1 FROM inbox LIMIT 1"))
@@ -137,7 +136,7 @@ class Database:
         pass
 
     async def stop(self) -> None:
-        """Closes the idle connections, those of a server that no longer answers for as long as a shutdown may take."""
+        """Closes the idle connections; gives up on a server that no longer answers."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSED_WITHIN_SECONDS):
                 await self.engine.dispose()

@@ -1,4 +1,4 @@
-"""Idempotency keys: which request made which resource, kept in the transaction that made it.
+"""Idempotency keys: the request that created each resource, committed with the resource.
 
 https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 """
@@ -47,11 +47,10 @@ def idempotency_table(metadata: MetaData) -> Table:
 
 
 async def claim(connection: AsyncConnection, claims: Sequence[Claim]) -> dict[UUID, Claim]:
-    """Claims the keys and returns, by each claim's resource_id, who owns its key: the claim itself, or an earlier one
-    that is younger than KEPT_HOURS.
+    """Claims the keys and returns, by each claim's resource_id, the owner of its key: the claim itself, or an earlier
+    claim that is younger than KEPT_HOURS.
 
-    Of two transactions with the same key the second waits for the end of the first; a key that several claims of one
-    call bear belongs to the first of them.
+    Of two transactions with the same key, the second waits for the first; within one call, the first claim wins.
     """
     if not claims:
         return {}

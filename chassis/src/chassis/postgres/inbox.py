@@ -1,4 +1,4 @@
-"""The inbox: which events have taken effect, kept in the transaction of the effect (idempotent receiver)."""
+"""The inbox: the ids of the events that took effect, committed with the effect (idempotent receiver)."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ CREATE_INBOX_1 = (
     """,
     "CREATE INDEX inbox_processed_at ON inbox (processed_at)",
 )
-"""For the services' migrations. A migration is never edited: a change of the table is a CHANGE_INBOX_2 beside this."""
+"""For the services' migrations, which never change: a change of the table is a CHANGE_INBOX_2 beside this."""
 
 TAKE_IN = text(
     """
@@ -48,9 +48,7 @@ def inbox_table(metadata: MetaData) -> Table:
 
 
 async def take_in(connection: AsyncConnection, consumer: str, ids: Sequence[UUID]) -> tuple[datetime, set[UUID]]:
-    """Records the ids and returns the transaction's time and those that were not there before.
-
-    Of two transactions that record the same id the second waits for the first, and finds it if it was committed.
-    """
+    """Records the ids and returns the transaction's time and the new ids. Of two transactions that record the same id,
+    the second waits for the first and finds the id if the first is committed."""
     now, fresh = (await connection.execute(TAKE_IN, {"consumer": consumer, "ids": list(set(ids))})).one()
     return now, set(fresh)

@@ -1,7 +1,7 @@
-"""What the env.py of every service's Alembic history does: one schema, one role, one history each.
+"""Runs a service's Alembic history, for its env.py. Each service has its own schema, role and history.
 
-Each runs as an administrator, makes the role and the schema where they lack, and is safe to run at the same time as the
-others and as itself: all of them take one advisory lock.
+Runs as an administrator and creates the role and the schema if they don't exist. Migrations may run at the same time,
+because all of them take the same advisory lock.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, MetaData, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 _LOCK = 0x6F726465725F6462  # "order_db"
-# Those of the services, each of which belongs to a role of its name.
+# The services' schemas: each belongs to a role of the same name.
 _SCHEMAS = """
     SELECT string_agg(quote_ident(nspname), ', ' ORDER BY nspname)
     FROM pg_namespace JOIN pg_roles ON pg_roles.oid = nspowner WHERE rolname = nspname
@@ -21,7 +21,7 @@ _SCHEMAS = """
 
 
 def run(metadata: MetaData, schema: str, url: str) -> None:
-    """Brings the schema to the revision that Alembic was called for; a role of the schema's name owns all of it."""
+    """Brings the schema, which a role of the same name owns, to the revision that Alembic was called for."""
     asyncio.run(_run(metadata, schema, url))
 
 
@@ -55,7 +55,7 @@ def _migrate(connection: Connection, metadata: MetaData, schema: str) -> None:
 
 
 def _refuse_a_newer_database(schema: str) -> None:
-    """Alembic alone says only that it can't locate a revision."""
+    """Explains what Alembic would report only as a revision that it can't locate."""
     known = {script.revision for script in context.script.walk_revisions()}
     if unknown := set(context.get_context().get_current_heads()) - known:
         raise CommandError(
@@ -73,11 +73,11 @@ def _make_role_and_schema(connection: Connection, schema: str) -> None:
         return connection.execute(text(query), {"name": schema}).first() is None
 
     if missing("SELECT 1 FROM pg_roles WHERE rolname = :name"):
-        # For a password of your own make the role beforehand: it is then left as it is.
+        # To choose another password, create the role beforehand: an existing role stays as it is.
         _create_role(connection, f"{schema} LOGIN PASSWORD '{schema}'")
     if missing("SELECT 1 FROM pg_roles WHERE rolname = 'auditor'"):
         _create_role(connection, "auditor NOLOGIN")
-    # Since 16 whoever makes a role is a member of it, but may not yet act as it.
+    # Since PostgreSQL 16 the creator of a role is a member of it but may not act as it yet.
     may = "'SET'" if (connection.dialect.server_version_info or ()) >= (16,) else "'MEMBER'"
     if missing(f"SELECT 1 WHERE pg_has_role(current_user, :name, {may})"):
         connection.execute(text(f"GRANT {schema} TO CURRENT_USER"))
@@ -93,7 +93,7 @@ def _make_role_and_schema(connection: Connection, schema: str) -> None:
 
 
 def _create_role(connection: Connection, role: str) -> None:
-    """Roles are the cluster's, and the lock is the database's: another database's migration may come first."""
+    """Roles belong to the cluster but the lock to one database, so another database's migration may come first."""
     connection.execute(
         text(f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$")
     )

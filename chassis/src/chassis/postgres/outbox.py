@@ -1,5 +1,5 @@
-"""The rows of the transactional outbox: an event is a row, committed with the change that it tells of, until the broker
-has confirmed it."""
+"""The transactional outbox: an event's row is committed with the change that caused the event, and deleted once the
+broker has confirmed the event."""
 
 from collections.abc import AsyncGenerator, Sequence
 from uuid import UUID
@@ -23,8 +23,7 @@ CREATE_OUTBOX_1 = (
     ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)
     """,
 )
-"""For the services' migrations, as CREATE_INBOX_1 is. Each row is deleted within moments, so its dead rows are cleared
-early and often."""
+"""For the services' migrations, as CREATE_INBOX_1 is. Rows live for moments only, so the table is vacuumed often."""
 
 _SWEEPER_LOCK = 0x6F7574626F78  # "outbox"; paired with the schema's hash, so that each service has its own
 
@@ -80,7 +79,7 @@ async def insert_into_outbox(connection: AsyncConnection, events: Sequence[Outgo
 
 
 class OutboxRows:
-    """The committed rows, as whoever publishes them needs them."""
+    """The committed rows, for the publisher."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -96,8 +95,8 @@ class OutboxRows:
             return waiting, float(age)
 
     async def left_behind(self) -> AsyncGenerator[list[Outgoing], None]:
-        """What has waited for LEFT_BEHIND_AFTER_SECONDS, 1,000 events at a time; nothing while another process of the
-        service sweeps. Within one sweep no row comes twice: one that can't be sent must not hold up those behind it."""
+        """The events that have waited for LEFT_BEHIND_AFTER_SECONDS, 1,000 at a time; none while another process of the
+        service sweeps. No row comes twice, so an event that can't be sent doesn't hold up the events behind it."""
         lock = {"schema": self._database.schema, "lock": _SWEEPER_LOCK}
         async with self._database.autocommit() as connection:
             try:
@@ -111,5 +110,5 @@ class OutboxRows:
                     yield [Outgoing(row.id, row.type, row.routing_key, row.order_id, row.body.encode()) for row in rows]
                 await connection.execute(UNLOCK, lock)
             except BaseException:
-                await connection.invalidate()  # the lock, which may be ours, ends with its connection
+                await connection.invalidate()  # ends the lock too, if this process has it
                 raise

@@ -1,9 +1,8 @@
-"""The base of every repository: an aggregate lies in its table column by column, and a whole batch is one statement.
+"""The base of every repository. Each column of a table is the aggregate's field or property of the same name.
 
-Each column is the aggregate's field or property of the same name: a new column is written in the table, its migration
-and the domain, and nowhere else. Statements are built once: SQLAlchemy takes longer to build a query than the server to
-answer it. A statement that writes takes its rows as JSON; one that changes rows names their keys besides, since the
-planner takes any JSON for a hundred rows, and would rather read all of a table than look up so many.
+A batch is one statement, which is built once: SQLAlchemy takes longer to build a query than the server to answer it.
+Statements that write take their rows as JSON. An update takes the keys as well, because the planner expects a hundred
+rows of any JSON and would read the whole table instead of looking up so many.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,11 +29,10 @@ A = TypeVar("A")
 
 
 class Mapped(Generic[A]):
-    """How one kind of aggregate lies in its table, and the statements for it. `key` is the unique column by which the
-    aggregates are found, locked and sorted.
+    """A table with its aggregate's class, and the statements on it. `key` is the unique column by which aggregates are
+    found, locked and sorted.
 
-    Each statement says what it does in its execution options (`does`), which is how a stand-in for PostgreSQL that
-    tests use knows the statement without reading its SQL.
+    Each statement's execution options describe it (`does`), so that PostgreSQL's stand-in in tests need not parse SQL.
     """
 
     def __init__(self, table: Table, kind: type[A], *, key: str) -> None:
@@ -60,12 +58,12 @@ class Mapped(Generic[A]):
         return self._does("find", select(self.table).where(*conditions), conditions)
 
     def page(self, by: Column[Any], *conditions: ColumnElement[bool]) -> Executable:
-        """Reads the last `most` of these rows below `before`, the newest first."""
+        """Reads the rows below `before`, the newest first and `most` at most."""
         query = select(self.table).where(by < bindparam("before", type_=Uuid), *conditions)
         return self._does("page", query.order_by(by.desc()).limit(bindparam("most")), by, conditions)
 
     def lock_due(self, due: Column[Any], *conditions: ColumnElement[bool]) -> Executable:
-        """Locks the first `most` rows whose time has come, the oldest first; without those that are locked already."""
+        """Locks rows whose time has come, the oldest first and `most` at most; skips rows that are locked already."""
         query = select(self.table).where(due <= func.now(), *conditions).order_by(due).limit(bindparam("most"))
         return self._does("lock due", query.with_for_update(skip_locked=True), due, conditions)
 
@@ -92,7 +90,6 @@ class Mapped(Generic[A]):
         return self._updates[columns]
 
     def load(self, row: Sequence[Any]) -> A:
-        """The aggregate that a row holds."""
         return self.kind(**{name: read(row[at]) if read else row[at] for name, at, read in self._loaded})
 
     def _does(self, what: str, statement: Any, *details: object) -> Executable:
@@ -104,7 +101,7 @@ class Mapped(Generic[A]):
         return f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS r ({', '.join(typed)})"
 
     def _readers(self) -> list[tuple[str, int, Callable[[Any], Any] | None]]:
-        """Of each field that a column holds: its name, the column's place, and what makes the one of the other."""
+        """For each field its name, its column's place, and what converts a value if a conversion is needed."""
         hints = get_type_hints(self.kind)
         names = [field.name for field in fields(cast(Any, self.kind)) if field.name not in ("events", "repeats")]
         if lost := set(names) - set(self.columns):
@@ -132,35 +129,35 @@ class PostgresRepository(Generic[A]):
         self._connection = connection
         self._seen: dict[UUID, A] = {}
         self._before: dict[UUID, tuple[Any, ...]] = {}
-        """The state in which those that were loaded were loaded."""
+        """The state of each loaded aggregate when it was loaded."""
 
     def __iter__(self) -> Iterator[A]:
-        """What this repository has locked or added, in the order of the keys."""
+        """The locked and the added aggregates, in the order of their keys."""
         return (self._seen[key] for key in sorted(self._seen))
 
     async def read(self, statement: Executable, **parameters: object) -> list[A]:
-        """Those that a statement of the mapping's finds, to be read only (`page` takes `before` and `most`)."""
+        """The aggregates that the statement finds, for reading only."""
         return [self.mapped.load(row) for row in await self._connection.execute(statement, parameters)]
 
     async def get(self, keys: Sequence[UUID]) -> dict[UUID, A]:
-        """Those that exist, to be read only."""
+        """The aggregates that exist, by key, for reading only."""
         found = await self.read(self.mapped.get, keys=list(set(keys)))
         return {self._key(aggregate): aggregate for aggregate in found}
 
     async def newest(self, statement: Executable, *, before: UUID | None, limit: int, **parameters: object) -> list[A]:
-        """A page that a `page` statement reads, from below `before` on."""
+        """What a `page` statement reads."""
         return await self.read(statement, before=before or _ABOVE_ALL, most=limit, **parameters)
 
     async def locked(self, keys: Sequence[UUID]) -> dict[UUID, A]:
-        """Those that exist, by key, locked in the order of their keys until the transaction ends."""
+        """The aggregates that exist, by key, locked in the order of their keys until the transaction ends."""
         wanted = set(keys)
         if unseen := wanted - self._seen.keys():
             await self.locked_by(self.mapped.lock, keys=list(unseen))
         return {key: self._seen[key] for key in sorted(wanted & self._seen.keys())}
 
     async def locked_by(self, statement: Executable, **parameters: object) -> list[A]:
-        """Those that a statement of the mapping's locks (`lock_due` takes `most`). One that this repository has
-        locked or added before is returned as it is by now, and not as its row has it."""
+        """The aggregates that the statement locks. An aggregate that was locked or added before is returned in its
+        present state, not as in its row."""
         found = await self.read(statement, **parameters)
         for aggregate in found:
             if (key := self._key(aggregate)) not in self._seen:
@@ -173,8 +170,8 @@ class PostgresRepository(Generic[A]):
         return added
 
     async def insert_added(self) -> None:
-        """Inserts the added aggregates. A row can't be locked before it exists: of two transactions that insert the
-        same one, the second waits for the first, and raises Conflict if that is committed."""
+        """Inserts the added aggregates. Of two transactions that insert the same row, the second waits for the first
+        and raises Conflict if the first is committed."""
         added = [aggregate for key, aggregate in self._seen.items() if key not in self._before]
         if added:
             columns = self.mapped.columns
@@ -183,19 +180,19 @@ class PostgresRepository(Generic[A]):
                 raise Conflict("another transaction has inserted one of these rows first")
 
     async def save_changed(self) -> None:
-        """Writes the rows that differ from what was loaded, and of these the columns that differ in any of them."""
-        changed: dict[UUID, tuple[Any, ...]] = {}
-        places: set[int] = set()
-        for key, before in self._before.items():
-            if (after := self.mapped.state(self._seen[key])) != before:
-                changed[key] = after
-                places.update(place for place, value in enumerate(after) if value != before[place])
+        """Updates the rows that have changed since they were loaded: the columns that have changed in any of them."""
+        before, name = self._before, self.mapped.key
+        after = {key: self.mapped.state(self._seen[key]) for key in before}
+        changed = [key for key in before if after[key] != before[key]]
         if changed:
-            name = self.mapped.key
-            columns = [(self.mapped.columns[place], place) for place in sorted(places)]
-            rows = [{name: key} | {column: after[place] for column, place in columns} for key, after in changed.items()]
+            columns = [
+                (column, place)
+                for place, column in enumerate(self.mapped.columns)
+                if any(after[key][place] != before[key][place] for key in changed)
+            ]
+            rows = [{name: key} | {column: after[key][place] for column, place in columns} for key in changed]
             statement = self.mapped.update(tuple(column for column, _ in columns))
-            await self._connection.execute(statement, {"keys": list(changed), "rows": _json(rows)})
+            await self._connection.execute(statement, {"keys": changed, "rows": _json(rows)})
 
     def _key(self, aggregate: A) -> UUID:
         key: UUID = getattr(aggregate, self.mapped.key)
@@ -203,21 +200,21 @@ class PostgresRepository(Generic[A]):
 
 
 def deletion(table: str, condition: str) -> Any:
-    """Deletes rows that are past their time, at most PRUNED_AT_ONCE at once, in whatever order they are found.
+    """Deletes PRUNED_AT_ONCE rows at most.
 
-    The condition is stated twice: until 17.7, 16.11 and 15.15 PostgreSQL did not look again whether a row that another
-    transaction has just renewed is still the one that was picked ("Add missing EPQ recheck for TID Scan").
+    The condition is stated twice because PostgreSQL before 17.7, 16.11 and 15.15 doesn't check again whether it holds
+    for a row that another transaction has just changed ("Add missing EPQ recheck for TID Scan").
     """
     some = f"SELECT ctid FROM {table} WHERE {condition} LIMIT {PRUNED_AT_ONCE}"
     return text(f"DELETE FROM {table} WHERE ctid = ANY(ARRAY({some})) AND ({condition})")
 
 
 async def delete_in_batches(connection: AsyncConnection, statement: Executable, **parameters: object) -> None:
-    """Runs a `deletion`, each time in a transaction of its own, until nothing is left."""
+    """Runs a `deletion` until nothing is left. Each run is a transaction of its own if the connection autocommits."""
     while (await connection.execute(statement, parameters)).rowcount:
         pass
 
 
 def _json(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as one JSON parameter. Decimal travels as a string, so that no digit is lost on the way to numeric."""
+    """The rows as one JSON parameter. A Decimal becomes a string, so that numeric gets every digit."""
     return orjson.dumps(rows, default=str).decode()

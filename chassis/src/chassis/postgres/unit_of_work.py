@@ -1,10 +1,9 @@
-"""The unit of work: one transaction for a whole batch. It remembers what its repositories loaded and added, and at the
-commit inserts, saves and publishes; events leave after the commit, and only then."""
+"""The unit of work: one transaction for a whole batch. It saves what its repositories loaded and added, and publishes
+the events once they are committed."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
 
@@ -18,8 +17,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 TURNS_TO_LEAVE = 2
-"""Of the event loop: in the first a committed event becomes a message, in the second that is written to the broker. The
-next service may begin then, and need not wait until this one has put its connection back, acknowledged and logged."""
+"""Turns of the event loop after a commit: in the first, events become a message; in the second, it is written to the
+broker. The next service can then begin before this one returns its connection, acknowledges and logs."""
 
 EVENTS_UNCHANGED = Counter("events_unchanged", "Events that came late or too early and changed nothing", ("type",))
 REMINDERS = Counter("reminders", "What was said again because nobody had answered", ("kind",))
@@ -27,9 +26,7 @@ REMINDERS = Counter("reminders", "What was said again because nobody had answere
 NOW = text("SELECT now()")
 
 
-class Publishing(Protocol):
-    """What a unit of work needs of the publisher."""
-
+class EventPublisher(Protocol):
     def encode(self, event: OrderEvent, *, time: datetime, traceparent: str, repeat: bool = False) -> Outgoing: ...
 
     def send(self, events: Sequence[Outgoing]) -> None: ...
@@ -39,13 +36,12 @@ R = TypeVar("R", bound=PostgresRepository[Any])
 
 
 class UnitOfWork:
-    """Leaving it without commit() rolls back. It begins with `start()` or with `take_in(...)`, either of which sets
-    the clock. Each service adds its repositories."""
+    """Leaving it without commit() rolls back. `start()` or `take_in(...)` begins it and sets the clock."""
 
     now: datetime
     connection: AsyncConnection
 
-    def __init__(self, database: Database, publisher: Publishing) -> None:
+    def __init__(self, database: Database, publisher: EventPublisher) -> None:
         self._database = database
         self._publisher = publisher
         self._repositories: list[PostgresRepository[Any]] = []
@@ -54,11 +50,11 @@ class UnitOfWork:
         self._after_commit: list[Callable[[], None]] = []
 
     def open_repositories(self) -> None:
-        """Makes this service's repositories, each by `tracked`."""
+        """Creates the service's repositories, each through `tracked`."""
         raise NotImplementedError
 
     def tracked(self, repository: R) -> R:
-        """Lets the commit save what the repository has loaded and added."""
+        """Has the commit save what the repository loaded and added."""
         self._repositories.append(repository)
         return repository
 
@@ -67,9 +63,7 @@ class UnitOfWork:
         self.open_repositories()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, TimeoutError):
             self._database.distrust()
         await self.connection.close()  # rolls back what was not committed
@@ -78,13 +72,12 @@ class UnitOfWork:
         self.now = (await self.connection.execute(NOW)).scalar_one()
 
     async def take_in(self, consumer: str, events: Sequence[Received]) -> list[Received]:
-        """Enters the events in the inbox and returns those that were not in it, each once."""
+        """Enters the events in the inbox and returns the new ones, each once."""
         self.now, fresh = await inbox.take_in(self.connection, consumer, [event.id for event in events])
         return list({event.id: event for event in events if event.id in fresh}.values())
 
     async def first_this_second(self) -> bool:
-        """Whether no unit of this service's, in whichever process, has asked this before in the same second of the
-        database's clock. The second is taken in like an event, so a unit that is rolled back leaves it to another."""
+        """The second is taken in like an event, so a unit that is rolled back leaves it to another."""
         second = UUID(int=int(self.now.timestamp()))
         return bool((await inbox.take_in(self.connection, "seconds", [second]))[1])
 
@@ -98,8 +91,8 @@ class UnitOfWork:
         self._after_commit.append(act)
 
     async def commit(self) -> None:
-        """Inserts, in the order of the keys, before it updates: inserting may wait for another transaction, and updates
-        touch only rows that are locked already, so two units never wait for each other in a circle."""
+        """Inserts in the order of the keys, then updates. Only inserts may wait for another transaction, because the
+        rows to update are locked already, so two units can't deadlock."""
         for repository in self._repositories:
             await repository.insert_added()
         for repository in self._repositories:
@@ -125,7 +118,7 @@ class UnitOfWork:
 
 
 def _facts(aggregate: Any) -> Iterable[tuple[OrderEvent, bool]]:
-    """What the aggregate has to say, with whether it was said before. An item of stock says nothing by itself."""
+    """The aggregate's events, each with whether it is a repeat. Some aggregates, such as items of stock, have none."""
     for event in getattr(aggregate, "events", ()):
         yield event, False
     for event in getattr(aggregate, "repeats", ()):

@@ -1,1 +1,1 @@
-"""What a service is put together from: settings, logs, group commit, periodic jobs, reminders."""
+"""The parts that make up a service: settings, logs, group commit, periodic jobs, reminders."""

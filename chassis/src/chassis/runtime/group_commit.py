@@ -13,10 +13,7 @@ MAX_COMMANDS_A_BATCH = 200
 MAX_CONFLICTS = 5
 
 COMMAND_BATCH_SIZE = Histogram(
-    "command_batch_size",
-    "Commands that shared a transaction",
-    ("command",),
-    buckets=(1, 2, 5, 10, 20, 50, 100, 200),
+    "command_batch_size", "Commands that shared a transaction", ("command",), buckets=(1, 2, 5, 10, 20, 50, 100, 200)
 )
 
 
@@ -34,10 +31,10 @@ U = TypeVar("U", bound=Transaction)
 
 
 class GroupCommit(Generic[C, R, U]):
-    """Runs a use case for whoever calls `submit`; the use case returns a result, or an exception, for each command.
+    """Runs a use case on all commands that have come by `submit`; it returns a result or an exception for each.
 
-    What arrives while a batch is being committed is the next batch; a lone command waits for nobody. This is group
-    commit, one floor up: https://www.postgresql.org/docs/17/wal-async-commit.html
+    Commands that arrive while a batch is being committed form the next one; a lone command waits for nobody. This is
+    PostgreSQL's group commit, one level up: https://www.postgresql.org/docs/17/wal-async-commit.html
     """
 
     def __init__(
@@ -53,11 +50,8 @@ class GroupCommit(Generic[C, R, U]):
         self._runner: asyncio.Task[None] | None = None
 
     async def submit(self, command: C) -> R:
-        """The command's result, once it is committed.
-
-        Raises what the use case returned for it, or Unavailable when the database is away; whether an interrupted
-        commit took effect is then unknown, which is what idempotency keys are for.
-        """
+        """The command's result, once it is committed. Raises the exception that the use case returned for it, or
+        Unavailable if the database is away; the command may have taken effect even so."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((command, future))
         if self._runner is None or self._runner.done():

@@ -9,25 +9,24 @@ import structlog
 from chassis.ports.errors import Conflict, Unavailable, is_outage, reason_of, survived
 
 TURN_MAY_TAKE_SECONDS = 120.0
-"""A turn that takes longer is taken for one that hangs: it is cancelled, and the next one tries again."""
+"""A turn that takes longer is cancelled."""
 RETRY_WITHIN_SECONDS = 60.0
-"""However rarely a job runs, a turn that failed is not left for longer."""
+"""The longest wait after a turn that failed."""
 LATE_AFTER_INTERVALS = 3
 LATE_AFTER_SECONDS = 20.0
-"""At the least: a job that runs every second may well need a few of them for one turn."""
+"""The minimum, because a turn of a job that runs every second may take several seconds."""
 
 log = structlog.get_logger()
 
 
 async def at_once() -> None:
-    """Lets everything else go on first."""
+    """Lets other tasks go on first."""
     await asyncio.sleep(0)
 
 
 class Periodic:
-    """Runs `act` at once, then every `every_seconds` (and up to a tenth more, so that replicas spread out). If `act`
-    returns True, there may be more to do: the next turn follows as soon as `after` returns. A failure is logged, and
-    the next turn tries again."""
+    """Runs `act` at once, then every `every_seconds` and up to a tenth more, so that replicas spread out. If `act`
+    returns True because there may be more to do, the next turn follows as soon as `after` returns."""
 
     def __init__(
         self,
@@ -53,11 +52,11 @@ class Periodic:
         self._task = asyncio.create_task(self._run(), name=self.name)
 
     def wake(self) -> None:
-        """Begins the next turn now, or right after the one under way."""
+        """Begins the next turn now, or right after the present one."""
         self._woken.set()
 
     async def stop(self) -> None:
-        """Lets the turn under way end; between turns there is nothing to wait for."""
+        """Lets the present turn end."""
         self._stopping = True
         self.wake()
         if self._task is not None:
@@ -67,7 +66,7 @@ class Periodic:
             await asyncio.wait([self._task], timeout=5)
 
     async def problem(self) -> str | None:
-        """None, or that no turn has ended well for several intervals: it hangs, fails each time, or none is begun."""
+        """Reports that no turn has succeeded for several intervals, or None."""
         if self._task is None:
             return f"{self.name}: not started"
         ago = _now() - self._well_at
@@ -75,7 +74,7 @@ class Periodic:
         return f"{self.name}: no turn has ended well for {ago:.0f} s" if late else None
 
     async def lost(self) -> str | None:
-        """None, or why no turn will ever begin in this process: only a restart cures that."""
+        """Why no turn will ever begin again in this process, or None."""
         if self._task is not None and self._task.done():
             return f"{self.name}: its loop has ended"
         if self._began_at is not None and _now() - self._began_at > 2 * TURN_MAY_TAKE_SECONDS:
@@ -104,7 +103,7 @@ class Periodic:
             self._failing, self._well_at = False, _now()
             return more
         except Unavailable:
-            self._well_at = _now()  # what is away was told where it was noticed, and has a check of its own
+            self._well_at = _now()  # whatever is away has a health check of its own
         except Exception as error:
             if limit.expired() or not (is_outage(error) or isinstance(error, Conflict)):
                 raise

@@ -1,6 +1,6 @@
-"""Structured logs: one JSON object a line, or readable lines on a terminal.
+"""Structured logs: one JSON object per line, or readable lines on a terminal.
 
-At INFO a batch is one line, whatever its size; at DEBUG each event, request and SQL statement has its own.
+A batch is one line at INFO; at DEBUG each event, request and SQL statement has a line of its own.
 """
 
 import logging
@@ -14,8 +14,8 @@ from chassis.runtime.settings import ServiceSettings
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 
-class _Unfailing:
-    """A stream that leaves out what it can't write: a full disk must not end the work that a line tells of."""
+class _LossyStream:
+    """A stream that drops what it can't write, because a full disk must not stop the service."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -30,7 +30,7 @@ class _Unfailing:
 
 
 def configure(service: str, settings: ServiceSettings) -> None:
-    """Sends this process's logs, those of its libraries included, to standard output in one format."""
+    """Sends the logs of the service and its libraries to standard output in one format."""
     level = logging.getLevelNamesMapping()[settings.log_level]
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
 
@@ -51,7 +51,7 @@ def configure(service: str, settings: ServiceSettings) -> None:
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Unfailing(sys.stdout))),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _LossyStream(sys.stdout))),
         cache_logger_on_first_use=True,
     )
 
@@ -69,7 +69,7 @@ def configure(service: str, settings: ServiceSettings) -> None:
         if logging.getLogger(name).handlers:  # none where uvicorn was told not to log requests
             logging.getLogger(name).handlers = []
             logging.getLogger(name).propagate = True
-    # The broker's and the pool's comings and goings are told by our own lines; the libraries' would repeat them.
+    # These libraries log lost connections, which we log ourselves.
     for name in ("aio_pika", "aiormq", "sqlalchemy.pool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if level <= logging.DEBUG:

@@ -1,20 +1,36 @@
-"""Whoever waits asks again: what nobody has answered is said once more, so that an order has its outcome though the
-broker forgets everything that it holds.
+"""Reminders: an aggregate that waits for an answer repeats its event, so that an order is decided even if the broker
+loses everything that it holds.
 
-Each aggregate keeps when it has to speak next (`remind_at`) and what it then says. This module keeps the pace: the
-oldest first, and at most MAX_REMINDERS_A_SECOND, however many processes the service has.
+Each aggregate decides when to repeat what (`remind_at`, `remind`). This module sets the pace for all processes of the
+service: the oldest first, and MAX_REMINDERS_A_SECOND at most.
 """
 
-from chassis.ports.unit_of_work import Reminded, Unit, Waiting
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from chassis.ports.unit_of_work import Unit
 
 REMIND_EVERY_SECONDS = 1.0
 MAX_REMINDERS_A_SECOND = 200
-"""An outage in which a hundred thousand orders waited must not end in as many messages at once."""
+"""After an outage during which a hundred thousand orders waited, they must not all repeat their events at once."""
 
 
-async def remind(waiting: Reminded[Waiting], unit: Unit) -> None:
-    """One second's reminders; what is left over waits for the next second."""
-    due = await waiting.locked_to_remind(MAX_REMINDERS_A_SECOND)
+class Remindable(Protocol):
+    def remind(self, now: datetime) -> str | None:
+        """Notes the event to repeat and the time of the next reminder. Returns the kind of reminder, or None if the
+        aggregate no longer waits for an answer."""
+
+
+class RemindableRepository(Protocol):
+    async def locked_to_remind(self, limit: int) -> Sequence[Remindable]:
+        """Locks the aggregates whose `remind_at` has come, the oldest first, and skips those that another transaction
+        has locked."""
+
+
+async def remind(repository: RemindableRepository, unit: Unit) -> None:
+    """Sends one second's reminders; the rest wait for the next second."""
+    due = await repository.locked_to_remind(MAX_REMINDERS_A_SECOND)
     if due and await unit.first_this_second():
         for aggregate in due:
             if kind := aggregate.remind(unit.now):

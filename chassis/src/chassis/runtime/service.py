@@ -1,4 +1,4 @@
-"""The plumbing of a service with a database, put together once: what is left to its main.py is what only it has."""
+"""Assembles a service with a database; its main.py adds its own use cases and jobs."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,7 +12,6 @@ from chassis.messaging.envelope import Decoder, Encoder
 from chassis.messaging.publisher import SWEEP_EVERY_SECONDS, Publisher
 from chassis.messaging.topology import Queue
 from chassis.ports.events import Received
-from chassis.ports.unit_of_work import Reminded, Waiting
 from chassis.postgres import inbox
 from chassis.postgres.database import Database
 from chassis.postgres.outbox import OutboxRows
@@ -21,7 +20,7 @@ from chassis.postgres.unit_of_work import UnitOfWork
 from chassis.runtime import logs
 from chassis.runtime.group_commit import GroupCommit
 from chassis.runtime.jobs import Periodic, at_once
-from chassis.runtime.reminders import REMIND_EVERY_SECONDS, remind
+from chassis.runtime.reminders import REMIND_EVERY_SECONDS, RemindableRepository, remind
 from chassis.runtime.settings import DatabaseSettings
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import Executable
@@ -35,7 +34,7 @@ U = TypeVar("U", bound=UnitOfWork)
 
 
 class Service(Generic[U]):
-    """`consumed` has, by the name of each event that the service reads, the class for its data."""
+    """`consumed` has the class for the data of each event that the service reads, by the event's name."""
 
     def __init__(
         self,
@@ -51,7 +50,7 @@ class Service(Generic[U]):
         self.broker = broker
         self.publisher = Publisher(OutboxRows(database), broker, Encoder(name))
         self.workers: list[Part] = []
-        """What finishes the work that the consumer and the jobs started; stopped after them, before the publisher."""
+        """Parts that finish what the consumer and the jobs started, so they stop later."""
         self.sweep = Periodic("outbox sweep", SWEEP_EVERY_SECONDS, self.publisher.sweep)
         self.jobs = [self.sweep]
         broker.on_connected = self.sweep.wake
@@ -69,7 +68,7 @@ class Service(Generic[U]):
         unit_of_work: Callable[[Database, Publisher], AbstractAsyncContextManager[U]],
         consumed: Mapping[str, type],
     ) -> Self:
-        """The service with its logs, on the servers that the settings name."""
+        """The service on the servers that the settings name, with its logs."""
         logs.configure(name, settings)
         pool_size = settings.database_pool_size
         database = Database(settings.database_url, pool_size=pool_size, service=name, schema=schema)
@@ -77,11 +76,10 @@ class Service(Generic[U]):
         return cls(name, unit_of_work=unit_of_work, consumed=consumed, database=database, broker=broker)
 
     def units(self) -> AbstractAsyncContextManager[U]:
-        """A new unit of work."""
         return self._unit_of_work(self.database, self.publisher)
 
     def reading(self, repository: Callable[[AsyncConnection], R]) -> Callable[[], AbstractAsyncContextManager[R]]:
-        """For requests that only read: a repository on a connection without a transaction."""
+        """Opens the repository outside of a transaction, for requests that only read."""
 
         @asynccontextmanager
         async def read() -> AsyncIterator[R]:
@@ -91,14 +89,13 @@ class Service(Generic[U]):
         return read
 
     def consumes(self, use_case: Callable[[Sequence[Received], U], Awaitable[None]]) -> None:
-        """Runs the use case on the events that arrive."""
         decoder = Decoder(self._consumed)
         self.consumer = Consumer(self.broker, service=self.name, decoder=decoder, units=self.units, use_case=use_case)
 
     def command(
         self, name: str, use_case: Callable[[Sequence[C], U], Awaitable[Sequence[R | Exception]]]
     ) -> Callable[[C], Awaitable[R]]:
-        """Runs the use case for one command, in a transaction that concurrent commands share."""
+        """A function that runs the use case for one command, in a transaction that concurrent commands share."""
         return GroupCommit(name, self.units, use_case).submit
 
     def every(
@@ -109,8 +106,8 @@ class Service(Generic[U]):
         *,
         after: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
-        """Runs the use case by itself, each time in a unit of work of its own. If it returns True, there may be more to
-        do: it runs again as soon as `after` returns."""
+        """Makes a periodic job of the use case, which runs in a new unit of work each time. If it returns True, it runs
+        again as soon as `after` returns."""
 
         async def act() -> bool:
             async with self.units() as unit:
@@ -121,19 +118,19 @@ class Service(Generic[U]):
 
         self.jobs.append(Periodic(name, seconds, act, after=after))
 
-    def reminds(self, waiting: Callable[[U], Reminded[Waiting]]) -> None:
-        """Lets the aggregates of that repository ask again, though not while nothing leaves the outbox: reminders would
-        only pile up behind what was said first."""
+    def reminds(self, repository: Callable[[U], RemindableRepository]) -> None:
+        """Reminds for the aggregates of that repository, except while nothing leaves the outbox: reminders would pile
+        up there behind the events that they repeat."""
 
         async def act(unit: U) -> bool:
             if self.publisher.takes_repeats:
-                await remind(waiting(unit), unit)
+                await remind(repository(unit), unit)
             return False
 
         self.every(REMIND_EVERY_SECONDS, "reminders", act)
 
     def prunes(self, name: str, statement: Executable) -> None:
-        """Runs a `deletion` from time to time."""
+        """Runs a `deletion` every PRUNE_EVERY_SECONDS."""
 
         async def act() -> None:
             async with self.database.autocommit() as connection:

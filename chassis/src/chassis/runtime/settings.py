@@ -1,5 +1,5 @@
-"""Settings that every service has, read by name (`DATABASE_URL`, `RABBITMQ_URL`, ...) from the environment, and where
-that lacks one from `.env` at the repository's root."""
+"""The settings of every service (`DATABASE_URL`, `RABBITMQ_URL`, ...), read from the environment, then from `.env` at
+the repository's root."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DOTENV = Path(__file__).resolve().parents[4] / ".env"
-"""Of a clone, in which the chassis is installed as it lies there. In an image there is none."""
+"""In a clone, where the chassis is installed in place; a container image has none."""
 
 
 def _asyncpg_url(url: str) -> str:
@@ -18,7 +18,7 @@ def _asyncpg_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("postgresql", "postgres", "postgresql+asyncpg"):
         raise ValueError("must look like postgresql+asyncpg://user:password@host:5432/database")
-    return f"postgresql+asyncpg://{rest.replace('sslmode=', 'ssl=')}"  # libpq's name for it, which asyncpg lacks
+    return f"postgresql+asyncpg://{rest.replace('sslmode=', 'ssl=')}"  # from libpq's name to asyncpg's
 
 
 def _amqp_url(url: str) -> str:
@@ -27,19 +27,29 @@ def _amqp_url(url: str) -> str:
     return url
 
 
+_LOCAL_URLS = {
+    "database_url": ("postgres_port", "postgresql+asyncpg://postgres:postgres@localhost:{}/order_processing"),
+    "rabbitmq_url": ("rabbitmq_port", "amqp://admin:admin@localhost:{}/"),
+}
+
+
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _local_servers(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Adds the URL of a local server if only its port is given. Ignores what isn't a number: Kubernetes sets
+        variables of these names."""
+        ports = {url: (str(given.get(port, "")), form) for url, (port, form) in _LOCAL_URLS.items()}
+        return given | {
+            url: form.format(port) for url, (port, form) in ports.items() if port.isdecimal() and not given.get(url)
+        }
 
 
 class PostgresSettings(_Settings):
     database_url: Annotated[str, AfterValidator(_asyncpg_url)] = ""
     postgres_port: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _postgres_at_its_port(cls, given: dict[str, Any]) -> dict[str, Any]:
-        url = "postgresql+asyncpg://postgres:postgres@localhost:{}/order_processing"
-        return _url_of_port(given, "database_url", "postgres_port", url)
 
 
 class ServiceSettings(_Settings):
@@ -47,11 +57,6 @@ class ServiceSettings(_Settings):
     rabbitmq_port: str = ""
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _rabbitmq_at_its_port(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return _url_of_port(given, "rabbitmq_url", "rabbitmq_port", "amqp://admin:admin@localhost:{}/")
 
 
 class DatabaseSettings(PostgresSettings, ServiceSettings):
@@ -62,7 +67,7 @@ S = TypeVar("S", bound=_Settings)
 
 
 def load(settings_class: type[S]) -> S:
-    """The settings; a wrong one, or a server that nothing names, ends the process with a sentence for each."""
+    """Reads the settings. Ends the process with a sentence for each invalid setting and each missing server."""
     try:
         settings = settings_class(_env_file=DOTENV)
     except ValidationError as error:
@@ -77,10 +82,3 @@ def load(settings_class: type[S]) -> S:
     if unnamed:
         raise SystemExit(2)
     return settings
-
-
-def _url_of_port(given: dict[str, Any], url: str, port: str, form: str) -> dict[str, Any]:
-    """With the URL that a port alone stands for. What is no number is not ours: Kubernetes has variables of such names
-    for its services."""
-    number = str(given.get(port, ""))
-    return given | {url: form.format(number)} if number.isdecimal() and not given.get(url) else given

@@ -13,7 +13,7 @@ from chassis.ports.events import OrderEvent, Outgoing, Received
 from chassis.ports.ids import uuid7
 from chassis.postgres.database import Database
 from chassis.postgres.repository import Mapped, PostgresRepository
-from chassis.postgres.unit_of_work import Publishing, UnitOfWork
+from chassis.postgres.unit_of_work import EventPublisher, UnitOfWork
 from chassis.runtime.service import Service
 from chassis.testing.memory import MemoryDatabase, Server
 
@@ -53,7 +53,7 @@ class RecordingPublisher:
 class Units(Generic[U]):
     """Makes units of work, and runs use cases in them as a service does."""
 
-    def __init__(self, unit_of_work: Callable[[Database, Publishing], AbstractAsyncContextManager[U]]) -> None:
+    def __init__(self, unit_of_work: Callable[[Database, EventPublisher], AbstractAsyncContextManager[U]]) -> None:
         self.now = datetime.now(UTC)
         self.server = Server(lambda: self.now)
         self.database = cast(Database, MemoryDatabase(self.server))

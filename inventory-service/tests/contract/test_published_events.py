@@ -10,6 +10,7 @@ import pytest
 from chassis.messaging.envelope import Encoder
 from chassis.ports.events import routing_key
 from chassis.testing import received
+from chassis.testing.declared import outdated
 from chassis.testing.units import Published
 
 from application.messages import OrderCreated, OrderedLine
@@ -79,3 +80,4 @@ async def test_the_trace_of_the_order_goes_on() -> None:
 
 def test_the_contracts_are_those_of_the_events_that_are_published() -> None:
     assert OURS.problems(PUBLISHED) == []
+    assert outdated(PUBLISHED, OURS.folder.parent) == {}, "run `make contracts`"

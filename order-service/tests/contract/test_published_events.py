@@ -8,6 +8,7 @@ import orjson
 import pytest
 from chassis.messaging.envelope import Encoder
 from chassis.ports.ids import uuid7
+from chassis.testing.declared import outdated
 
 from domain.order import FINAL, Order, Status
 from tests.builders import NOON, TRACEPARENT, WAYS, an_order, line
@@ -62,6 +63,7 @@ def test_money_travels_as_numbers_without_loss() -> None:
 
 def test_the_contracts_are_those_of_the_events_that_are_published() -> None:
     assert OURS.problems(PUBLISHED) == []
+    assert outdated(PUBLISHED, OURS.folder.parent) == {}, "run `make contracts`"
 
 
 def test_the_examples_tell_of_one_order() -> None:

@@ -7,6 +7,7 @@ import orjson
 import pytest
 from chassis.messaging.envelope import Encoder
 from chassis.ports.events import routing_key
+from chassis.testing.declared import outdated
 from chassis.testing.units import Published
 
 from application.messages import InventoryReserved
@@ -65,6 +66,7 @@ async def test_money_is_sent_as_the_number_that_came(amount: str) -> None:
 
 def test_the_contracts_are_those_of_the_events_that_are_published() -> None:
     assert OURS.problems(PUBLISHED) == []
+    assert outdated(PUBLISHED, OURS.folder.parent) == {}, "run `make contracts`"
 
 
 def test_each_event_is_published_under_its_agreed_key() -> None:

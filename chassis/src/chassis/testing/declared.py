@@ -10,7 +10,7 @@ import argparse
 import importlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -47,6 +47,16 @@ def files(event: type[Any], source: str, folder: Path, today: str) -> Iterator[t
     kept = sorted((folder / "history").glob(f"{event.name}.*.example.json"))
     if not kept or json.loads(kept[-1].read_text()) != made:
         yield folder / "history" / f"{event.name}.{today}.example.json", made
+
+
+def outdated(events: Iterable[type[Any]], service: Path) -> dict[Path, str]:
+    """The files in the service's folder that are not as they are declared, with what they should contain."""
+    wanted = {
+        path: json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        for event in events
+        for path, content in files(event, service.name, service / "contracts", f"{datetime.now(UTC):%Y-%m-%d}")
+    }
+    return {path: text for path, text in wanted.items() if not path.exists() or path.read_text() != text}
 
 
 def schema(event: type[Any], source: str) -> dict[str, Any]:
@@ -175,17 +185,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     events: list[type[Any]] = []
     if (folder / "domain" / "events.py").exists():
         events = published_events(importlib.import_module("domain.events"))
-    wanted = {
-        path: json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        for event in events
-        for path, content in files(event, folder.name, folder / "contracts", f"{datetime.now(UTC):%Y-%m-%d}")
-    }
-    wrong = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
-    for path in wrong:
+    wrong = outdated(events, folder)
+    for path, text in wrong.items():
         print(f"{path.relative_to(folder.parent)}: {'run `make contracts`' if check else 'written'}", file=sys.stderr)
         if not check:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(wanted[path])
+            path.write_text(text)
     print(json.dumps(_summary(folder.name, events, list(consumed))))
     return 1 if check and wrong else 0
 

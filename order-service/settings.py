@@ -2,11 +2,10 @@
 
 from typing import Annotated
 
-from chassis.ports.events import Currency
 from chassis.runtime.settings import DatabaseSettings
 from pydantic import Field
 
 
 class Settings(DatabaseSettings):
     order_expires_after_seconds: Annotated[int, Field(ge=1, le=30 * 86_400)] = 900
-    currency: Currency = "USD"
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"

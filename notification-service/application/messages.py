@@ -1,9 +1,15 @@
 """The events that this service reads, with the fields that it uses."""
 
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated
 from uuid import UUID
 
-from chassis.ports.events import Currency, Money, Slug
+from chassis.ports.events import Slug
+from pydantic import Field
+
+Money = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, ClassVar, Protocol
 from uuid import UUID
@@ -13,8 +12,6 @@ from pydantic import AwareDatetime, Field
 _WORD = re.compile("[A-Z][a-z0-9]*")
 
 # Types of the fields in an event's data.
-Money = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=2)]
-Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 Instant = Annotated[AwareDatetime, Field(lt=datetime(9000, 1, 1, tzinfo=UTC))]
 """Early enough that adding some days does not overflow."""
 Slug = Annotated[str, Field(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]

@@ -15,13 +15,17 @@ import asyncpg  # type: ignore[import-untyped]  # it ships none
 from chassis.testing import make_database, make_vhost
 
 from operations import books
-from operations.addresses import SERVICES
 from system import ROOT, Service, all_healthy, attended, fresh_system
 
 Services = Mapping[str, Sequence[Service]]
 """By name, with all replicas."""
 
-_BASELINE = dict(zip(SERVICES, ("orders:app", "inventory:app", "payments:app", "notifications:app"), strict=True))
+_BASELINE = {
+    "order-service": "orders:app",
+    "inventory-service": "inventory:app",
+    "payment-service": "payments:app",
+    "notification-service": "notifications:app",
+}
 # Short, since whoever waits for the last order waits for the last attempt of all.
 _RETRY_DELAYS_SECONDS = "0.1,0.2,0.4"
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from html import escape
+from itertools import cycle
 
+from operations.addresses import SERVICES
 from report import Rounds, middle
 
 _WIDTH, _LEFT, _RIGHT = 880, 150, 130
 _BAR, _STEP = 20, 30
 _PARTS = {
-    "order-service": "#3b82f6",
-    "inventory-service": "#14b8a6",
-    "payment-service": "#a855f7",
-    "notification-service": "#ec4899",
+    **dict(zip(SERVICES, cycle(("#3b82f6", "#14b8a6", "#a855f7", "#ec4899", "#eab308", "#84cc16")), strict=False)),
     "PostgreSQL": "#64748b",
     "RabbitMQ": "#f97316",
 }

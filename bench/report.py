@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from operations.addresses import SERVICES
 from rounds import GENERATOR, Figures
 
 Rounds = Mapping[str, Sequence[Figures]]
@@ -35,10 +36,7 @@ ROWS = (
     Row("at 20 orders/s: POST to completed p99, ms", "low completed p99", 1),
     Row("CPU, ms an order", "cpu", 2),
     Row("- Python", "cpu Python", 2),
-    Row("-- order-service", "cpu order-service", 2),
-    Row("-- inventory-service", "cpu inventory-service", 2),
-    Row("-- payment-service", "cpu payment-service", 2),
-    Row("-- notification-service", "cpu notification-service", 2),
+    *(Row(f"-- {service}", f"cpu {service}", 2) for service in SERVICES),
     Row("- PostgreSQL", "cpu PostgreSQL", 2),
     Row("- RabbitMQ", "cpu RabbitMQ", 2),
     Row("load generator's CPU, ms an order", f"cpu {GENERATOR}", 2),

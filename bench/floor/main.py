@@ -5,12 +5,16 @@ The request is read and validated, and the answer written, by the order service'
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from chassis.http.requests import json_response, read_json
 from fastapi import FastAPI, Request, Response
 
 from api.schemas import ItemResponse, OrderResponse, PlaceOrderRequest
+
+_ABSENT: dict[str, Any] = dict.fromkeys(OrderResponse.model_fields)
+"""What a new order lacks, such as its reason."""
 
 app = FastAPI()
 
@@ -19,20 +23,20 @@ app = FastAPI()
 async def place_order(request: Request) -> Response:
     body = await read_json(request, PlaceOrderRequest)
     now = datetime.now(UTC)
-    order = OrderResponse(
-        id=uuid4(),
-        customer_id=body.customer_id,
-        items=[
+    told = {
+        "id": uuid4(),
+        "customer_id": body.customer_id,
+        "items": [
             ItemResponse(product_id=item.product_id, quantity=item.quantity, price=item.price) for item in body.items
         ],
-        total_amount=sum((item.price * item.quantity for item in body.items), start=body.items[0].price * 0),
-        currency="USD",
-        status="pending",
-        reason=None,
-        expires_at=now + timedelta(seconds=900),
-        created_at=now,
-        updated_at=now,
-    )
+        "total_amount": sum((item.price * item.quantity for item in body.items), start=body.items[0].price * 0),
+        "currency": "USD",
+        "status": "pending",
+        "expires_at": now + timedelta(seconds=900),
+        "created_at": now,
+        "updated_at": now,
+    }
+    order = OrderResponse(**_ABSENT | told)
     return json_response(order, 201, {"Location": f"/orders/{order.id}"})
 
 

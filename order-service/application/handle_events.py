@@ -41,9 +41,9 @@ def _apply(order: Order, fact: object, now: datetime) -> bool:
         case PaymentFailed(reason=reason) if not order.is_final:
             order.fail(reason, now)
         case InventoryReleased(reason=reason):
-            return order.note("InventoryReleased", reason, now)
+            return order.record_compensation("InventoryReleased", reason, now)
         case PaymentRefunded(reason=reason):
-            return order.note("PaymentRefunded", reason, now)
+            return order.record_compensation("PaymentRefunded", reason, now)
         case _:
             return False
     return True

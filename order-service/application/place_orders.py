@@ -3,16 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from chassis.ports.idempotency import Claim
 from chassis.ports.ids import uuid7
 
-from application.fingerprint import fingerprint, is_of
+from application.fingerprint import fingerprint, given, is_of
 from application.ports import OrderUnit
 from domain.errors import IdempotencyKeyReused, OrderError
 from domain.events import Line
 from domain.order import Order
+
+NOT_ASKED_FOR = {"traceparent", "idempotency_key"}
+"""How a request came, as opposed to what it asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class PlaceOrders:
             if owner is None or owner.resource_id == draft.id:
                 orders[draft.id] = unit.orders.add(draft)
                 results.append(Placed(draft))
-            elif is_of(owner.fingerprint, command.customer_id, command.items):
+            elif is_of(owner.fingerprint, asked_for(command)):
                 results.append(Placed(orders[owner.resource_id].as_placed(), replayed=True))
             else:
                 results.append(IdempotencyKeyReused("This Idempotency-Key came with another order before."))
@@ -70,9 +74,14 @@ class PlaceOrders:
             return error
 
 
+def asked_for(command: PlaceOrder) -> dict[str, Any]:
+    """What the same key must ask for again to get the same order."""
+    return {name: value for name, value in given(command).items() if name not in NOT_ASKED_FOR}
+
+
 def _claim(command: PlaceOrder, draft: Order | OrderError) -> Claim | None:
     """The claim to the request's idempotency key, which belongs to the customer."""
     if command.idempotency_key is None or isinstance(draft, OrderError):
         return None
-    digest = fingerprint(command.customer_id, command.items)
+    digest = fingerprint(asked_for(command))
     return Claim(str(command.customer_id), command.idempotency_key, digest, draft.id)

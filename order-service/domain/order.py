@@ -166,7 +166,7 @@ class Order:
         if self.status is not Status.CANCELLED:
             self._undo(Status.CANCELLED, "cancelled-by-customer", now)
 
-    def note(self, event: str, reason: str, now: datetime) -> bool:
+    def record_compensation(self, event: str, reason: str, now: datetime) -> bool:
         """Adds a compensation to the timeline. False if it is there already."""
         if any(entry.event == event for entry in self.timeline):
             return False

@@ -14,16 +14,16 @@ from bus import Bus, Event
 from system import DEFINITIONS, ROOT
 
 TOKEN = re.compile(rb"poison-\d+-[a-z-]+")
-_REFUSED_FROM_STRANGERS = {"order-service": "PaymentFailed", "inventory-service": "OrderCompleted"}
+REFUSED_FROM_STRANGERS = {"order-service": "PaymentFailed", "inventory-service": "OrderCompleted"}
 """What these read about an order that they can't know they refuse; to the others it is an order."""
 
 
-def _read_by(service: str) -> Event:
+def read_by(service: str) -> Event:
     """The example of an event that the service reads."""
     definitions = json.loads(DEFINITIONS.read_text())
     keys = [b["routing_key"] for b in definitions["bindings"] if (b["source"], b["destination"]) == (EXCHANGE, service)]
     examples = [json.loads(path.read_text()) for path in sorted(ROOT.glob("*/contracts/*.example.json"))]
-    name = _REFUSED_FROM_STRANGERS.get(service)
+    name = REFUSED_FROM_STRANGERS.get(service)
     found: Event = next(e for e in examples if (e["type"] == name if name else routing_key(e["type"]) in keys))
     return found
 
@@ -39,7 +39,7 @@ class Poison:
 def poisons(service: str, number: int) -> list[Poison]:
     """One of each sort, for this service; `number` makes them different from those of another act."""
     chance = random.Random(number)
-    event = _read_by(service)
+    event = read_by(service)
     stranger = str(UUID(int=chance.getrandbits(128), version=4))
 
     def of(token: str, **fields: object) -> bytes:
@@ -64,7 +64,7 @@ def poisons(service: str, number: int) -> list[Poison]:
     add("text", of(token("text")), "text/plain")
     add("untyped", of(token("untyped")), None)
     add("batch", b"[" + of(token("batch"), data={}) + b"]", BATCH)
-    if service in _REFUSED_FROM_STRANGERS:
+    if service in REFUSED_FROM_STRANGERS:
         add("stranger", of(token("stranger"), data=event["data"] | {"order_id": stranger}))
     return [Poison(service, token(sort), body, content_type) for sort, (body, content_type) in sorts.items()]
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from chassis.testing import eventually
 
 from operations import books
-from operations.addresses import SERVICES
+from operations.addresses import ROLES, SERVICES
 from operations.load import Load, settled_books
 from shop import Shop
 from system import System
@@ -50,7 +50,7 @@ async def test_no_kill_of_any_service_loses_an_order_or_takes_money_twice(
     load, products = await steady_load(shop, system, chance)
     placing = asyncio.create_task(load.place(600))
 
-    for number, service in enumerate(("payment-service", "inventory-service", "order-service", "notification-service")):
+    for number, service in enumerate(SERVICES):
         await reaches(load, 60 + number * 120)
         await system.kill(service)
         system.start(service)
@@ -79,7 +79,7 @@ async def test_a_service_that_is_told_to_stop_finishes_what_is_in_hand(
         events = [line["event"] for line in system.services[service].lines()]
         assert "stopped" in events[-5:], f"{service} ended by {events[-5:]}"
     standing = await books.read(system.database_url)
-    assert standing.outboxes == {"orders": 0, "inventory": 0, "payments": 0}
+    assert standing.outboxes == dict.fromkeys(ROLES.values(), 0)
     assert [payment["order_id"] for payment in standing.payments.values() if payment["lease"] is not None] == []
 
     system.start()

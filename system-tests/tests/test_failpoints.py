@@ -24,7 +24,7 @@ from operations.shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTO
 from shop import Shop
 from system import ROOT, System, fresh_system
 
-ORDER, INVENTORY, PAYMENT, NOTIFICATION = SERVICES
+ORDER, INVENTORY, PAYMENT, NOTIFICATION, *_ = SERVICES
 
 DEATHS: list[dict[str, list[str]]] = [
     {ORDER: ["before-commit:place_orders"]},

@@ -12,18 +12,11 @@ from chassis.messaging.envelope import BATCH, SINGLE
 from chassis.testing import eventually
 
 from bus import Bus, Event, Listener, Management
+from chaos.poison import REFUSED_FROM_STRANGERS, read_by
 from operations.addresses import SERVICES
 from operations.shop import Line
 from shop import Shop
-from system import ROOT, System
-
-# An event that each service reads: its producer and its name.
-READ = {
-    "order-service": ("payment-service", "PaymentFailed"),
-    "inventory-service": ("order-service", "OrderCreated"),
-    "payment-service": ("inventory-service", "InventoryReserved"),
-    "notification-service": ("order-service", "OrderFailed"),
-}
+from system import System
 
 
 @dataclass(frozen=True)
@@ -33,15 +26,14 @@ class Poison:
     content_type: str | None = SINGLE
 
 
-def example(producer: str, name: str) -> Event:
-    """The producer's own example, about an order that nobody knows."""
-    event: Event = json.loads((ROOT / producer / "contracts" / f"{name}.example.json").read_text())
+def unknown(event: Event) -> Event:
+    """The event, about an order that nobody knows."""
     order_id = str(uuid4())
     return event | {"id": str(uuid4()), "subject": order_id, "data": event["data"] | {"order_id": order_id}}
 
 
-def poisons(producer: str, name: str) -> list[Poison]:
-    event = example(producer, name)
+def poisons(service: str) -> list[Poison]:
+    event = unknown(read_by(service))
     data: dict[str, Any] = event["data"]
 
     def changed(**fields: object) -> bytes:
@@ -103,7 +95,7 @@ async def eventually_told(shop: Shop, order: dict[str, Any], subject: str) -> No
 async def test_what_can_not_be_read_goes_to_the_dead_letters_with_its_reason(
     service: str, channel: Bus, shop: Shop
 ) -> None:
-    sent = poisons(*READ[service])
+    sent = poisons(service)
     await channel.take(f"{service}.dlq")
 
     for poison in sent:
@@ -149,7 +141,7 @@ async def test_one_bad_event_harms_none_of_its_batch(
         await eventually(lambda: len(events()) == 2)
     finally:
         await management.bind(service, kept_away)
-    bad = example(*READ[service]) | {"data": {"order_id": "17"}, "type": event_type}
+    bad = unknown(read_by(service)) | {"data": {"order_id": "17"}, "type": event_type}
 
     await channel.send_events([events()[0], bad, events()[1]], routing_key=service, exchange="")
 
@@ -164,7 +156,7 @@ async def test_one_bad_event_harms_none_of_its_batch(
 async def test_a_bad_event_of_a_batch_is_set_aside_as_an_event_alone(channel: Bus) -> None:
     """Redriven, it is read by itself."""
     service = "notification-service"
-    bad = example(*READ[service]) | {"data": {}}
+    bad = unknown(read_by(service)) | {"data": {}}
     await channel.take(f"{service}.dlq")
 
     await channel.send_events([bad, bad], routing_key=service, exchange="")
@@ -190,15 +182,11 @@ async def test_a_message_without_an_id_of_its_own_is_taken_in(channel: Bus, shop
     await eventually(told_twice)
 
 
-@pytest.mark.parametrize(
-    ("service", "name"),
-    [("order-service", "PaymentFailed"), ("inventory-service", "OrderCompleted")],
-)
+@pytest.mark.parametrize("service", REFUSED_FROM_STRANGERS)
 async def test_a_fact_about_an_order_that_is_not_known_goes_to_the_dead_letters(
-    service: str, name: str, channel: Bus, shop: Shop
+    service: str, channel: Bus, shop: Shop
 ) -> None:
-    producer = "payment-service" if name.startswith("Payment") else "order-service"
-    event = example(producer, name)
+    event = unknown(read_by(service))
     await channel.take(f"{service}.dlq")
 
     await channel.send_events([event], routing_key=service, exchange="")

@@ -90,4 +90,4 @@ async def test_duplicates_and_disorder_of_every_event_change_nothing(
     assert found == []
     for service, before in zip(SERVICES, duplicates, strict=True):
         assert await channel.take(f"{service}.dlq") == []
-        assert await shop.metric(service, "events_duplicate_total") > before + 100
+        assert await shop.metric(service, "events_duplicate_total") > before

@@ -16,7 +16,7 @@ from operations.shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTO
 from system import ROOT
 from upgrade.recorder import End, Recorder
 
-ORDER, INVENTORY, PAYMENT, NOTIFICATION = SERVICES
+ORDER, INVENTORY, PAYMENT, NOTIFICATION, *_ = SERVICES
 
 PAID = End("completed", None, "completed")
 OUT_OF_STOCK = End("failed", "out-of-stock", None)

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from chassis.messaging.envelope import BATCH, SINGLE, Decoder, Unreadable
-from chassis.ports.events import Received, routing_key
+from chassis.ports.events import Received
 from chassis.testing.contracts import read_examples, with_unknown_fields
 
 from application.handle_events import message_about
@@ -43,16 +43,3 @@ def test_an_event_without_a_field_that_is_used_can_not_be_read(name: str, reads:
 
         assert isinstance(event, Unreadable), field.name
         assert event.reason == "invalid-data"
-
-
-def test_each_event_is_read_under_its_agreed_key() -> None:
-    assert {name: routing_key(name) for name in CONSUMED} == {
-        "InventoryUnavailable": "inventory.unavailable",
-        "OrderConfirmed": "order.confirmed",
-        "OrderCompleted": "order.completed",
-        "OrderFailed": "order.failed",
-        "OrderCancelled": "order.cancelled",
-        "PaymentProcessed": "payment.processed",
-        "PaymentFailed": "payment.failed",
-        "PaymentRefunded": "payment.refunded",
-    }

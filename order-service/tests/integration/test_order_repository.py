@@ -48,7 +48,7 @@ async def test_an_order_comes_back_as_it_was_added_and_as_it_was_changed(either:
 
         await unit.start()
         bring(loaded, status)
-        loaded.note("InventoryReleased", 'größer als "alles" \\ \'', NOW + HOUR)
+        loaded.record_compensation("InventoryReleased", 'größer als "alles" \\ \'', NOW + HOUR)
         await unit.commit()
     async with either() as unit:
         assert asdict((await unit.orders.get([order.id]))[order.id]) == asdict(loaded)

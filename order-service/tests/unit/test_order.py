@@ -162,8 +162,8 @@ def test_a_compensation_is_noted_once_and_changes_nothing_else(status: Status) -
     before = state_of(order)
     entries = order.timeline
 
-    assert order.note("InventoryReleased", "cancelled-by-customer", LATER)
-    assert not order.note("InventoryReleased", "payment-declined", LATER + timedelta(seconds=1))
+    assert order.record_compensation("InventoryReleased", "cancelled-by-customer", LATER)
+    assert not order.record_compensation("InventoryReleased", "payment-declined", LATER + timedelta(seconds=1))
 
     assert order.timeline == (*entries, TimelineEntry(LATER, "InventoryReleased", status, "cancelled-by-customer"))
     after = state_of(order)
@@ -172,8 +172,8 @@ def test_a_compensation_is_noted_once_and_changes_nothing_else(status: Status) -
 
 def test_each_kind_of_compensation_has_a_line_of_its_own() -> None:
     order = order_in(Status.CANCELLED)
-    assert order.note("InventoryReleased", "cancelled-by-customer", LATER)
-    assert order.note("PaymentRefunded", "cancelled-by-customer", LATER)
+    assert order.record_compensation("InventoryReleased", "cancelled-by-customer", LATER)
+    assert order.record_compensation("PaymentRefunded", "cancelled-by-customer", LATER)
 
 
 @pytest.mark.parametrize("act", [Order.complete, fail, refuse, Order.expire, Order.cancel])
@@ -210,7 +210,7 @@ def test_a_timeline_never_runs_backwards(late: Act) -> None:
     order = order_in(Status.PENDING)
     order.confirm(LATER)
     late(order, LATER - timedelta(milliseconds=5))
-    order.note("InventoryReleased", "expired", LATER - timedelta(milliseconds=9))
+    order.record_compensation("InventoryReleased", "expired", LATER - timedelta(milliseconds=9))
     moments = [entry.at for entry in order.timeline]
     assert moments == sorted(moments)
     assert order.updated_at == LATER == moments[-1]

@@ -130,23 +130,23 @@ def test_a_decision_is_repeated_until_the_timeline_has_all_that_may_follow(
     make: Callable[[], Order], awaited: set[str], first: str
 ) -> None:
     order = make()
-    order.note(first, "cancelled-by-customer", NOON + 2 * MINUTE)
+    order.record_compensation(first, "cancelled-by-customer", NOON + 2 * MINUTE)
     assert (order.remind_at is None) == (awaited == {first})
     for event in awaited:
-        order.note(event, "cancelled-by-customer", NOON + 2 * MINUTE)
+        order.record_compensation(event, "cancelled-by-customer", NOON + 2 * MINUTE)
     assert order.remind_at is None
 
 
 def test_an_open_order_goes_on_asking_whatever_comes_too_early() -> None:
     order = order_in(Status.CONFIRMED)
-    order.note("InventoryReleased", "cancelled-by-customer", NOON + MINUTE)
+    order.record_compensation("InventoryReleased", "cancelled-by-customer", NOON + MINUTE)
     assert order.remind_at is not None
 
 
 def test_an_order_undone_by_a_version_that_knew_no_reminders_says_nothing_once_all_is_undone() -> None:
     order = order_in(Status.CANCELLED)
-    order.note("InventoryReleased", "cancelled-by-customer", NOON + MINUTE)
-    order.note("PaymentRefunded", "cancelled-by-customer", NOON + MINUTE)
+    order.record_compensation("InventoryReleased", "cancelled-by-customer", NOON + MINUTE)
+    order.record_compensation("PaymentRefunded", "cancelled-by-customer", NOON + MINUTE)
     order.remind_at = NOON
     assert order.remind(NOON + 2 * MINUTE) is None
     assert order.remind_at is None

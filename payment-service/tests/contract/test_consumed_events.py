@@ -7,7 +7,7 @@ from decimal import Decimal
 import orjson
 import pytest
 from chassis.messaging.envelope import BATCH, SINGLE, Decoder, Unreadable
-from chassis.ports.events import Received, routing_key
+from chassis.ports.events import Received
 from chassis.testing.contracts import read_examples, with_unknown_fields
 
 from application.messages import CONSUMED, InventoryReserved
@@ -58,11 +58,3 @@ def test_an_event_that_lacks_a_field_that_is_read_is_unreadable(name: str) -> No
         [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
         assert isinstance(event, Unreadable), field.name
         assert event.reason == "invalid-data"
-
-
-def test_each_event_is_read_under_its_agreed_key() -> None:
-    assert {name: routing_key(name) for name in CONSUMED} == {
-        "InventoryReserved": "inventory.reserved",
-        "OrderFailed": "order.failed",
-        "OrderCancelled": "order.cancelled",
-    }

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -11,12 +10,18 @@ from uuid import uuid4
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
 from chassis.testing import make_database, migrate
+from chassis.testing.migrations import MigrationRules
 
 from infrastructure.tables import SCHEMA, metadata
 
 SERVICE = Path(__file__).parents[2]
 TABLES = {table.name for table in metadata.sorted_tables}
 NOTHING_TO_DO = "No new upgrade operations detected"
+
+
+class TestMigrations(MigrationRules):
+    schema = SCHEMA
+    metadata = metadata
 
 
 @pytest.fixture
@@ -44,16 +49,6 @@ def query(url: str, statement: str, *, user: str | None = None) -> list[Any]:
 
 def tables(url: str) -> set[str]:
     return set(query(url, f"SELECT tablename FROM pg_tables WHERE schemaname = '{SCHEMA}'"))
-
-
-def test_the_history_goes_up_and_down_and_up_again(empty_database: str) -> None:
-    migrate(SERVICE, empty_database, "upgrade", "head")
-    assert tables(empty_database) == TABLES | {"alembic_version"}
-    migrate(SERVICE, empty_database, "downgrade", "base")
-    assert tables(empty_database) == {"alembic_version"}
-    migrate(SERVICE, empty_database, "upgrade", "head")
-    assert tables(empty_database) == TABLES | {"alembic_version"}
-    assert NOTHING_TO_DO in migrate(SERVICE, empty_database, "check")
 
 
 def test_keys_belong_to_their_customers_after_0003_and_to_the_first_of_them_before(empty_database: str) -> None:
@@ -111,20 +106,6 @@ def test_orders_that_are_open_when_the_service_is_updated_ask_again_and_so_do_th
     ]
 
 
-def test_the_tables_of_other_services_are_none_of_its_business(empty_database: str) -> None:
-    query(empty_database, "CREATE SCHEMA inventory")
-    query(empty_database, "CREATE TABLE inventory.alembic_version (version_num text)")
-    query(empty_database, "INSERT INTO inventory.alembic_version VALUES ('0007')")
-    query(empty_database, "CREATE TABLE public.orders (id int)")
-
-    migrate(SERVICE, empty_database, "upgrade", "head")
-
-    assert NOTHING_TO_DO in migrate(SERVICE, empty_database, "check")
-    migrate(SERVICE, empty_database, "downgrade", "base")
-    assert query(empty_database, "SELECT version_num FROM inventory.alembic_version") == ["0007"]
-    assert query(empty_database, "SELECT count(*) FROM public.orders") == [0]
-
-
 @pytest.fixture
 def administrator(empty_database: str) -> Iterator[str]:
     """A role that owns the database, may make roles, and is no superuser: what a managed server gives its customers."""
@@ -144,21 +125,6 @@ def test_an_administrator_need_not_be_a_superuser(empty_database: str, administr
     login = parts._replace(netloc=f"{administrator}:{administrator}@{parts.hostname}:{parts.port or 5432}")
     migrate(SERVICE, urlunsplit(login), "upgrade", "head")
     assert tables(empty_database) == TABLES | {"alembic_version"}
-
-
-def test_several_may_run_at_the_same_time(empty_database: str) -> None:
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda _: migrate(SERVICE, empty_database, "upgrade", "head"), range(3)))
-    assert tables(empty_database) == TABLES | {"alembic_version"}
-    assert query(empty_database, f"SELECT count(*) FROM {SCHEMA}.alembic_version") == [1]
-
-
-def test_every_object_belongs_to_the_service_s_role(database_url: str) -> None:
-    owners = f"""
-        SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = '{SCHEMA}'::regnamespace
-        UNION SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = '{SCHEMA}'
-    """
-    assert query(database_url, owners) == [SCHEMA]
 
 
 def test_the_role_sees_its_own_schema_and_no_other(empty_database: str) -> None:

@@ -56,11 +56,11 @@ def test_a_distrusted_connection_is_cut_for_a_server_that_is_gone_takes_part_in_
     cut: list[str] = []
     connection = SimpleNamespace(driver_connection=SimpleNamespace(terminate=lambda: cut.append("cut")))
     entry = SimpleNamespace(info={})
-    database._made(cast(Any, connection), cast(Any, entry))
-    database._taken(cast(Any, connection), cast(Any, entry), cast(Any, None))
+    database._on_connect(cast(Any, connection), cast(Any, entry))
+    database._on_checkout(cast(Any, connection), cast(Any, entry), cast(Any, None))
     database.distrust()
     with pytest.raises(DisconnectionError):
-        database._taken(cast(Any, connection), cast(Any, entry), cast(Any, None))
+        database._on_checkout(cast(Any, connection), cast(Any, entry), cast(Any, None))
     assert cut == ["cut"]
 
 

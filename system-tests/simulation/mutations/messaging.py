@@ -51,7 +51,7 @@ def same_id() -> None:
 @mutation("acknowledged before the commit")
 def ack_first() -> None:
     consumer = module("chassis.messaging.consumer").Consumer
-    take = consumer._take
+    take = consumer._handle
 
     async def nothing(multiple: bool = False) -> None:
         pass
@@ -62,7 +62,7 @@ def ack_first() -> None:
             deliveries[-1].message.ack = nothing
         await take(self, deliveries)
 
-    consumer._take = ack_and_take
+    consumer._handle = ack_and_take
 
 
 @mutation("published before the commit", *WITH_DATABASE)
@@ -117,7 +117,7 @@ def no_retry() -> None:
 @mutation("the rest of a batch is dropped after a failure in it", INVENTORY, ORDER, PAYMENT)
 def batch_dropped() -> None:
     consumer = module("chassis.messaging.consumer").Consumer
-    settle = consumer._settle
+    settle = consumer._handle_together
 
     async def settle_first(self: Any, deliveries: Any) -> Any:
         try:
@@ -126,7 +126,7 @@ def batch_dropped() -> None:
             return await settle(self, deliveries[:1])
         return []
 
-    consumer._settle = settle_first
+    consumer._handle_together = settle_first
 
 
 @mutation("a transaction in doubt is taken for a failed one, and its events are dropped", *WITH_DATABASE)

@@ -164,7 +164,7 @@ class Consumer(Generic[U]):
                     while len(deliveries) < MAX_EVENTS_A_BATCH and not arrived.empty():
                         last = arrived.get_nowait()
                         deliveries += self._deliveries(last)
-                    await self._take(deliveries)
+                    await self._handle(deliveries)
                     await last.ack(multiple=True)
                     if careful:
                         careful = careful - 1 if first.redelivered else 0
@@ -183,11 +183,11 @@ class Consumer(Generic[U]):
     def _deliveries(self, message: AbstractIncomingMessage) -> list[Delivery]:
         return [Delivery(event, message) for event in self._decoder.decode(message.body, message.content_type)]
 
-    async def _take(self, deliveries: Sequence[Delivery]) -> None:
+    async def _handle(self, deliveries: Sequence[Delivery]) -> None:
         readable = [delivery for delivery in deliveries if isinstance(delivery.event, Received)]
         failed: list[tuple[Delivery, Exception]] = []
         for start in range(0, len(readable), MAX_EVENTS_A_BATCH):
-            failed += await self._settle(readable[start : start + MAX_EVENTS_A_BATCH])
+            failed += await self._handle_together(readable[start : start + MAX_EVENTS_A_BATCH])
         # Last, because the broker may refuse to take them: then all messages come again, after the others took effect.
         for delivery in deliveries:
             if isinstance(delivery.event, Unreadable):
@@ -195,7 +195,7 @@ class Consumer(Generic[U]):
         for delivery, error in failed:
             await self._set_aside(delivery, error)
 
-    async def _settle(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Exception]]:
+    async def _handle_together(self, deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Exception]]:
         """Waits however long the database is away; returns the events that failed."""
         pauses = conflicts = 0
         while True:
@@ -219,7 +219,7 @@ class Consumer(Generic[U]):
                     return [(deliveries[0], error)]
                 else:
                     break
-        return [failed for delivery in deliveries for failed in await self._settle([delivery])]
+        return [failed for delivery in deliveries for failed in await self._handle_together([delivery])]
 
     async def _attempt(self, events: Sequence[Received]) -> None:
         began = time.perf_counter()

@@ -73,8 +73,8 @@ class Database:
             },
         )
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        event.listen(self.engine.sync_engine, "connect", self._made)
-        event.listen(self.engine.sync_engine, "checkout", self._taken)
+        event.listen(self.engine.sync_engine, "connect", self._on_connect)
+        event.listen(self.engine.sync_engine, "checkout", self._on_checkout)
         event.listen(self.engine.sync_engine, "handle_error", _in_our_words, retval=True)
         self._generation = 0
         self._away = False
@@ -100,10 +100,10 @@ class Database:
         cut the pool's other connections as silently."""
         self._generation += 1
 
-    def _made(self, _: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+    def _on_connect(self, _: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
         entry.info["generation"] = self._generation
 
-    def _taken(self, connection: DBAPIConnection, entry: ConnectionPoolEntry, _: PoolProxiedConnection) -> None:
+    def _on_checkout(self, connection: DBAPIConnection, entry: ConnectionPoolEntry, _: PoolProxiedConnection) -> None:
         if entry.info["generation"] != self._generation:
             connection.driver_connection.terminate()  # an orderly close would wait for a server that is gone
             raise DisconnectionError

@@ -170,6 +170,18 @@ async def test_what_is_locked_is_the_same_object_each_time_and_so_is_what_was_ad
     assert kept.reason == "changed", "what was locked twice is saved once, with all that was done to it"
 
 
+async def test_what_is_there_already_is_not_added_over(store: Store) -> None:
+    known = a_parcel()
+    await store.add(known)
+    async with store.unit() as unit:
+        await unit.parcels.locked([known.order_id])
+        with pytest.raises(ValueError, match="already"):
+            unit.parcels.add(a_parcel(known.order_id))
+        new = unit.parcels.add(a_parcel())
+        with pytest.raises(ValueError, match="already"):
+            unit.parcels.add(a_parcel(new.order_id))
+
+
 async def test_rows_are_locked_in_the_order_of_keys_whatever_order_they_are_named_in(store: Store) -> None:
     """A third one has the row in the middle: whoever locked upwards and downwards would meet there, each with a row
     that the other wants."""

@@ -6,6 +6,7 @@ Two transactions that begin attempts at the same time count on the same room, so
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import structlog
 from chassis.ports.errors import reason_of
@@ -16,6 +17,7 @@ from application.ports import PaymentGateway
 from domain.attempt import Answer, Attempt
 
 MAX_CALLS = 200
+ROOM_WITHIN_SECONDS = 0.5
 TIMEOUT_SECONDS = 10.0
 """Well below an attempt's lease, so that an attempt ends before the next one begins."""
 
@@ -35,9 +37,12 @@ class BackgroundCalls:
         return max(0, MAX_CALLS - len(self._under_way))
 
     async def have_room(self) -> None:
-        """Returns when at least half of MAX_CALLS may begin."""
-        while self.room < MAX_CALLS // 2:
-            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+        """Returns when half of MAX_CALLS may begin, but after ROOM_WITHIN_SECONDS in any case, because new payments may
+        take what becomes free for as long as they come."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ROOM_WITHIN_SECONDS):
+                while self.room < MAX_CALLS // 2:
+                    await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
 
     def make(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:

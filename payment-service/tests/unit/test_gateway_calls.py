@@ -174,6 +174,19 @@ async def test_there_is_room_once_half_of_the_calls_are_answered() -> None:
 
 
 @pytest.mark.usefixtures("room_for_four")
+async def test_due_payments_wait_for_half_the_room_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else new payments, which take what becomes free at once, would keep them waiting for as long as they come."""
+    monkeypatch.setattr(gateway_calls, "ROOM_WITHIN_SECONDS", 0.01)
+    gateway = SlowGateway()
+    till = Till(gateway)
+    await till.take(*(reserved() for _ in range(3)))
+    async with asyncio.timeout(5):
+        await till.calls.have_room()
+    assert till.calls.room == 1
+    await gateway.answer(3)
+
+
+@pytest.mark.usefixtures("room_for_four")
 async def test_two_transactions_that_count_on_the_same_room_leave_none(till: Till, gateway: FakeGateway) -> None:
     gateway.stick()
     till.calls.make([an_attempt() for _ in range(7)])

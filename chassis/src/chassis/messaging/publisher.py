@@ -173,4 +173,4 @@ class Publisher:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=10)
         if self._deleter is not None:
-            await self._deleter
+            await asyncio.wait([self._deleter])

@@ -109,6 +109,9 @@ class OutboxRows:
                     after = rows[-1].id
                     yield [Outgoing(row.id, row.type, row.routing_key, row.order_id, row.body.encode()) for row in rows]
                 await connection.execute(UNLOCK, lock)
+            except GeneratorExit:
+                await connection.execute(UNLOCK, lock)
+                raise
             except BaseException:
                 await connection.invalidate()  # ends the lock too, if this process has it
                 raise

@@ -166,7 +166,10 @@ class PostgresRepository(Generic[A]):
         return [self._seen[self._key(aggregate)] for aggregate in found]
 
     def add(self, added: A) -> A:
-        self._seen[self._key(added)] = added
+        """Raises ValueError if this repository has an aggregate with that key already."""
+        if (key := self._key(added)) in self._seen:
+            raise ValueError(f"{key} is in {self.mapped.table.name} already")
+        self._seen[key] = added
         return added
 
     async def insert_added(self) -> None:

@@ -160,7 +160,8 @@ async def test_another_turn_follows_only_if_all_room_was_taken(till: Till, due: 
 
 
 @pytest.mark.usefixtures("room_for_four")
-async def test_there_is_room_once_half_of_the_calls_are_answered() -> None:
+async def test_there_is_room_once_half_of_the_calls_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_calls, "ROOM_WITHIN_SECONDS", 60)
     gateway = SlowGateway()
     till = Till(gateway)
     await till.calls.have_room()

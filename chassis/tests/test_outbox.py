@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import orjson
@@ -242,6 +243,27 @@ async def test_what_is_on_its_way_at_shutdown_is_confirmed_and_deleted_first(
         slow.confirms.set()
         await stopping
         assert await is_empty(database)
+
+
+async def test_a_shutdown_goes_on_when_rows_can_no_longer_be_deleted(
+    slow_units: Callable[[], NotesUnitOfWork],
+    slow: SlowBroker,
+    slow_publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = []
+
+    async def cancelled(_rows: OutboxRows, ids: list[UUID]) -> None:
+        tried.extend(ids)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(OutboxRows, "delete", cancelled)
+    async with committed(slow_units, 1):
+        slow.confirms.set()
+        stopping = asyncio.create_task(slow_publisher.stop())
+        await asyncio.wait([stopping])
+        assert len(tried) == 1
+        assert not stopping.cancelled()
 
 
 async def test_the_metrics_tell_what_was_confirmed_and_what_waits_and_for_how_long(

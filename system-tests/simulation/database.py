@@ -5,8 +5,7 @@ first."""
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -180,14 +179,6 @@ class Client(memory.MemoryDatabase):
         if self.server.away:
             raise Unavailable("the database is away")
         return Connection(self.server, self._owner, self.sessions)
-
-    @asynccontextmanager
-    async def autocommit(self) -> AsyncIterator[Connection]:
-        connection = await self.connect()
-        try:
-            yield connection
-        finally:
-            await connection.close()
 
     def end_sessions(self) -> None:
         for session in list(self.sessions):

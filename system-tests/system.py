@@ -102,7 +102,7 @@ class Service:
         own = ROOT / self.name / ".venv" / "bin" / "uvicorn"
         program = [str(own)] if own.exists() else [sys.executable, "-m", "uvicorn"]
         address = ["--host", "127.0.0.1", "--port", str(self.port)]
-        options = ["--no-access-log", "--timeout-graceful-shutdown", str(_OPEN_REQUESTS_SECONDS)]
+        options = ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", str(_OPEN_REQUESTS_SECONDS)]
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*program, self.app, *address, *options],

@@ -210,6 +210,14 @@ async def test_requests_are_counted_by_the_template_of_their_route(client: httpx
     assert 'route="/boom/domain"' not in metrics
 
 
+@pytest.mark.parametrize(
+    "path", ["/boom/domain", "/boom/away", "/boom/bug", "/nowhere", "/health", "/metrics", "/docs"]
+)
+async def test_no_cache_keeps_an_answer(path: str, client: httpx.AsyncClient) -> None:
+    answer = await client.get(path)
+    assert answer.headers.get_list("cache-control") == ["no-store"]
+
+
 async def test_the_openapi_document_shows_the_bodies_and_the_problems(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     operation = document["paths"]["/prices"]["post"]

@@ -62,7 +62,7 @@ def start_one(profile: Profile, name: str) -> None:
     if supervisor.alive(profile, name):
         return
     program = install.python(name).with_name("uvicorn")
-    options = ("--no-access-log", "--timeout-graceful-shutdown", str(supervisor.GRACE_SECONDS))
+    options = ("--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", str(supervisor.GRACE_SECONDS))
     address = ("--host", "127.0.0.1", "--port", str(profile.ports[name]))
     command = (program, "main:app", *address, *options)
     supervisor.launch(profile, name, command, _environment(profile, name), layout.ROOT / name)

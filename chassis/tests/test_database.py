@@ -1,5 +1,6 @@
 """The pool, and what the errors of a database mean, on a real one."""
 
+import traceback
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -128,6 +129,20 @@ def test_a_reason_is_one_line_and_not_too_long() -> None:
     assert reason_of(Interrupted("one\ntwo")) == "one"
     assert reason_of(Conflict()) == ""
     assert len(reason_of(ValueError("x" * 1000))) == 300
+
+
+async def test_no_value_gets_into_a_traceback_or_a_log(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "sqlalchemy.engine")  # as LOG_LEVEL=DEBUG does
+    database = Database(database_url, pool_size=1, service=SERVICE, schema="public")
+    failing = text("SELECT CAST(:customer AS text), 1 / CAST(:zero AS integer)")
+    values = {"customer": "Ada Lovelace", "zero": 0}
+    with pytest.raises(DBAPIError) as raised:
+        async with database.autocommit() as connection:
+            await connection.execute(failing, values)
+    told = "".join(traceback.format_exception(raised.value)) + caplog.text
+    assert told.count("1 / CAST(") == 2
+    assert "Lovelace" not in told
+    await database.stop()
 
 
 async def test_a_session_that_the_server_ends_is_an_outage(database: Database, observer: asyncpg.Connection) -> None:

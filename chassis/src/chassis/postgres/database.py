@@ -61,6 +61,7 @@ class Database:
             pool_timeout=5,
             pool_use_lifo=True,
             json_deserializer=orjson.loads,
+            hide_parameters=True,  # in tracebacks and in the statements of LOG_LEVEL=DEBUG: they hold customers' data
             connect_args={
                 "timeout": 5,
                 "command_timeout": 10,

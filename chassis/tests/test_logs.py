@@ -18,6 +18,30 @@ sys.stderr.flush()
 os._exit(0)  # an orderly end would try to write the lines once more
 """
 
+_FORGER = r"""
+import logging, structlog
+from chassis.runtime import logs
+from chassis.runtime.settings import ServiceSettings
+logs.configure("note-service", ServiceSettings(log_format="console"))
+said = "\x1b[2J\x9b2J one\n1970-01-01T00:00:00Z [info     ] forged\r\u202e"
+structlog.get_logger().info("request", path=said, word="\x1b[2J", several=[said], error=ValueError(said))
+logging.getLogger("uvicorn.error").warning("of a library: %s", said)
+for failed in (structlog.get_logger().exception, logging.getLogger("asyncio").exception):
+    try:
+        raise ValueError(said)
+    except ValueError:
+        failed("failed")
+"""
+
+
+def test_what_callers_send_commands_no_terminal_and_forges_no_line() -> None:
+    shown = subprocess.run([sys.executable, "-c", _FORGER], capture_output=True, text=True, check=True).stdout
+    assert shown.replace("\n", "").isprintable()
+    lines = shown.splitlines()
+    assert not any(line.startswith("1970") for line in lines)
+    assert sum("forged" in line for line in lines) == 4
+    assert lines.count("Traceback (most recent call last):") == 2
+
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's own")
 def test_a_full_disk_costs_lines_of_the_log_and_nothing_else() -> None:

@@ -46,7 +46,13 @@ def configure(service: str, settings: ServiceSettings) -> None:
     final: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
         if as_json
-        else [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        else [
+            structlog.processors.format_exc_info,
+            _harmless,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ]
     )
     structlog.configure(
         processors=[*shared, *final],
@@ -74,6 +80,22 @@ def configure(service: str, settings: ServiceSettings) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if level <= logging.DEBUG:
         logging.getLogger("sqlalchemy.engine").setLevel(logging.INFO)
+
+
+def _harmless(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Escapes what could command a terminal or pass for another line of the log, since values may be a caller's. A
+    traceback keeps its lines, all but its first indented."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            lines = value.split("\n") if key == "exception" else [value]
+            event[key] = "\n  ".join(map(_printable, lines))
+    return event
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _json(value: object, **_: object) -> str:

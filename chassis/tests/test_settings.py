@@ -86,3 +86,20 @@ def test_a_server_that_nothing_names_ends_the_process_with_a_sentence(
     assert load(PostgresSettings).database_url == URL, "migrations need no broker"
     monkeypatch.setenv("RABBITMQ_URL", BROKER)
     assert load(ServiceSettings).rabbitmq_url == BROKER
+
+
+@pytest.mark.parametrize(
+    ("libpq", "asyncpg"),
+    [
+        ("me:mine@somewhere/mine?sslmode=require", "me:mine@somewhere/mine?ssl=require"),
+        ("me:mine@somewhere/mine?a=b&sslmode=require", "me:mine@somewhere/mine?a=b&ssl=require"),
+        ("somewhere/mine?sslmode=require", "somewhere/mine?ssl=require"),
+        ("me:sslmode=?sslmode=@somewhere/mine", "me:sslmode=?sslmode=@somewhere/mine"),
+        ("me:mine@somewhere/sslmode=?nosslmode=1", "me:mine@somewhere/sslmode=?nosslmode=1"),
+    ],
+)
+def test_the_name_of_a_parameter_is_translated_and_no_password(
+    libpq: str, asyncpg: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://{libpq}")
+    assert load(PostgresSettings).database_url == f"postgresql+asyncpg://{asyncpg}"

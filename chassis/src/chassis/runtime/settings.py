@@ -1,6 +1,7 @@
 """The settings of every service (`DATABASE_URL`, `RABBITMQ_URL`, ...), read from the environment, then from `.env` at
 the repository's root."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -18,7 +19,9 @@ def _asyncpg_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("postgresql", "postgres", "postgresql+asyncpg"):
         raise ValueError("must look like postgresql+asyncpg://user:password@host:5432/database")
-    return f"postgresql+asyncpg://{rest.replace('sslmode=', 'ssl=')}"  # from libpq's name to asyncpg's
+    access, at, place = rest.partition("@") if "@" in rest else ("", "", rest)
+    place = re.sub(r"([?&])sslmode=", r"\1ssl=", place)  # from libpq's name to asyncpg's
+    return f"postgresql+asyncpg://{access}{at}{place}"
 
 
 def _amqp_url(url: str) -> str:

@@ -48,9 +48,10 @@ def service_urls() -> dict[str, str]:
     return found
 
 
-def inside(container: str, **variables: str) -> list[str]:
-    """How a command begins that runs in the container. Where COMPOSE doesn't say how compose is called, the system runs
+def inside(container: str, *variables: str) -> list[str]:
+    """How a command begins that runs in the container, which gets these variables of the environment: not their values,
+    which all could read in the list of processes. Where COMPOSE doesn't say how compose is called, the system runs
     natively, and the command needs no such beginning."""
     compose = shlex.split(os.environ.get("COMPOSE", ""))
-    settings = [part for name, value in variables.items() for part in ("-e", f"{name}={value}")]
+    settings = [part for name in variables for part in ("-e", name)]
     return [*compose, "exec", "-T", *settings, container] if compose else []

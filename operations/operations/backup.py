@@ -10,7 +10,7 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from operations.addresses import ROOT, Refused, database_url, inside
 
@@ -63,8 +63,13 @@ def postgres(
     parts = urlsplit(url)
     port = 5432 if os.environ.get("COMPOSE") else parts.port or 5432
     host = "127.0.0.1" if os.environ.get("COMPOSE") else parts.hostname or "localhost"
-    address = [f"--host={host}", f"--port={port}", f"--username={parts.username}", f"--dbname={database}"]
-    _run(program, [*address, *options], password=parts.password or "", stdin=stdin, stdout=stdout)
+    address = [
+        f"--host={host}",
+        f"--port={port}",
+        f"--username={unquote(parts.username or '')}",
+        f"--dbname={database}",
+    ]
+    _run(program, [*address, *options], password=unquote(parts.password or ""), stdin=stdin, stdout=stdout)
 
 
 def _run(
@@ -77,7 +82,7 @@ def _run(
 ) -> str:
     try:
         done = subprocess.run(
-            [*inside("postgres", PGPASSWORD=password), program, *arguments],
+            [*inside("postgres", "PGPASSWORD"), program, *arguments],
             cwd=ROOT,  # where compose finds its file
             env=os.environ | {"PGPASSWORD": password},
             stdin=stdin,

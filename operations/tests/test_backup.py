@@ -284,3 +284,24 @@ async def test_a_restore_is_refused_while_a_service_is_at_its_queue(
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == "order-service is still consumed: stop the services first.\n"
     assert await described(shop) == before
+
+
+@pytest.mark.parametrize("compose", ["compose", ""], ids=["in Docker", "natively"])
+def test_no_password_is_seen_in_the_list_of_processes(
+    compose: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for program in ("compose", "pg_dump"):
+        (tmp_path / program).write_text(f'#!/bin/sh\necho "$0" "$@" "with $PGPASSWORD" >{tmp_path}/called\nexit 1\n')
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("COMPOSE", compose)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    with pytest.raises(Refused):
+        backup.dump("postgresql://me:a%20secret@somewhere/mine", tmp_path / "a.dump")
+
+    command, _, password = (tmp_path / "called").read_text().strip().partition(" with ")
+    assert password == "a secret"
+    assert "secret" not in command
+    assert "--username=me" in command
+    if compose:
+        assert " -e PGPASSWORD postgres pg_dump " in command

@@ -70,6 +70,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell starts with it ignored
     try:
         _refuse_unknown_variables()
+        layout.keep_private()
         return _commands[options.command][0](options) or 0
     except Problem as problem:
         report(problem)

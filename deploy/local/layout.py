@@ -37,6 +37,12 @@ _NOT_INHERITED = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "COMMAND_LINE", "YES", "ON
 _NOT_INHERITED |= {"VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH"}
 
 
+def keep_private() -> None:
+    """Makes `.run` a folder of its owner's alone: what stands below holds passwords, messages and customers' data."""
+    RUN.mkdir(mode=0o700, exist_ok=True)
+    RUN.chmod(0o700)
+
+
 def projects() -> list[str]:
     """The Poetry projects that this clone has, in the order in which they are worked on."""
     return [name for name in PROJECTS if (ROOT / name / "pyproject.toml").is_file()]

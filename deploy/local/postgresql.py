@@ -6,14 +6,13 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import layout
 import supervisor
 import tools
 from console import Problem, shown, size, tail
-from profiles import Profile
+from profiles import Profile, write_private
 
 NAME = "postgres"
 PACKAGE = "postgresql"
@@ -25,9 +24,10 @@ _PLACES = (
     "/usr/local/pgsql/bin",
 )
 
-_SETTINGS = """\
+# Opened by root before it becomes somebody else, who can't come here by the path: `.run` is for its owner only.
+_DATA_HELD, _PASSWORD_HELD = "/proc/self/fd/3", "/proc/self/fd/4"
+_SETTINGS = """
 # Written at every start by deploy/local/postgresql.py.
-include = '{settings}'
 listen_addresses = '127.0.0.1'
 port = {port}
 unix_socket_directories = ''
@@ -49,16 +49,17 @@ def start(profile: Profile) -> None:
     assert folder is not None
     data, log = profile.home / "postgres", profile.log(NAME)
     log.parent.mkdir(parents=True, exist_ok=True)
-    prefix = _ordinary_user(profile.home)
+    prefix = _ordinary_user()
     if not (data / "PG_VERSION").exists():
         _initialise(folder, prefix, data, log)
-    settings = _SETTINGS.format(settings=layout.POSTGRES_SETTINGS, port=profile.ports[NAME])
-    (data / "local.conf").write_text(settings)
+    settings = layout.POSTGRES_SETTINGS.read_text() + _SETTINGS.format(port=profile.ports[NAME])
+    write_private(data / "local.conf", settings)  # never through a link, which the server's user could have put there
     _remove_stale_number(data / "postmaster.pid")
     if prefix:
         _give(data)
     before = size(log)
-    supervisor.launch(profile, NAME, [*prefix, folder / "postgres", "-D", data], {"LC_ALL": "C"}, Path("/"))
+    command = [*prefix, folder / "postgres", "-D", _DATA_HELD if prefix else data]
+    supervisor.launch(profile, NAME, command, {"LC_ALL": "C"}, Path("/"), holding=data)
     _await_database(profile, folder, before)
 
 
@@ -71,11 +72,14 @@ def _initialise(folder: Path, prefix: list[str], data: Path, log: Path) -> None:
     with tempfile.TemporaryDirectory(dir=data.parent) as secret:
         password = Path(secret) / "password"
         password.write_text(layout.POSTGRES_PASSWORD + "\n")
+        options = ["-U", layout.POSTGRES_USER, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+        command: list[str | Path] = [folder / "initdb", "-D", data, f"--pwfile={password}", *options]
         if prefix:
-            _give(data, Path(secret))
-        initdb = (folder / "initdb", "-D", data, "-U", layout.POSTGRES_USER, f"--pwfile={password}")
-        options = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C")
-        tools.run([*prefix, *initdb, *options], log, "PostgreSQL's initdb failed", Path("/"))
+            _give(data, password)
+            holding: list[str | Path] = ["sh", "-c", 'exec 3<"$1" 4<"$2"; shift 2; exec "$@"', "sh", data, password]
+            place = ["-D", _DATA_HELD, f"--pwfile={_PASSWORD_HELD}"]
+            command = [*holding, *prefix, folder / "initdb", *place, *options]
+        tools.run(command, log, "PostgreSQL's initdb failed", Path("/"))
     with (data / "postgresql.conf").open("a") as settings:
         settings.write("\ninclude = 'local.conf'\n")
 
@@ -114,30 +118,20 @@ def _remove_stale_number(path: Path) -> None:
         path.unlink()
 
 
-def _ordinary_user(home: Path) -> list[str]:
-    """PostgreSQL refuses to be root: what to put before its commands so that it sees itself as another user."""
+def _ordinary_user() -> list[str]:
+    """What to put before a command of root's so that it runs as a user who can read nothing of root's, and can't become
+    root again: the superuser's password is known to all, and reads files and runs programs as the server's user."""
     if os.geteuid() != 0:
         return []
+    if shutil.which("setpriv") is None:
+        raise Problem("PostgreSQL refuses to run as root, and there is no setpriv here: run make as an ordinary user.")
     user = _user()
-    plain = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    # Below a folder that is root's alone it needs root's right to pass, and nothing else of root's.
-    passing = [*plain, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
-    for prefix in (plain, passing) if shutil.which("setpriv") else ():
-        reads: Sequence[str | Path] = ["sh", "-c", 'ls "$1" && cat "$2"', "sh", home, layout.POSTGRES_SETTINGS]
-        if subprocess.run([*prefix, *reads], capture_output=True).returncode == 0:
-            return prefix
-    raise Problem(
-        f"PostgreSQL refuses to run as root, and no other user can be let into {home}: "
-        "run make as an ordinary user, or from a folder that all can enter."
-    )
+    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--no-new-privs"]
 
 
 def _user() -> pwd.struct_passwd:
-    """Somebody whom the machine knows: PostgreSQL asks for the name."""
-    try:
-        return pwd.getpwnam("postgres")
-    except KeyError:
-        return pwd.getpwnam("nobody")
+    """Not `postgres`: the machine's own databases are that user's."""
+    return pwd.getpwnam("nobody")
 
 
 def _give(*paths: Path) -> None:

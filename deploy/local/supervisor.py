@@ -111,6 +111,7 @@ def ensure(profile: Profile) -> None:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # A Ctrl-C meant for us does not reach it.
+            umask=0o077,
         )
     deadline = time.monotonic() + _ANSWERS_WITHIN_SECONDS
     while not runs(profile):
@@ -120,14 +121,23 @@ def ensure(profile: Profile) -> None:
     process.returncode = 0  # It outlives us on purpose: no warning when the object goes.
 
 
-def launch(profile: Profile, name: str, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> None:
-    """Starts a program without waiting for it, and the supervisor if there is none yet."""
+def launch(
+    profile: Profile,
+    name: str,
+    command: Sequence[str | Path],
+    env: Mapping[str, str],
+    cwd: Path,
+    holding: Path | None = None,
+) -> None:
+    """Starts a program without waiting for it, and the supervisor if there is none yet. It finds the folder `holding`
+    open, as file 3."""
     ensure(profile)
     words = [str(word) for word in command]
     if shutil.which("setpriv"):  # What the supervisor starts does not outlive it, even if it is killed.
         words = ["setpriv", f"--pdeathsig={_stop(name)[0]}", *(words[1:] if words[0] == "setpriv" else words)]
     exports = "".join(f"export {variable}={shlex.quote(value)}\n" for variable, value in env.items())
     script = f"#!/bin/sh\n# Written by make at each start.\n{exports}cd {shlex.quote(str(cwd))} || exit 1\n"
+    script += f"exec 3<{shlex.quote(str(holding))} || exit 1\n" if holding else ""
     write_private(profile.home / "bin" / name, f"{script}exec {shlex.join(words)}\n", mode=0o700)
     _call(profile, "startProcess", _full(name), False)
 

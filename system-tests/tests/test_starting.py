@@ -257,6 +257,52 @@ print("is up again")
     assert run_pretended(tmp_path, code) == "is up again\n"
 
 
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_superuser_of_root_s_postgresql_reads_nothing_of_root_s(tmp_path: Path) -> None:
+    """In a folder that only root can enter, and with data that an earlier version has left to root."""
+    tmp_path.chmod(0o700)
+    code = """
+import asyncio, asyncpg, postgresql, servers
+servers.provide()
+profile.ports["postgres"], = ports.choose(1)
+async def refusals():
+    connection = await asyncpg.connect(postgresql.url(profile).replace("+asyncpg", ""))
+    await connection.execute("CREATE TEMP TABLE stolen (line text)")
+    for theft in ("SELECT pg_read_file('/etc/shadow')", "COPY stolen FROM PROGRAM 'cat /etc/shadow'"):
+        try:
+            await connection.execute(theft)
+        except asyncpg.PostgresError as error:
+            print(error.sqlstate)
+    rights = 'grep -E "^(CapPrm|CapAmb|NoNewPrivs)" /proc/self/status'
+    await connection.execute(f"COPY stolen FROM PROGRAM '{rights}' DELIMITER '|'")
+    print(*sorted({line.split()[1] for line, in await connection.fetch("TABLE stolen")}))
+    await connection.close()
+postgresql.start(profile)
+asyncio.run(refusals())
+supervisor.stop(profile, "postgres")
+for path in [profile.home / "postgres", *(profile.home / "postgres").rglob("*")]:
+    os.chown(path, 0, 0, follow_symlinks=False)
+postgresql.start(profile)
+asyncio.run(refusals())
+"""
+    assert run_pretended(tmp_path, code).splitlines()[-6:] == ["42501", "38000", "0000000000000000 1"] * 2
+
+
+def test_only_its_owner_may_look_into_the_folder_of_what_runs(tmp_path: Path) -> None:
+    """Also where an earlier version has made it."""
+    code = f"""
+import cli
+layout.RUN.chmod(0o755)
+sys.argv = ["run.py", "status", "--profile", "pretended"]
+launch({NAME!r})
+system.wait(profile, [{NAME!r}])
+cli.main()
+print(*(oct(path.stat().st_mode)[-2:] for path in (layout.RUN, profile.log({NAME!r}))))
+"""
+    *_, modes = run_pretended(tmp_path, code).splitlines()
+    assert modes == "00 00"
+
+
 def test_what_is_set_while_the_system_is_up_is_said_to_wait_for_the_next_start(tmp_path: Path) -> None:
     code = """
 layout.ROOT = layout.RUN

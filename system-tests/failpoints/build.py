@@ -106,6 +106,18 @@ def patch_gateway() -> None:
     hasten("domain.payment", LEASE=timedelta(seconds=2))
 
 
+def patch_channel() -> None:
+    """Notes what customers were told, which the service's own log keeps to itself."""
+    channel = import_module("infrastructure.log_channel").LogChannel
+    send = channel.send
+
+    async def send_and_say(self: Any, customer_id: Any, subject: str, message: str) -> None:
+        await send(self, customer_id, subject, message)
+        say("told", subject=subject, message=message)
+
+    channel.send = send_and_say
+
+
 hasten("chassis.postgres.outbox", LEFT_BEHIND_AFTER_SECONDS=1)
 hasten("chassis.runtime.service", SWEEP_EVERY_SECONDS=0.5)
 patch_database()
@@ -113,5 +125,7 @@ patch_outbox()
 patch_consumer()
 if Path.cwd().name == "payment-service":
     patch_gateway()
+if Path.cwd().name == "notification-service":
+    patch_channel()
 
 app = import_module("main").app

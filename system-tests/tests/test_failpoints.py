@@ -207,7 +207,7 @@ class Street:
     def _told(self) -> set[str]:
         """What customers were told about their orders, as far as it names how one ended."""
         lines = self.system.services[NOTIFICATION].lines()
-        told = [line for line in lines if line["event"] == "notification"]
+        told = [line for line in lines if line["event"] == "told"]
         return {f"{line['message'].split()[2].rstrip(':')} {line['subject']}" for line in told}
 
 

@@ -56,7 +56,7 @@ def poisons(service: str, number: int) -> list[Poison]:
 
     add("garbage", b"\xff\xfe" + token("garbage").encode())
     add("nested", f'["{token("nested")}",'.encode() + b"[" * 50_000)
-    add("huge", of(token("huge"), extra="x" * 2_000_000))
+    add("huge", of(token("huge"), extra="x" * 600_000))
     add("unknown-type", of(token("unknown-type"), type="OrderEaten"))
     add("wrong-types", of(token("wrong-types"), data=event["data"] | {"order_id": 17, "customer_id": ["x"]}))
     add("no-data", of(token("no-data"), data=None))

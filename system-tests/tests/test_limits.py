@@ -9,6 +9,8 @@ from uuid import uuid4
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import httpx
 import pytest
+from aio_pika.exceptions import ChannelPreconditionFailed
+from chassis.messaging.envelope import MAX_BODY_BYTES
 from chassis.testing import eventually
 
 from bus import Event, bus
@@ -90,6 +92,17 @@ async def test_orders_of_a_long_time_without_the_broker_wait_as_rows(
         await administrator.close()
     assert max(megabytes(flooded).values()) < MOST_MEGABYTES
     assert await settled_books(flooded.database_url, {product: 100_000}, within_seconds=30) == []
+
+
+async def test_the_broker_takes_what_a_service_reads_and_sets_aside_and_hardly_more(
+    servers: None, rabbitmq_url: str
+) -> None:
+    async with bus(rabbitmq_url) as channel:
+        queue = await channel.channel.declare_queue(exclusive=True)
+        for size in (MAX_BODY_BYTES, MAX_BODY_BYTES + 64 * 1024):
+            await channel.send(b"x" * size, routing_key=queue.name, exchange="")
+        with pytest.raises(ChannelPreconditionFailed, match="larger than"):
+            await channel.send(b"x" * (MAX_BODY_BYTES + 256 * 1024), routing_key=queue.name, exchange="")
 
 
 async def test_a_flood_of_events_waits_in_the_queue(flooded: System) -> None:

@@ -64,7 +64,7 @@ def poisons(service: str) -> list[Poison]:
         Poison(json.dumps(event).encode(), "not-cloudevents", BATCH),
         Poison(json.dumps(event).encode(), "unsupported-content-type", "text/plain"),
         Poison(json.dumps(event).encode(), "unsupported-content-type", None),
-        Poison(changed(extra="x" * 1024 * 1024), "too-large"),
+        Poison(changed(extra="x" * 600 * 1024), "too-large"),
     ]
 
 

@@ -199,7 +199,7 @@ UNREADABLE = {
     "not-json": b"not JSON",
     "not-cloudevents": orjson.dumps({"hello": "world"}),
     "empty-batch": b"[]",
-    "too-large": orjson.dumps("x" * 2**20),
+    "too-large": orjson.dumps("x" * 600_000),
     "unknown-type": orjson.dumps(fact("PaymentProcessed", str(uuid7())) | {"type": "PaymentDoubted"}),
     "invalid-data": orjson.dumps(fact("PaymentProcessed", str(uuid7())) | {"data": {"order_id": "none"}}),
     "unknown-order": orjson.dumps(fact("PaymentProcessed", str(uuid7()))),

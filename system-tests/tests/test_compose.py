@@ -31,3 +31,22 @@ def test_a_waiting_broker_does_not_spin() -> None:
     natively = (ROOT / "deploy" / "local" / "rabbitmq.py").read_text()
     for text in (in_compose, natively):
         assert "+sbwt none +sbwtdcpu none +sbwtdio none" in text
+
+
+def test_no_container_has_more_rights_or_takes_more_of_the_machine_than_it_needs() -> None:
+    for name, service in compose()["services"].items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["pids_limit"] > 0, name
+        assert service["mem_limit"], name
+        becoming_another_user = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}
+        added = becoming_another_user if name in ("postgres", "rabbitmq") else set()
+        assert set(service.get("cap_add", [])) == added, name
+        assert service.get("read_only", False) == (not added), name
+
+
+def test_no_service_says_what_it_is_made_of() -> None:
+    """Wherever one is started, uvicorn is told to send no Server header."""
+    places = [*ROOT.glob("*-service/Dockerfile"), ROOT / "deploy" / "local" / "system.py"]
+    assert len(places) == 5
+    assert [place for place in places if '"--no-server-header"' not in place.read_text()] == []

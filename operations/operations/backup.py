@@ -81,7 +81,7 @@ def _run(
     stdout: IO[bytes] | int = subprocess.PIPE,
 ) -> str:
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 (a list of words, no shell)
             [*inside("postgres", "PGPASSWORD"), program, *arguments],
             cwd=ROOT,  # where compose finds its file
             env=os.environ | {"PGPASSWORD": password},

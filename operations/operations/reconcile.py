@@ -216,7 +216,7 @@ def _tell(service: str, url: str, lines: Sequence[Data]) -> None:
     own = folder / ".venv" / "bin" / "python"
     here = [str(own) if own.exists() else sys.executable]
     container = inside(service)
-    subprocess.run(
+    subprocess.run(  # noqa: S603 (a list of words, no shell)
         [*([*container, "python"] if container else here), "-m", "reconcile"],
         cwd=folder,
         env=os.environ | {"DATABASE_URL": url},

@@ -299,8 +299,8 @@ def test_no_password_is_seen_in_the_list_of_processes(
     with pytest.raises(Refused):
         backup.dump("postgresql://me:a%20secret@somewhere/mine", tmp_path / "a.dump")
 
-    command, _, password = (tmp_path / "called").read_text().strip().partition(" with ")
-    assert password == "a secret"
+    command, _, passed = (tmp_path / "called").read_text().strip().partition(" with ")
+    assert passed == "a secret"
     assert "secret" not in command
     assert "--username=me" in command
     if compose:

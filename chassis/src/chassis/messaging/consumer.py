@@ -211,10 +211,10 @@ class Consumer(Generic[U]):
                     if pauses == 0:
                         log.warning("consuming paused, trying again until it can be done", reason=reason_of(error))
                     pauses += 1
-                    await asyncio.sleep(random.uniform(0.1, min(0.25 * 2**pauses, 5.0)))
+                    await asyncio.sleep(random.uniform(0.1, min(0.25 * 2**pauses, 5.0)))  # noqa: S311 (spreads load, guards nothing)
                 elif isinstance(error, Conflict) and conflicts < MAX_CONFLICTS:
                     conflicts += 1
-                    await asyncio.sleep(random.uniform(0.0, 0.05))
+                    await asyncio.sleep(random.uniform(0.0, 0.05))  # noqa: S311 (spreads load, guards nothing)
                 elif len(deliveries) == 1:
                     return [(deliveries[0], error)]
                 else:

@@ -47,7 +47,7 @@ class Mapped(Generic[A]):
         self.insert = self._does(
             "insert",
             text(
-                f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {self._rows(self.columns)}"
+                f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {self._rows(self.columns)}"  # noqa: S608 (names of our own, values are bound)
                 f" ORDER BY {key} ON CONFLICT DO NOTHING"
             ),
         )
@@ -83,7 +83,7 @@ class Mapped(Generic[A]):
             self._updates[columns] = self._does(
                 "update",
                 text(
-                    f"UPDATE {name} SET {changes} FROM {self._rows((key, *columns))}"
+                    f"UPDATE {name} SET {changes} FROM {self._rows((key, *columns))}"  # noqa: S608 (names of our own, values are bound)
                     f" WHERE {name}.{key} = ANY(CAST(:keys AS uuid[])) AND {name}.{key} = r.{key}"
                 ),
             )
@@ -208,8 +208,8 @@ def deletion(table: str, condition: str) -> Any:
     The condition is stated twice because PostgreSQL before 17.7, 16.11 and 15.15 doesn't check again whether it holds
     for a row that another transaction has just changed ("Add missing EPQ recheck for TID Scan").
     """
-    some = f"SELECT ctid FROM {table} WHERE {condition} LIMIT {PRUNED_AT_ONCE}"
-    return text(f"DELETE FROM {table} WHERE ctid = ANY(ARRAY({some})) AND ({condition})")
+    some = f"SELECT ctid FROM {table} WHERE {condition} LIMIT {PRUNED_AT_ONCE}"  # noqa: S608 (names of our own, values are bound)
+    return text(f"DELETE FROM {table} WHERE ctid = ANY(ARRAY({some})) AND ({condition})")  # noqa: S608 (names of our own, values are bound)
 
 
 async def delete_in_batches(connection: AsyncConnection, statement: Executable, **parameters: object) -> None:

@@ -90,7 +90,7 @@ class Periodic:
                     continue
             with survived(self.name), suppress(TimeoutError):
                 every_seconds = min(self.every_seconds, RETRY_WITHIN_SECONDS) if self._failing else self.every_seconds
-                async with asyncio.timeout(every_seconds * random.uniform(1.0, 1.1)):
+                async with asyncio.timeout(every_seconds * random.uniform(1.0, 1.1)):  # noqa: S311 (spreads load, guards nothing)
                     await self._woken.wait()
 
     async def _turn(self) -> bool:

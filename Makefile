@@ -23,7 +23,7 @@ export ARGS
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install poetry up down start stop logs reset status demo load books dead-letters backup restore reconcile simulate chaos bench mutate test contracts check test-compose
+.PHONY: help install poetry up down start stop logs reset status demo load books dead-letters backup restore reconcile simulate chaos bench mutate test contracts check sbom audit pin test-compose
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,15 @@ contracts: ## Write what follows from the declared events: contracts/, queues an
 
 check: ## Format, lint, types, layers, lock files, contracts (ONLY=order-service)
 	@$(RUN) check --only "$(ONLY)"
+
+sbom: ## List the packages in each image (CycloneDX), in dist/sbom/
+	@$(RUN) sbom
+
+audit: ## Ask PyPI for known holes in the packages of the images; says so where nobody answers
+	@$(RUN) audit
+
+pin: ## Tie base images and GitHub's actions to what is behind their tags now (needs a network, and Docker's buildx)
+	@$(RUN) pin
 
 poetry: ## Print the path of the Poetry in use; one is put under .run/ where the machine has none
 	@$(RUN) poetry

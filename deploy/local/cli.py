@@ -23,6 +23,7 @@ import profiles
 import servers
 import suites
 import supervisor
+import supply_chain
 import system
 import tools
 from console import Problem, confirm, report, say, shown
@@ -244,6 +245,13 @@ def _mutate(options: Options) -> int:
     program = ["mutate.py", "--only", options.only, "--changed", options.changed]
     with locks.hold(layout.RUN / "mutate" / "lock", "mutating"):
         return suites.run("mutants", "mutation", others, program, options.arguments)
+
+
+@command(names="sbom audit pin")
+def _supply_chain(options: Options) -> int | None:
+    """list the packages of the images; ask for known holes in them; pin images and actions"""
+    act: Callable[[], int | None] = getattr(supply_chain, options.command)
+    return act()
 
 
 @command("--only", "--arguments")

@@ -111,10 +111,10 @@ def _check_started() -> None:
         if not health.is_well(name, status, body):
             raise Problem(f"compose says that {name} is healthy, but /health answers {status}.", body)
     for name in servers.PAIR:
-        status = _docker("exec", f"{_PROJECT}-{name}-1", "cat", "/proc/1/status")
-        found = {line.split()[0]: line.split()[1] for line in status.splitlines() if len(line.split()) > 1}
+        shown = _docker("exec", f"{_PROJECT}-{name}-1", "cat", "/proc/1/status")
+        found = {line.split()[0]: line.split()[1] for line in shown.splitlines() if len(line.split()) > 1}
         if found["Uid:"] == "0" or found["CapPrm:"].strip("0") or found["NoNewPrivs:"] != "1":
-            raise Problem(f"{name} runs with rights that it does not need.", status)
+            raise Problem(f"{name} runs with rights that it does not need.", shown)
     wanted = json.loads(layout.DEFINITIONS.read_text())
     for kind in ("exchanges", "queues"):
         missing = {item["name"] for item in wanted[kind]} - {item["name"] for item in _management(kind)}

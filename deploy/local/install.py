@@ -93,6 +93,15 @@ def _attempt(name: str, poetry: Path) -> Problem | None:
     return None
 
 
+def export(name: str, poetry: Path, pins: Path, log: Path, *options: str) -> None:
+    """Writes the packages of the project's lock file as pip reads them, with their hashes."""
+    command: list[str | Path] = [poetry, "export", "--no-interaction", *options, "--output", pins]
+    tools.run(command, log, f"Poetry could not export {name}/poetry.lock", layout.ROOT / name)
+    # A folder can't be hashed, and one line without a hash makes pip refuse all: it is installed on its own.
+    kept = [line for line in pins.read_text().splitlines() if not line.startswith("-e ") and " @ file:" not in line]
+    pins.write_text("\n".join(kept) + "\n")
+
+
 def _fill(name: str, poetry: Path) -> None:
     """Begins with an empty environment, so that nothing is left of an earlier lock file."""
     folder, log = layout.ROOT / name, layout.RUN / "log" / f"install-{name}.log"
@@ -101,11 +110,7 @@ def _fill(name: str, poetry: Path) -> None:
     fingerprint = _fingerprint(name)
     tools.make_environment(environment, log)
     pins = environment / "pins.txt"
-    export: list[str | Path] = [poetry, "export", "--no-interaction", "--with", "dev", "--output", pins]
-    tools.run(export, log, f"Poetry could not export {name}/poetry.lock", folder)
-    # A folder can't be hashed, and one line without a hash makes pip refuse all: it is installed on its own.
-    kept = [line for line in pins.read_text().splitlines() if not line.startswith("-e ") and " @ file:" not in line]
-    pins.write_text("\n".join(kept) + "\n")
+    export(name, poetry, pins, log, "--with", "dev")
     tools.pip(environment, ["install", "--require-hashes", "-r", pins], log, f"install {name}'s packages")
     for path in _editable(folder):
         tools.pip(environment, ["install", "--no-deps", "-e", path], log, f"install {path} for {name}", folder)

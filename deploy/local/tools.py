@@ -90,7 +90,7 @@ def pip(environment: Path, arguments: Sequence[str | Path], log: Path, what: str
 
 def supervisor() -> Path:
     """The folder of its programs."""
-    return _own("supervisor", _SUPERVISOR, "--require-hashes")
+    return own("supervisor", _SUPERVISOR, "--require-hashes")
 
 
 def poetry() -> Path:
@@ -98,10 +98,10 @@ def poetry() -> Path:
     machine = shutil.which("poetry")
     if machine and _can_export(machine):
         return Path(machine)
-    return _own("poetry", "\n".join(_POETRY)) / "poetry"
+    return own("poetry", "\n".join(_POETRY)) / "poetry"
 
 
-def _own(name: str, requirements: str, *options: str) -> Path:
+def own(name: str, requirements: str, *options: str) -> Path:
     """The programs of an environment under `.run/` that holds these requirements."""
     folder, log = layout.RUN / name, layout.RUN / "log" / f"install-{name}.log"
     stamp, made = folder / "stamp", f"{requirements} {sys.version} {layout.ROOT}"

@@ -1,5 +1,4 @@
-"""deploy/local: what `make up`, `make down` and their like do, and say. Some of its modules have names of ours, so the
-code that uses them runs in a process of its own."""
+"""deploy/local: what `make up`, `make down` and their like do, and say."""
 
 import json
 import os
@@ -11,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from local import LOCAL, run_local
 from operations.addresses import ROLES, SERVICES
 from system import ROOT
 
-LOCAL = ROOT / "deploy" / "local"
 NAME = "order-service"
 PRETENDED = """
 import http.server, json, os, signal, sys, threading, time
@@ -63,22 +62,6 @@ def eventually(condition):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 """
-
-
-def run_local(code: str, *, answer: str = "", **environment: str) -> str:
-    """What it printed; the code finds the modules of deploy/local."""
-    program = f"import sys\nsys.path.insert(0, {str(LOCAL)!r})\n{code}"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        input=answer,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def run_pretended(folder: Path, code: str, profile: str = "pretended") -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import secrets
 import shutil
 import time
 import urllib.error
@@ -59,6 +60,8 @@ def start(profile: Profile) -> None:
     if not supervisor.alive(profile, _EPMD):
         supervisor.launch(profile, _EPMD, epmd, environment, home)
     (home / "pid").unlink(missing_ok=True)
+    # Who knows it runs code as the node's user. Erlang makes one itself, which can be guessed.
+    profiles.write_private(home / ".erlang.cookie", secrets.token_hex(32), mode=0o400)
     supervisor.launch(profile, NAME, [program], environment, home)
     profile.save()
     deadline = time.monotonic() + _ANSWERS_WITHIN_SECONDS

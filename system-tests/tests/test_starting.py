@@ -271,6 +271,23 @@ asyncio.run(refusals())
     assert run_pretended(tmp_path, code).splitlines()[-6:] == ["42501", "38000", "0000000000000000 1"] * 2
 
 
+def test_nobody_guesses_what_lets_programs_into_the_broker_s_node(tmp_path: Path) -> None:
+    code = """
+import rabbitmq
+rabbitmq.server = lambda: Path("rabbitmq-server")
+rabbitmq.call = supervisor.launch = lambda *_: None
+profile.ports |= {"rabbitmq": 1, "rabbitmq-management": 2}
+cookie = profile.home / "rabbitmq" / ".erlang.cookie"
+for _ in range(2):
+    rabbitmq.start(profile)
+    print(cookie.read_text(), oct(cookie.stat().st_mode)[-3:])
+"""
+    (first, mode), (second, same) = (line.split() for line in run_pretended(tmp_path, code).splitlines())
+    assert mode == same == "400"
+    assert len(first) == len(second) == 64
+    assert first != second
+
+
 def test_only_its_owner_may_look_into_the_folder_of_what_runs(tmp_path: Path) -> None:
     """Also where an earlier version has made it."""
     code = f"""

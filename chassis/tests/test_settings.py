@@ -93,6 +93,7 @@ def test_a_server_that_nothing_names_ends_the_process_with_a_sentence(
     [
         ("me:mine@somewhere/mine?sslmode=require", "me:mine@somewhere/mine?ssl=require"),
         ("me:mine@somewhere/mine?a=b&sslmode=require", "me:mine@somewhere/mine?a=b&ssl=require"),
+        ("me:mine@somewhere/mine?sslmode=require&a=b@c", "me:mine@somewhere/mine?ssl=require&a=b@c"),
         ("somewhere/mine?sslmode=require", "somewhere/mine?ssl=require"),
         ("me:sslmode=?sslmode=@somewhere/mine", "me:sslmode=?sslmode=@somewhere/mine"),
         ("me:mine@somewhere/sslmode=?nosslmode=1", "me:mine@somewhere/sslmode=?nosslmode=1"),

@@ -115,6 +115,11 @@ def _check_started() -> None:
         found = {line.split()[0]: line.split()[1] for line in shown.splitlines() if len(line.split()) > 1}
         if found["Uid:"] == "0" or found["CapPrm:"].strip("0") or found["NoNewPrivs:"] != "1":
             raise Problem(f"{name} runs with rights that it does not need.", shown)
+    most = int(_docker("inspect", "--format", "{{.HostConfig.Memory}}", f"{_PROJECT}-rabbitmq-1"))
+    _eventually(
+        "RabbitMQ would be killed before it stops taking messages (rabbitmq.conf, mem_limit)",
+        lambda: 0 < _management("nodes")[0].get("mem_limit", 0) <= most / 2,
+    )
     wanted = json.loads(layout.DEFINITIONS.read_text())
     for kind in ("exchanges", "queues"):
         missing = {item["name"] for item in wanted[kind]} - {item["name"] for item in _management(kind)}

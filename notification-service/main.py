@@ -9,6 +9,7 @@ from chassis.messaging.envelope import Decoder
 from chassis.messaging.topology import Queue
 from chassis.ports.ids import RecentIds
 from chassis.runtime import logs
+from chassis.runtime.guard import guard_of
 from chassis.runtime.settings import load
 
 from api import notifications as notifications_api
@@ -54,4 +55,5 @@ app = create_app(
     parts=[broker, consumer],
     checks={"broker": broker.problem, "consumer": consumer.problem},
     ready=(),
+    guard=guard_of(settings),
 )

@@ -2,14 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from uuid import UUID
 
 from chassis.postgres import idempotency
 from chassis.runtime.service import Service
 from chassis.runtime.settings import load
 
 from api import orders as orders_api
-from application.cancel_orders import cancel_orders
+from application.cancel_orders import CancelOrder, cancel_orders
 from application.expire_orders import expire_orders
 from application.handle_events import handle_events
 from application.messages import CONSUMED
@@ -26,7 +25,7 @@ DEADLINE_EVERY_SECONDS = 1.0
 
 def compose(
     service: Service[OrderUnitOfWork], settings: Settings
-) -> tuple[Callable[[PlaceOrder], Awaitable[Placed]], Callable[[UUID], Awaitable[Order]]]:
+) -> tuple[Callable[[PlaceOrder], Awaitable[Placed]], Callable[[CancelOrder], Awaitable[Order]]]:
     """Gives the service its use cases. Returns those that requests call: place and cancel."""
     service.consumes(handle_events)
     service.every(DEADLINE_EVERY_SECONDS, "order deadlines", expire_orders)
@@ -44,6 +43,7 @@ app = service.app(
     version="1.0.0",
     routers=[orders_api.router(*compose(service, settings), service.reading(PostgresOrders))],
     errors={
+        errors.NotYourself: 403,
         errors.OrderNotFound: 404,
         errors.IllegalTransition: 409,
         errors.InvalidOrder: 422,

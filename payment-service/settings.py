@@ -1,5 +1,6 @@
 """This service's settings; every variable is described in .env.example."""
 
+from collections.abc import Iterator
 from typing import Annotated, Self
 
 from chassis.runtime.settings import DatabaseSettings
@@ -14,6 +15,12 @@ class Settings(DatabaseSettings):
     payment_success_rate: Rate = 0.8
     payment_decline_rate: Rate = 0.0
     payment_timeout_rate: Rate = 0.0
+    allow_simulated_gateway: bool = False
+
+    def refusals(self) -> Iterator[str]:
+        yield from super().refusals()
+        if self.in_production and not self.allow_simulated_gateway:
+            yield "The only gateway simulates charges: ALLOW_SIMULATED_GATEWAY=true takes orders that nobody pays"
 
     @field_validator("payment_retry_delays_seconds", mode="before")
     @classmethod

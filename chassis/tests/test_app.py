@@ -13,6 +13,7 @@ from chassis.http.app import create_app
 from chassis.http.problems import documented
 from chassis.http.requests import JsonNumber, RequestModel, json_body, json_response, read_json
 from chassis.ports.errors import Unavailable
+from chassis.testing.access import OPEN
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
@@ -70,6 +71,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         checks={name: _check(name) for name in problems},  # type: ignore[misc]
         ready=("database",),
         errors={DomainError: 409},
+        guard=OPEN,
     )
     for name in problems:
         problems[name] = None

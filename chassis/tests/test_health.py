@@ -11,10 +11,13 @@ from chassis.http import health
 from chassis.postgres.database import Database
 from chassis.runtime.jobs import Periodic
 from chassis.runtime.service import Service
+from chassis.testing.access import OPEN
 from chassis.testing.memory import MemoryDatabase
 from fastapi import FastAPI
 from tests.note_service import CONSUMED, SERVICE, NotesUnitOfWork, red_checks, take_notes
 from tests.watch import SlowBroker
+
+ABOUT = health.About(SERVICE, "1", "a test: nobody is checked")
 
 
 class Checks:
@@ -53,7 +56,7 @@ async def test_live_is_red_once_a_consumer_was_away_for_a_minute_from_a_broker_t
 ) -> None:
     clock, checks = Clock(), Checks("broker", "consumer")
     monkeypatch.setattr(health, "time", clock)
-    router = health.router(SERVICE, "1", checks.of("broker", "consumer"), ready=())
+    router = health.router(ABOUT, checks.of("broker", "consumer"), ready=())
     async with asked(router) as get:
         for second, path, broker, consumer, red in [
             (0, "live", None, "gone", False),
@@ -78,7 +81,7 @@ async def test_live_is_red_once_a_consumer_was_away_for_a_minute_from_a_broker_t
 
 async def test_jobs_that_a_database_away_keeps_from_running_are_not_told_of_beside_it() -> None:
     checks = Checks("database", "jobs")
-    async with asked(health.router(SERVICE, "1", checks.of("database", "jobs"), ready=("database",))) as get:
+    async with asked(health.router(ABOUT, checks.of("database", "jobs"), ready=("database",))) as get:
         for database, jobs, shown in [
             (None, None, {}),
             (None, "late", {"jobs": "late"}),
@@ -97,7 +100,14 @@ async def test_every_job_of_a_service_is_watched_and_one_that_is_lost_asks_for_a
 
     hanging, ended = Periodic("one", 1, hang), Periodic("other", 1, hang)
     database = cast(Database, MemoryDatabase())
-    service = Service(SERVICE, unit_of_work=NotesUnitOfWork, consumed=CONSUMED, database=database, broker=SlowBroker())
+    service = Service(
+        SERVICE,
+        unit_of_work=NotesUnitOfWork,
+        consumed=CONSUMED,
+        database=database,
+        broker=SlowBroker(),
+        guard=OPEN,
+    )
     service.consumes(take_notes)
     service.jobs += [hanging, ended]
     app = service.app("", version="1", routers=[], errors={})

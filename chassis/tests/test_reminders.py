@@ -13,6 +13,7 @@ from chassis.postgres.repository import Mapped, PostgresRepository
 from chassis.postgres.unit_of_work import UnitOfWork
 from chassis.runtime.reminders import MAX_REMINDERS_A_SECOND, remind
 from chassis.runtime.service import Service
+from chassis.testing.access import OPEN
 from chassis.testing.units import Units
 from sqlalchemy import Column, DateTime, MetaData, Table, Text, Uuid
 from tests.note_service import TRACE, NoteTaken
@@ -131,7 +132,7 @@ async def test_nothing_is_said_again_while_what_was_said_first_waits_for_the_bro
     broker = SlowBroker()
     broker.there = there
     service = Service(
-        "asking-service", unit_of_work=AskersUnitOfWork, consumed={}, database=units.database, broker=broker
+        "asking-service", unit_of_work=AskersUnitOfWork, consumed={}, database=units.database, broker=broker, guard=OPEN
     )
     service.reminds(lambda unit: unit.askers)
     job = service.jobs[-1]

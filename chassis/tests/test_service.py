@@ -4,6 +4,7 @@ from chassis.messaging.broker import Broker
 from chassis.messaging.topology import Queue
 from chassis.postgres.unit_of_work import UnitOfWork
 from chassis.runtime.service import Service
+from chassis.testing.access import OPEN
 from chassis.testing.units import Units
 
 
@@ -15,7 +16,7 @@ class Unit(UnitOfWork):
 def a_service() -> Service[Unit]:
     database = Units(Unit).database
     broker = Broker("amqp://localhost:1/", Queue("service", []))
-    return Service("service", unit_of_work=Unit, consumed={}, database=database, broker=broker)
+    return Service("service", unit_of_work=Unit, consumed={}, database=database, broker=broker, guard=OPEN)
 
 
 async def test_what_is_due_is_done_batch_by_batch_each_in_a_transaction_until_nothing_is_left() -> None:

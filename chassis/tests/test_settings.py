@@ -1,5 +1,6 @@
 """Where settings come from, and that no server is used which nothing names."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from chassis.runtime.settings import DatabaseSettings, PostgresSettings, Service
 ROOT = Path(__file__).resolve().parents[2]
 URL = "postgresql+asyncpg://me:mine@somewhere:15432/mine"
 BROKER = "amqp://me:mine@somewhere:15672/"
-VARIABLES = ("DATABASE_URL", "RABBITMQ_URL", "POSTGRES_PORT", "RABBITMQ_PORT", "LOG_LEVEL", "DATABASE_POOL_SIZE")
+VARIABLES = [name.upper() for name in DatabaseSettings.model_fields]
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +105,68 @@ def test_the_name_of_a_parameter_is_translated_and_no_password(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"postgresql://{libpq}")
     assert load(PostgresSettings).database_url == f"postgresql+asyncpg://{asyncpg}"
+
+
+SECURE = {
+    "ENVIRONMENT": "production",
+    "DATABASE_URL": "postgresql://orders:s3cret@db/orders?sslmode=verify-full",
+    "RABBITMQ_URL": "amqps://order-service:s3cret@broker/",
+    "OIDC_ISSUER": "https://login.shop.test",
+    "OIDC_AUDIENCE": "orders",
+    "INTERNAL_ADDRESS": "127.0.0.1:9001",
+}
+
+
+def refused(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What is said before the process ends; nothing if it goes on."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with contextlib.suppress(SystemExit):
+        load(DatabaseSettings)
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("changes", [{}, {"OIDC_ISSUER": "http://localhost:8090", "ALLOW_DEVELOPMENT_ISSUER": "true"}])
+def test_production_starts_with_everything_set(
+    changes: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(SECURE | changes, monkeypatch, capsys) == ""
+    assert load(DatabaseSettings).in_production
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OIDC_ISSUER", ""),
+        ("OIDC_ISSUER", "http://localhost:8090"),
+        ("OIDC_AUDIENCE", ""),
+        ("INTERNAL_ADDRESS", ""),
+        ("DATABASE_URL", ""),
+        ("DATABASE_URL", "postgresql://orders:s3cret@db/orders"),
+        ("DATABASE_URL", "postgresql://orders:s3cret@db/orders?sslmode=require"),
+        ("DATABASE_URL", "postgresql://orders:orders@db/orders?sslmode=verify-full"),
+        ("DATABASE_URL", "postgresql://me:postgres@db/orders?sslmode=verify-full"),
+        ("RABBITMQ_URL", "amqp://order-service:s3cret@broker/"),
+        ("RABBITMQ_URL", "amqps://order-service:admin@broker/"),
+        ("ENVIRONMENT", "staging"),
+    ],
+)
+def test_production_refuses_what_is_missing_or_known_to_everybody_and_says_what_to_set(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [said] = refused(SECURE | {name: value}, monkeypatch, capsys).splitlines()
+    assert name in said
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.7", "::", "shop.example"])
+def test_development_is_not_published_to_others(
+    address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers = {"DATABASE_URL": URL, "RABBITMQ_URL": BROKER}
+    assert f"BIND_ADDRESS is {address}" in refused(servers | {"BIND_ADDRESS": address}, monkeypatch, capsys)
+    assert "BIND_ADDRESS is not set" in refused(
+        servers | {"BIND_ADDRESS": "", "CONTAINER": "true"}, monkeypatch, capsys
+    )
+    for local in ("127.0.0.1", "localhost", "::1"):
+        assert refused(servers | {"BIND_ADDRESS": local}, monkeypatch, capsys) == ""

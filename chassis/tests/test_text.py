@@ -9,6 +9,7 @@ import httpx
 import pytest
 from chassis.http.app import create_app
 from chassis.http.requests import RequestModel, json_body, json_response, read_json
+from chassis.testing.access import OPEN
 from chassis.testing.text import places_that_refuse_unstorable_text
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, Field
@@ -37,7 +38,7 @@ class Note(RequestModel):
 
 @asynccontextmanager
 async def a_service(routes: APIRouter) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(service="s", version="1", summary="", routers=[routes], parts=[], checks={}, ready=())
+    app = create_app(service="s", version="1", summary="", routers=[routes], parts=[], checks={}, ready=(), guard=OPEN)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         yield client
 

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
+from chassis.http.access import allows
 from chassis.http.paging import PAGE, Cursor, Limit, page
 from chassis.http.problems import documented
 from chassis.http.requests import json_body, json_response, read_json
@@ -29,6 +30,7 @@ def router(
     routes = APIRouter(prefix="/inventory", tags=["inventory"])
 
     @routes.get("", response_model=list[ItemResponse], responses={**PAGE, **documented(422)})
+    @allows("customer", "staff", "auditor")
     async def get_items(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Response:
         """All items, newest first."""
         async with reading() as items:
@@ -36,6 +38,7 @@ def router(
         return page(request, ITEM_LIST, rows, limit)
 
     @routes.get("/{product_id}", response_model=ItemResponse, responses=documented(404, 422))
+    @allows("customer", "staff", "auditor")
     async def get_item(product_id: UUID) -> Response:
         """How much of a product can be ordered, and how much is reserved."""
         async with reading() as items:
@@ -53,6 +56,7 @@ def router(
         },
         openapi_extra=json_body(SetStockRequest),
     )
+    @allows("staff")
     async def put_item(request: Request, product_id: UUID) -> Response:
         """Sets how much can be ordered; the reserved quantity stays as it is."""
         body = await read_json(request, SetStockRequest)

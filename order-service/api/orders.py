@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
+from chassis.http.access import allows, caller
 from chassis.http.openapi import header
 from chassis.http.paging import PAGE, Cursor, Limit, page
 from chassis.http.problems import documented
@@ -12,6 +13,8 @@ from chassis.http.requests import BareRoute, checked_key, json_body, json_respon
 from fastapi import APIRouter, Request, Response
 
 from api.schemas import IDEMPOTENCY_KEY, ORDER_LIST, TIMELINE, OrderResponse, PlaceOrderRequest, TimelineEntryResponse
+from application.access import shows_who, visible
+from application.cancel_orders import CancelOrder
 from application.place_orders import Placed, PlaceOrder
 from domain.errors import OrderNotFound
 from domain.events import Line
@@ -31,24 +34,22 @@ class OrderReader(Protocol):
 
 def router(
     place: Callable[[PlaceOrder], Awaitable[Placed]],
-    cancel: Callable[[UUID], Awaitable[Order]],
+    cancel: Callable[[CancelOrder], Awaitable[Order]],
     reading: Callable[[], AbstractAsyncContextManager[OrderReader]],
 ) -> APIRouter:
     routes = APIRouter(prefix="/orders", tags=["orders"])
 
-    async def found(order_id: UUID) -> Order:
+    async def found(request: Request, order_id: UUID) -> Order:
         async with reading() as orders:
-            order = (await orders.get([order_id])).get(order_id)
-        if order is None:
-            raise OrderNotFound("There is no such order.")
-        return order
+            return visible(await orders.get([order_id]), order_id, caller(request))
 
+    @allows("customer", "staff", "service")
     async def place_order(request: Request) -> Response:
         """Places an order. The answer comes once the order is committed; whatever follows needs no client."""
         key = checked_key(request.headers.get("idempotency-key"))
         body = await read_json(request, PlaceOrderRequest)
         items = tuple(Line(item.product_id, item.quantity, item.price.quantize(CENT)) for item in body.items)
-        placed = await place(PlaceOrder(body.customer_id, items, request.state.traceparent, key))
+        placed = await place(PlaceOrder(body.customer_id, items, request.state.traceparent, key, caller(request)))
         headers = {"Location": f"/orders/{placed.order.id}"}
         if placed.replayed:
             headers["Idempotent-Replayed"] = "true"
@@ -66,28 +67,36 @@ def router(
     )
 
     @routes.get("/{order_id}", response_model=OrderResponse, responses=documented(404, 422))
-    async def get_order(order_id: UUID) -> Response:
+    @allows("customer", "staff", "auditor", "service")
+    async def get_order(request: Request, order_id: UUID) -> Response:
         """Returns an order and its current status."""
-        return json_response(OrderResponse.model_validate(await found(order_id)))
+        return json_response(OrderResponse.model_validate(await found(request, order_id)))
 
     @routes.delete("/{order_id}", response_model=OrderResponse, responses=documented(404, 409, 422))
-    async def cancel_order(order_id: UUID) -> Response:
+    @allows("customer", "staff")
+    async def cancel_order(request: Request, order_id: UUID) -> Response:
         """Cancels an order that is not final. Held stock is released, and a charge is refunded."""
-        return json_response(OrderResponse.model_validate(await cancel(order_id)))
+        order = await cancel(CancelOrder(order_id, caller(request)))
+        return json_response(OrderResponse.model_validate(order))
 
     @routes.get("/customer/{customer_id}", response_model=list[OrderResponse], responses={**PAGE, **documented(422)})
+    @allows("customer", "staff", "auditor")
     async def get_orders_of_customer(
         request: Request, customer_id: UUID, limit: Limit = 50, cursor: Cursor = None
     ) -> Response:
         """Lists a customer's orders, newest first."""
+        if not caller(request).may_see(customer_id):
+            raise OrderNotFound("There are no orders of such a customer.")
         async with reading() as orders:
             rows = await orders.of_customer(customer_id, before=cursor, limit=limit + 1)
         return page(request, ORDER_LIST, rows, limit)
 
     @routes.get("/{order_id}/timeline", response_model=list[TimelineEntryResponse], responses=documented(404, 422))
-    async def get_timeline(order_id: UUID) -> Response:
-        """Lists what happened to an order, oldest first."""
-        timeline = TIMELINE.validate_python((await found(order_id)).timeline)
-        return Response(TIMELINE.dump_json(timeline), media_type="application/json")
+    @allows("customer", "staff", "auditor", "service")
+    async def get_timeline(request: Request, order_id: UUID) -> Response:
+        """Lists what happened to an order, oldest first; staff and auditors see who did it."""
+        timeline = TIMELINE.validate_python((await found(request, order_id)).timeline)
+        hidden = None if shows_who(caller(request)) else {"__all__": {"by"}}
+        return Response(TIMELINE.dump_json(timeline, exclude=hidden), media_type="application/json")
 
     return routes

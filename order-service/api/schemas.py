@@ -104,6 +104,7 @@ class TimelineEntryResponse(BaseModel):
     event: str
     status: str
     reason: str | None
+    by: str | None = None
 
 
 ORDER_LIST = TypeAdapter(list[OrderResponse])

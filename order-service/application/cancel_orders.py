@@ -1,23 +1,33 @@
 """Cancels orders for their customers. The other services undo their part on OrderCancelled."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
+from chassis.ports.identity import UNCHECKED, Principal
+
+from application.access import visible
 from application.ports import OrderUnit
-from domain.errors import OrderError, OrderNotFound
-from domain.order import Order
+from domain.errors import OrderError
+from domain.order import BY_CUSTOMER, BY_STAFF, Order
 
 
-async def cancel_orders(ids: Sequence[UUID], unit: OrderUnit) -> list[Order | Exception]:
-    """For each id the cancelled order, or the OrderError that refuses it."""
-    orders = await unit.orders.locked(ids)
+@dataclass(frozen=True, slots=True)
+class CancelOrder:
+    order_id: UUID
+    caller: Principal = UNCHECKED
+
+
+async def cancel_orders(commands: Sequence[CancelOrder], unit: OrderUnit) -> list[Order | Exception]:
+    """For each command the cancelled order, or the OrderError that refuses it."""
+    orders = await unit.orders.locked([command.order_id for command in commands])
     results: list[Order | Exception] = []
-    for order_id in ids:
+    for command in commands:
         try:
-            if order_id not in orders:
-                raise OrderNotFound("There is no such order.")
-            orders[order_id].cancel(unit.now)
-            results.append(orders[order_id])
+            order = visible(orders, command.order_id, command.caller)
+            own = command.caller is UNCHECKED or command.caller.is_customer(order.customer_id)
+            order.cancel(unit.now, reason=BY_CUSTOMER if own else BY_STAFF, by=command.caller.name)
+            results.append(order)
         except OrderError as error:
             results.append(error)
     return results

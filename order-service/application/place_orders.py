@@ -7,15 +7,17 @@ from typing import Any
 from uuid import UUID
 
 from chassis.ports.idempotency import Claim
+from chassis.ports.identity import UNCHECKED, Principal
 from chassis.ports.ids import uuid7
 
+from application.access import key_owner, may_place_for
 from application.fingerprint import fingerprint, given, is_of
 from application.ports import OrderUnit
-from domain.errors import IdempotencyKeyReused, OrderError
+from domain.errors import IdempotencyKeyReused, NotYourself, OrderError
 from domain.events import Line
 from domain.order import Order
 
-NOT_ASKED_FOR = {"traceparent", "idempotency_key"}
+NOT_ASKED_FOR = {"traceparent", "idempotency_key", "caller"}
 """How a request came, as opposed to what it asks for."""
 
 
@@ -25,6 +27,7 @@ class PlaceOrder:
     items: tuple[Line, ...]
     traceparent: str
     idempotency_key: str | None = None
+    caller: Principal = UNCHECKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class PlaceOrders:
         return results
 
     def _draft(self, command: PlaceOrder, unit: OrderUnit) -> Order | OrderError:
+        if not may_place_for(command.customer_id, command.caller):
+            return NotYourself("You may order for yourself only: send your own customer_id.")
         try:
             return Order.place(
                 uuid7(),
@@ -69,6 +74,7 @@ class PlaceOrders:
                 expires_after=self._expires_after,
                 traceparent=command.traceparent,
                 now=unit.now,
+                by=command.caller.name,
             )
         except OrderError as error:
             return error
@@ -80,8 +86,8 @@ def asked_for(command: PlaceOrder) -> dict[str, Any]:
 
 
 def _claim(command: PlaceOrder, draft: Order | OrderError) -> Claim | None:
-    """The claim to the request's idempotency key, which belongs to the customer."""
+    """The claim to the request's idempotency key."""
     if command.idempotency_key is None or isinstance(draft, OrderError):
         return None
     digest = fingerprint(asked_for(command))
-    return Claim(str(command.customer_id), command.idempotency_key, digest, draft.id)
+    return Claim(key_owner(command.customer_id, command.caller), command.idempotency_key, digest, draft.id)

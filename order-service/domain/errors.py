@@ -13,6 +13,10 @@ class OrderNotFound(OrderError):
     slug = "order-not-found"
 
 
+class NotYourself(OrderError):
+    slug = "forbidden"
+
+
 class IllegalTransition(OrderError):
     slug = "illegal-transition"
 

@@ -105,7 +105,7 @@ class OrderCancelled:
 
     order_id: OrderId
     customer_id: CustomerId
-    reason: Annotated[Reason, {"examples": ["cancelled-by-customer"]}]
+    reason: Annotated[Reason, {"examples": ["cancelled-by-customer", "cancelled-by-staff"]}]
     expires_at: Deadline
 
 

@@ -19,6 +19,7 @@ CENT = Decimal("0.01")
 MAX_TOTAL = Decimal("9999999999.99")
 """The largest NUMERIC(12,2)."""
 
+BY_CUSTOMER, BY_STAFF = "cancelled-by-customer", "cancelled-by-staff"
 EXPIRED = "expired"
 LOST = "lost-in-restore"
 REMINDED_AFTER = timedelta(seconds=30)
@@ -57,6 +58,8 @@ class TimelineEntry:
     event: str
     status: str
     reason: str | None = None
+    by: str | None = None
+    """Whose request it was, if a caller's that was identified."""
 
 
 @dataclass(slots=True, eq=False)
@@ -91,6 +94,7 @@ class Order:
         expires_after: timedelta,
         traceparent: str,
         now: datetime,
+        by: str | None = None,
     ) -> Self:
         """A new order. Raises InvalidOrder without lines, or if the total exceeds MAX_TOTAL."""
         if not items:
@@ -99,7 +103,7 @@ class Order:
         if total > MAX_TOTAL:
             raise InvalidOrder(f"The order's total is {total}, and may be {MAX_TOTAL} at most.")
         order = cls(order_id, customer_id, tuple(items), total, currency, now + expires_after, now, now, traceparent)
-        order._announce(now)
+        order._announce(now, by)
         order._remind_before_deadline(now)
         return order
 
@@ -132,6 +136,10 @@ class Order:
         return self.status in UNDONE
 
     @property
+    def placed_by(self) -> str | None:
+        return self.timeline[0].by
+
+    @property
     def due_at(self) -> datetime | None:
         """When the order expires; None once it is final."""
         return None if self.is_final else self.expires_at
@@ -161,10 +169,10 @@ class Order:
         """The time is up. Raises IllegalTransition if the order is final."""
         self._undo(Status.FAILED, EXPIRED, now)
 
-    def cancel(self, now: datetime) -> None:
+    def cancel(self, now: datetime, *, reason: str = BY_CUSTOMER, by: str | None = None) -> None:
         """Leaves a cancelled order as it is. Raises IllegalTransition if the order is completed or failed."""
         if self.status is not Status.CANCELLED:
-            self._undo(Status.CANCELLED, "cancelled-by-customer", now)
+            self._undo(Status.CANCELLED, reason, now, by)
 
     def record_compensation(self, event: str, reason: str, now: datetime) -> bool:
         """Adds a compensation to the timeline. False if it is there already."""
@@ -225,27 +233,27 @@ class Order:
             case Status.CANCELLED:
                 return OrderCancelled(*ids, self.reason or "", self.expires_at)
 
-    def _become(self, status: Status, reason: str | None, now: datetime) -> None:
+    def _become(self, status: Status, reason: str | None, now: datetime, by: str | None = None) -> None:
         if status not in TRANSITIONS[self.status]:
             raise IllegalTransition(self.status, status)
         self.status, self.reason = status, reason
-        self._announce(now)
+        self._announce(now, by)
 
-    def _undo(self, status: Status, reason: str, now: datetime) -> None:
+    def _undo(self, status: Status, reason: str, now: datetime, by: str | None = None) -> None:
         """Decides against the order, and schedules repeats for services that may have something to undo."""
-        self._become(status, reason, now)
+        self._become(status, reason, now, by)
         self._repeat_later(now)
 
-    def _announce(self, now: datetime) -> None:
+    def _announce(self, now: datetime, by: str | None) -> None:
         event = self._event(self.status)
-        self._enter(event.name, self.reason, now)
+        self._enter(event.name, self.reason, now, by)
         self.events.append(event)
 
-    def _enter(self, event: str, reason: str | None, now: datetime) -> None:
+    def _enter(self, event: str, reason: str | None, now: datetime, by: str | None = None) -> None:
         """Adds an entry to the timeline, whose times never go back, even if a transaction that began earlier gets the
         order's lock later."""
         self.updated_at = max(now, self.updated_at)
-        self.timeline += (TimelineEntry(self.updated_at, event, self.status, reason),)
+        self.timeline += (TimelineEntry(self.updated_at, event, self.status, reason, by),)
 
     def _remind_before_deadline(self, now: datetime) -> None:
         """After REMINDED_AFTER, then at intervals that double up to LONGEST_INTERVAL."""

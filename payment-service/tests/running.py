@@ -8,6 +8,7 @@ from chassis.messaging.topology import Queue
 from chassis.postgres.database import Database
 from chassis.runtime.service import Service
 from chassis.testing import running
+from chassis.testing.access import OPEN
 from chassis.testing.running import NOWHERE
 
 from application.messages import CONSUMED
@@ -39,6 +40,7 @@ def composed(
         consumed=CONSUMED,
         database=database,
         broker=Broker(f"amqp://{NOWHERE}/", Queue("payment-service", list(CONSUMED))),
+        guard=OPEN,
     )
     _compose(service, Settings(payment_retry_delays_seconds=tuple(retry_delays)), gateway)
     return service

@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
+from chassis.testing.access import OPEN
+
 from simulation.database import Client, Server
 from simulation.link import Link, Till
 from simulation.scenario import INVENTORY, NOTIFICATION, ORDER, PAYMENT
@@ -89,6 +91,7 @@ class _WithDatabase(Simulated):
             consumed=self.main.CONSUMED,
             database=client,
             broker=link,
+            guard=OPEN,
         )
         requests = self.requests(service, till, world)
         jobs = {job.name: job.act for job in service.jobs}
@@ -137,7 +140,7 @@ class _Order(_WithDatabase):
             return str(placed.order.id)
 
         async def cancel(order_id: str) -> str:
-            return str((await cancel_order(UUID(order_id))).status)
+            return str((await cancel_order(self.main.CancelOrder(UUID(order_id)))).status)
 
         return {"place": place, "cancel": cancel}
 

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from chassis.http.app import create_app
+from chassis.testing.access import OPEN
 from chassis.testing.text import places_that_refuse_unstorable_text
 
 from api import notifications
@@ -28,7 +29,14 @@ async def client(channel: FakeChannel) -> AsyncIterator[httpx.AsyncClient]:
     recent = RecentNotifications()
     router = notifications.router(SendNotifications(channel, recent), recent)
     app = create_app(
-        service="notification-service", version="1", summary="", routers=[router], parts=[], checks={}, ready=()
+        service="notification-service",
+        version="1",
+        summary="",
+        routers=[router],
+        parts=[],
+        checks={},
+        ready=(),
+        guard=OPEN,
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notifications") as connected:
         yield connected

@@ -12,7 +12,7 @@ from chassis.runtime.reminders import MAX_REMINDERS_A_SECOND
 from chassis.testing import eventually, received
 from sqlalchemy import text
 
-from application.cancel_orders import cancel_orders
+from application.cancel_orders import CancelOrder, cancel_orders
 from application.expire_orders import expire_orders
 from application.handle_events import handle_events
 from domain.errors import IllegalTransition
@@ -53,7 +53,7 @@ async def test_the_second_transaction_waits_for_the_first_and_sees_what_it_did(
     async with units() as first, units() as second:
         await first.start()
         await second.start()
-        assert isinstance((await cancel_orders([order_id], first))[0], Order)
+        assert isinstance((await cancel_orders([CancelOrder(order_id)], first))[0], Order)
         settling = asyncio.create_task(handle_events([received(paid(order_id))], second))
         await eventually(lambda: is_waiting_for_a_lock(database))
         assert not settling.done()
@@ -78,7 +78,7 @@ async def test_a_cancel_that_races_a_payment_has_one_winner(units: Units, databa
         async with units() as unit:
             await unit.start()
             await asyncio.sleep(random.uniform(0, 0.005))
-            [result] = await cancel_orders([order_id], unit)
+            [result] = await cancel_orders([CancelOrder(order_id)], unit)
             await unit.commit()
         return result
 

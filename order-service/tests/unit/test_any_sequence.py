@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from application.cancel_orders import cancel_orders
+from application.cancel_orders import CancelOrder, cancel_orders
 from application.expire_orders import expire_orders
 from application.handle_events import handle_events
 from domain.order import Order, TimelineEntry
@@ -65,7 +65,7 @@ class AnySequence(RuleBasedStateMachine):
     @rule()
     def the_customer_cancels(self) -> None:
         was_completed_or_failed = self.order.status in ("completed", "failed")
-        [result] = run(self.units.run(cancel_orders, [self.order_id]))
+        [result] = run(self.units.run(cancel_orders, [CancelOrder(self.order_id)]))
         assert isinstance(result, Exception) == was_completed_or_failed
 
     @rule(seconds=st.integers(1, 900))

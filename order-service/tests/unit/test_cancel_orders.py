@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from application.cancel_orders import cancel_orders
+from application.cancel_orders import CancelOrder, cancel_orders
 from domain.errors import IllegalTransition, OrderNotFound
 from domain.events import OrderCancelled
 from domain.order import Order, Status
@@ -20,7 +20,7 @@ async def test_an_open_order_is_cancelled_and_the_decision_told(units: OrderUnit
     await units.put(ORDERS, order)
     units.now += timedelta(minutes=1)
 
-    [cancelled] = await units.run(cancel_orders, [order.id])
+    [cancelled] = await units.run(cancel_orders, [CancelOrder(order.id)])
 
     assert isinstance(cancelled, Order)
     assert (cancelled.status, cancelled.reason) == (Status.CANCELLED, "cancelled-by-customer")
@@ -35,11 +35,11 @@ async def test_a_second_cancel_gets_the_same_answer_and_tells_nothing(units: Ord
     order = order_in(Status.CONFIRMED)
     await units.put(ORDERS, order)
     if together:
-        first, second = await units.run(cancel_orders, [order.id, order.id])
+        first, second = await units.run(cancel_orders, [CancelOrder(order.id), CancelOrder(order.id)])
     else:
-        [first] = await units.run(cancel_orders, [order.id])
+        [first] = await units.run(cancel_orders, [CancelOrder(order.id)])
         units.now += timedelta(minutes=1)
-        [second] = await units.run(cancel_orders, [order.id])
+        [second] = await units.run(cancel_orders, [CancelOrder(order.id)])
 
     assert isinstance(first, Order)
     assert isinstance(second, Order)
@@ -52,7 +52,7 @@ async def test_a_final_order_is_not_cancelled(units: OrderUnits, status: Status)
     order = order_in(status)
     await units.put(ORDERS, order)
 
-    [refusal] = await units.run(cancel_orders, [order.id])
+    [refusal] = await units.run(cancel_orders, [CancelOrder(order.id)])
 
     assert isinstance(refusal, IllegalTransition)
     assert units.kept(ORDERS)[order.id].status is status
@@ -63,7 +63,9 @@ async def test_a_refused_cancel_harms_no_other(units: OrderUnits) -> None:
     final, open_order = order_in(Status.COMPLETED), order_in(Status.PENDING)
     await units.put(ORDERS, final, open_order)
 
-    unknown, refused, cancelled = await units.run(cancel_orders, [uuid4(), final.id, open_order.id])
+    unknown, refused, cancelled = await units.run(
+        cancel_orders, [CancelOrder(uuid4()), CancelOrder(final.id), CancelOrder(open_order.id)]
+    )
 
     assert isinstance(unknown, OrderNotFound)
     assert isinstance(refused, IllegalTransition)

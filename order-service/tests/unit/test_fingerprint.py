@@ -55,7 +55,7 @@ def test_how_a_request_came_is_no_part_of_it() -> None:
 
 
 def test_a_field_that_a_request_lacks_is_not_in_its_digest() -> None:
-    assert given(ASKED).keys() == {"customer_id", "items", "traceparent"}
+    assert given(ASKED).keys() == {"customer_id", "items", "traceparent", "caller"}
 
 
 def test_a_request_with_a_field_of_today_has_no_digest_from_before_migration_0003() -> None:

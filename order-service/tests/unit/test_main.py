@@ -21,6 +21,7 @@ from tests.shop import order_body
 
 STATUSES = [
     (errors.InvalidOrder("It is too large."), 422),
+    (errors.NotYourself("It is another's."), 403),
     (errors.OrderNotFound("It isn't there."), 404),
     (errors.IllegalTransition("completed", "cancelled"), 409),
     (errors.IdempotencyKeyReused("It came before."), 422),

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from application.cancel_orders import cancel_orders
+from application.cancel_orders import CancelOrder, cancel_orders
 from application.place_orders import Placed, PlaceOrder, PlaceOrders
 from domain.errors import IdempotencyKeyReused, InvalidOrder
 from domain.events import Line, OrderCreated
@@ -99,7 +99,7 @@ async def test_a_replay_gives_the_first_answer_though_the_order_went_on(units: O
     [first] = await placed(units, command("key"))
     answered = first.order.as_placed()
     units.now += timedelta(minutes=1)
-    await units.run(cancel_orders, [answered.id])
+    await units.run(cancel_orders, [CancelOrder(answered.id)])
 
     [again] = await placed(units, command("key"))
 

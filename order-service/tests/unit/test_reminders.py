@@ -7,7 +7,7 @@ import pytest
 from chassis.runtime.reminders import MAX_REMINDERS_A_SECOND
 from chassis.testing import received
 
-from application.cancel_orders import cancel_orders
+from application.cancel_orders import CancelOrder, cancel_orders
 from application.expire_orders import expire_orders
 from application.handle_events import handle_events
 from domain.events import OrderCancelled, OrderCreated, OrderFailed
@@ -199,7 +199,7 @@ async def test_an_order_that_was_cancelled_or_has_expired_asks_until_both_have_a
         units.now = order.expires_at
         await units.run(expire_orders)
     else:
-        await units.run(cancel_orders, [order.id])
+        await units.run(cancel_orders, [CancelOrder(order.id)])
     for fact, said in ((None, 1), (released, 1), (refunded, 0)):
         if fact is not None:
             await units.run(handle_events, [received(fact(order.id))])

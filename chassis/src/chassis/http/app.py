@@ -4,10 +4,11 @@ import gc
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 import structlog
 from chassis.http import health, openapi, problems
+from chassis.http.access import Gate, Guard, Part
+from chassis.http.internal import InternalServer
 from chassis.ports.errors import Unavailable
 from chassis.ports.tracing import new_traceparent, trace_id, valid_traceparent
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -36,14 +37,6 @@ REQUEST_SECONDS = Histogram(
 log = structlog.get_logger()
 
 
-class Part(Protocol):
-    """Starts and stops with the application: a pool, a connection, a consumer, a periodic job."""
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-
 def create_app(
     *,
     service: str,
@@ -55,13 +48,16 @@ def create_app(
     ready: tuple[str, ...],
     lost: Mapping[str, health.Check] | None = None,
     errors: Mapping[type[Exception], int] | None = None,
+    guard: Guard,
 ) -> FastAPI:
     """The service's application. `parts` start in order and stop in reverse order. None waits for its server to start,
     so a service always starts, and /health names what is still missing."""
+    everything = [*guard.parts, *parts]
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        for part in parts:
+        log.warning(guard.summary)
+        for part in everything:
             await part.start()
         gc.collect()
         gc.freeze()  # what was imported stays, so no collection needs to look at it
@@ -69,7 +65,7 @@ def create_app(
         log.info("started", version=version)
         yield
         log.info("stopping: finishing what is in hand")
-        for part in reversed(parts):
+        for part in reversed(everything):
             await part.stop()
         log.info("stopped")
 
@@ -80,15 +76,29 @@ def create_app(
         lifespan=lifespan,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
+        openapi_url=None if guard.internal_address else "/openapi.json",
     )
     problems.install(app, errors or {})
-    for router in (*routers, health.router(service, version, checks, ready, lost)):
+    for router in routers:
         app.router.routes += router.routes  # include_router() would search for the route of each request twice
+    watching = health.router(
+        health.About(service, version, guard.summary),
+        {**checks, **guard.checks},
+        (*ready, *guard.checks),
+        lost,
+    )
 
-    @app.get("/metrics", include_in_schema=False)
+    @watching.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
+    if guard.internal_address:
+        internal = FastAPI(openapi_url=None)
+        internal.router.routes += watching.routes
+        everything.insert(0, InternalServer(internal, guard.internal_address))
+    else:
+        app.router.routes += watching.routes
+    app.router.middleware_stack = Gate(app.router.middleware_stack, app.router.routes, guard.admit)
     openapi.complete(app)
     app.add_middleware(RequestContext)
     return app

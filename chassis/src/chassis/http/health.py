@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
@@ -20,10 +21,19 @@ class Status(BaseModel):
     detail: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    service: str
+    version: str
+    access: str
+    """Who is checked."""
+
+
 class Health(BaseModel):
     status: Literal["ok", "failing"]
     service: str
     version: str
+    access: str
     checks: dict[str, Status]
 
 
@@ -37,8 +47,7 @@ def all_of(checks: Sequence[Check]) -> Check:
 
 
 def router(
-    service: str,
-    version: str,
+    about: About,
     checks: Mapping[str, Check],
     ready: Iterable[str],
     lost: Mapping[str, Check] | None = None,
@@ -61,8 +70,7 @@ def router(
         failing = any(results.values())
         health = Health(
             status="failing" if failing else "ok",
-            service=service,
-            version=version,
+            **asdict(about),
             checks={
                 name: Status(status="failing" if problem else "ok", detail=problem) for name, problem in results.items()
             },

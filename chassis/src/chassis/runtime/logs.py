@@ -78,6 +78,7 @@ def configure(service: str, settings: ServiceSettings) -> None:
     # These libraries log lost connections, which we log ourselves.
     for name in ("aio_pika", "aiormq", "sqlalchemy.pool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request, with the URL
     if level <= logging.DEBUG:
         logging.getLogger("sqlalchemy.engine").setLevel(logging.INFO)
 

@@ -5,7 +5,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Generic, Self, TypeVar
 
 from chassis.http import health
-from chassis.http.app import Part, create_app
+from chassis.http.access import Guard, Part
+from chassis.http.app import create_app
 from chassis.messaging.broker import Broker
 from chassis.messaging.consumer import Consumer
 from chassis.messaging.envelope import Decoder, Encoder
@@ -19,6 +20,7 @@ from chassis.postgres.repository import delete_in_batches
 from chassis.postgres.unit_of_work import UnitOfWork
 from chassis.runtime import logs
 from chassis.runtime.group_commit import GroupCommit
+from chassis.runtime.guard import guard_of
 from chassis.runtime.jobs import Periodic, at_once
 from chassis.runtime.reminders import REMIND_EVERY_SECONDS, RemindableRepository, remind
 from chassis.runtime.settings import DatabaseSettings
@@ -44,8 +46,10 @@ class Service(Generic[U]):
         consumed: Mapping[str, type],
         database: Database,
         broker: Broker,
+        guard: Guard,
     ) -> None:
         self.name = name
+        self.guard = guard
         self.database = database
         self.broker = broker
         self.publisher = Publisher(OutboxRows(database), broker, Encoder(name))
@@ -73,7 +77,14 @@ class Service(Generic[U]):
         pool_size = settings.database_pool_size
         database = Database(settings.database_url, pool_size=pool_size, service=name, schema=schema)
         broker = Broker(settings.rabbitmq_url, Queue(name, list(consumed)))
-        return cls(name, unit_of_work=unit_of_work, consumed=consumed, database=database, broker=broker)
+        return cls(
+            name,
+            unit_of_work=unit_of_work,
+            consumed=consumed,
+            database=database,
+            broker=broker,
+            guard=guard_of(settings),
+        )
 
     def units(self) -> AbstractAsyncContextManager[U]:
         return self._unit_of_work(self.database, self.publisher)
@@ -157,4 +168,5 @@ class Service(Generic[U]):
             ready=("database",),
             lost={"jobs": health.all_of([job.lost for job in self.jobs])},
             errors=errors,
+            guard=self.guard,
         )

@@ -3,9 +3,12 @@ the repository's root."""
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
+from chassis.ports.addresses import is_loopback
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -36,6 +39,9 @@ _LOCAL_URLS = {
 }
 
 
+_DEFAULT_PASSWORDS = ("", "postgres", "admin", "guest")
+
+
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
@@ -49,6 +55,12 @@ class _Settings(BaseSettings):
             url: form.format(port) for url, (port, form) in ports.items() if port.isdecimal() and not given.get(url)
         }
 
+    def refusals(self) -> Iterator[str]:
+        """Why nothing may start with these settings: a sentence each, which says what to set."""
+        for name in _LOCAL_URLS:
+            if not getattr(self, name, "unused"):
+                yield f"{name.upper()} is not set: export it, or write it into .env at the root (see .env.example)"
+
 
 class PostgresSettings(_Settings):
     database_url: Annotated[str, AfterValidator(_asyncpg_url)] = ""
@@ -60,6 +72,48 @@ class ServiceSettings(_Settings):
     rabbitmq_port: str = ""
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    environment: Literal["development", "production"] = "development"
+    container: bool = False
+    """Set by the images: whoever runs one says at which address its port is published, by BIND_ADDRESS."""
+    bind_address: str = ""
+    internal_address: str = ""
+    oidc_issuer: str = ""
+    oidc_audience: str = ""
+    oidc_discovery_url: str = ""
+    oidc_roles_claim: str = "roles"
+    oidc_customer_claim: str = "sub"
+    oidc_token_type: str = "at+jwt"
+    allow_development_issuer: bool = False
+
+    @property
+    def in_production(self) -> bool:
+        return self.environment == "production"
+
+    def refusals(self) -> Iterator[str]:
+        yield from super().refusals()
+        if not self.in_production:
+            if (self.container or self.bind_address) and not is_loopback(self.bind_address):
+                yield (
+                    f"BIND_ADDRESS is {self.bind_address or 'not set'}, and in development nobody is checked: publish"
+                    " the port at 127.0.0.1 and say so, or set ENVIRONMENT=production (see docs/security.md)"
+                )
+            return
+        for name in ("oidc_issuer", "oidc_audience", "internal_address"):
+            if not getattr(self, name):
+                yield f"{name.upper()} is not set, and ENVIRONMENT=production needs it (see .env.example)"
+        for name, encrypted in (("database_url", "ssl=verify-full"), ("rabbitmq_url", "amqps://")):
+            if not (url := getattr(self, name, "")):
+                continue
+            if encrypted not in url:
+                yield f"{name.upper()} must have {encrypted}: in production every server proves who it is, by TLS"
+            user, password = urlsplit(url).username, urlsplit(url).password
+            if password in (*_DEFAULT_PASSWORDS, user):
+                yield f"{name.upper()} has a password that everybody knows: give {user} one of its own"
+        if self.oidc_issuer and not self.oidc_issuer.startswith("https://") and not self.allow_development_issuer:
+            yield (
+                "OIDC_ISSUER must begin with https://; ALLOW_DEVELOPMENT_ISSUER=true believes one without, whose tokens"
+                " anybody can make who reads its key"
+            )
 
 
 class DatabaseSettings(PostgresSettings, ServiceSettings):
@@ -78,10 +132,9 @@ def load(settings_class: type[S]) -> S:
             name = "_".join(str(part) for part in problem["loc"]).upper()
             print(f"{name or 'Settings'}: {problem['msg']} (see .env.example)", file=sys.stderr)  # never the value
         raise SystemExit(2) from None
-    urls = (name for name in settings_class.model_fields if name.endswith("_url"))
-    unnamed = [name.upper() for name in urls if not getattr(settings, name)]
-    for name in unnamed:
-        print(f"{name} is not set: export it, or write it into .env at the root (see .env.example)", file=sys.stderr)
-    if unnamed:
+    refusals = list(settings.refusals())
+    for refusal in refusals:
+        print(refusal, file=sys.stderr)
+    if refusals:
         raise SystemExit(2)
     return settings

@@ -1,0 +1,36 @@
+"""Whose orders a caller may see, cancel and place."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from chassis.ports.identity import Principal
+
+from domain.errors import OrderNotFound
+from domain.order import Order
+
+
+def visible(orders: Mapping[UUID, Order], order_id: UUID, caller: Principal) -> Order:
+    """The order. Raises OrderNotFound as well if it is somebody else's: whether that exists is not the caller's
+    business."""
+    order = orders.get(order_id)
+    if order is None or not (caller.may_see(order.customer_id) or _placed(caller, order)):
+        raise OrderNotFound("There is no such order.")
+    return order
+
+
+def may_place_for(customer_id: UUID, caller: Principal) -> bool:
+    return caller.is_any_of("staff", "service") or caller.is_customer(customer_id)
+
+
+def key_owner(customer_id: UUID, caller: Principal) -> str:
+    """To whom an idempotency key belongs: a customer's to the customer, whether or not callers are checked."""
+    return str(customer_id) if caller.name is None or caller.is_customer(customer_id) else caller.name
+
+
+def shows_who(caller: Principal) -> bool:
+    """Whether the caller may know who placed and who cancelled an order, where callers are checked at all."""
+    return caller.name is not None and caller.is_any_of("staff", "auditor")
+
+
+def _placed(caller: Principal, order: Order) -> bool:
+    return "service" in caller.roles and order.placed_by == caller.name

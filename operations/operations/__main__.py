@@ -5,7 +5,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from operations import backup, books, dead_letters, demo, load, reconcile, restore
+from operations import backup, books, dead_letters, demo, issuer, load, reconcile, restore, tokens
 from operations.addresses import Refused
 
 _COMMANDS = {
@@ -16,6 +16,8 @@ _COMMANDS = {
     "reconcile": reconcile,
     "demo": demo,
     "load": load,
+    "issuer": issuer,
+    "token": tokens,
 }
 
 

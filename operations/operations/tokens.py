@@ -1,0 +1,22 @@
+"""Prints an access token of the development issuer: `token customer --sub UUID`, `token staff`.
+
+Services believe it in production only where ALLOW_DEVELOPMENT_ISSUER=true says so; in development they ask for none.
+"""
+
+import argparse
+
+from operations.issuer import keys_here, token
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("roles", nargs="+", metavar="ROLE", help="customer, staff, auditor or service")
+    parser.add_argument("--sub", default="somebody", help="whose: of a customer its customer_id")
+    parser.add_argument("--seconds", type=int, default=3600, help="for how long it is good (default: 3600)")
+    parser.add_argument("--new-key", action="store_true", help="sign with a new key; those of before stay good")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.new_key:
+        keys_here().add()
+    print(token(*options.roles, sub=options.sub, seconds=options.seconds))
+    return 0

@@ -31,7 +31,7 @@ class HandleEvents:
                 due[payment] = None
             elif not _answer(payment, event.data):
                 unit.unchanged(event)
-        self._charge_payments.begin([payment for payment in due if payment.awaits_attempt], unit)
+        self._charge_payments.begin_new([payment for payment in due if payment.awaits_attempt], unit)
 
 
 def _follow(payment: Payment, data: object, now: datetime) -> bool:

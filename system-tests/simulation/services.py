@@ -206,7 +206,8 @@ class _Payment(_WithDatabase):
     def requests(self, service: Any, till: Till, world: "World") -> Mapping[str, Request]:
         attempt = import_module("domain.attempt")
         till.read = lambda answer, seconds: attempt.Reply(attempt.Answer(answer), timedelta(seconds=seconds))
-        import_module("infrastructure.breaker").CALLS = CALLS_THAT_TRIP
+        breaker: Any = import_module("infrastructure.breaker")
+        breaker.CALLS = CALLS_THAT_TRIP
         self.main.compose(service, self.main.settings, till)
         return {}
 

@@ -51,5 +51,13 @@ SEEDS: dict[str, int] = {
     "who asks again about a payment gets no answer": 32,
     "who asks again about a payment that failed gets no answer": 492,
     "a decision that payment has followed gets no answer": 223,
+    "an open breaker answers with an error": 93,
+    "an open breaker answers that the outcome is unknown": 51,
+    "an unavailable gateway taken for an error": 78,
+    "an unavailable gateway leaves the outcome unknown": 51,
+    "a gateway that never saw the attempt settles an earlier one": 78,
+    "a charge begins although its order's deadline has passed while it waited": 228,
+    "the time that the gateway names is ignored": 149,
+    "a breaker that opens stays open": 58,
     "a charge that fails tried again for ever": 32,
 }

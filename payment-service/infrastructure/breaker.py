@@ -82,18 +82,24 @@ class Breaker:
         """A failure that names a time opens the breaker for so long at once: the gateway asks that of the caller, not
         of the one payment (RFC 9110, 10.2.3; RFC 6585, 4)."""
         state, now, failed = self.state, self.clock(), reply.answer in FAILURES
-        wait_seconds = min(reply.retry_after.total_seconds(), LONGEST_RETRY_AFTER_SECONDS) if failed else 0.0
+        wait_seconds = min(reply.retry_after.total_seconds(), LONGEST_RETRY_AFTER_SECONDS)
         if state is State.OPEN:
             self._open_until = max(self._open_until, now + _with_jitter(wait_seconds))
         elif era == self._era:
             self._under_way -= 1
             self._recent.append((now, failed))
-            if not failed:
+            if failed:
+                self._note_failure(now, wait_seconds)
+            else:
                 self._note_success()
-            elif wait_seconds > 0 or self._half_have_failed(now):
-                self._open_until = now + _with_jitter(max(self._open_seconds, wait_seconds))
-                self._open_seconds = min(2 * self._open_seconds, LONGEST_OPEN_SECONDS)
-                self._become(State.OPEN, seconds=round(self._open_until - now, 1))
+
+    def _note_failure(self, now: float, seconds: float) -> None:
+        if self._half_have_failed(now):
+            seconds = max(seconds, self._open_seconds)
+            self._open_seconds = min(2 * self._open_seconds, LONGEST_OPEN_SECONDS)
+        if seconds > 0:
+            self._open_until = now + _with_jitter(seconds)
+            self._become(State.OPEN, seconds=round(self._open_until - now, 1))
 
     def _half_have_failed(self, now: float) -> bool:
         """Of the last CALLS or, half open, of those made since then."""

@@ -130,14 +130,14 @@ async def test_while_the_breaker_is_open_no_attempt_begins_and_payments_wait_in_
     till: Till, gateway: FakeGateway
 ) -> None:
     before, order = held_back(), reserved()
-    await till.take(order)
+    await till.take(order, reserved())
     till.pass_time(5 * SECOND - timedelta(microseconds=1))
     await till.charge()
     payment = till.payment(order.order_id)
     assert (gateway.asked, payment.status, payment.attempts, payment.lease) == ([], Status.PENDING, 0, None)
     assert (payment.outcome_unknown, payment.due_at) == (False, payment.created_at)
-    assert till.statuses == {"processing": 2, "pending": 1}
-    assert held_back() == before + 1
+    assert till.statuses == {"processing": 2, "pending": 2}
+    assert held_back() == before + 2
 
 
 async def test_then_payments_are_tried_one_by_one_and_all_once_it_has_closed(till: Till, gateway: FakeGateway) -> None:

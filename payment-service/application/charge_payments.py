@@ -22,14 +22,21 @@ class ChargePayments:
     async def begin_due(self, unit: PaymentUnit) -> bool:
         """Begins the attempts that are due and have room. True if more may be due."""
         room = self._calls.room
-        due = await unit.payments.locked_due(room) if room else []
-        self.begin(due, unit)
+        due = await unit.payments.locked_due(room, unknown_first=self._calls.are_probes) if room else []
+        self._begin([payment for payment in due if not payment.rest_past_deadline(unit.now)], unit)
         return len(due) == room
 
-    def begin(self, payments: Sequence[Payment], unit: PaymentUnit) -> None:
-        """Begins an attempt for each payment while there is room, and asks the gateway after the commit. The other
-        payments stay due."""
-        attempts = [payment.begin_attempt(uuid7(), unit.now) for payment in payments[: self._calls.room]]
+    def begin_new(self, payments: Sequence[Payment], unit: PaymentUnit) -> None:
+        """Begins an attempt for each payment while there is room. The other payments stay due; while the gateway is
+        probed, so do all, because payments of unknown outcome go first."""
+        if self._calls.are_probes:
+            self._calls.hold_back(len(payments))
+        else:
+            self._begin(payments[: self._calls.room], unit)
+
+    def _begin(self, payments: Sequence[Payment], unit: PaymentUnit) -> None:
+        """Asks the gateway after the commit."""
+        attempts = [payment.begin_attempt(uuid7(), unit.now) for payment in payments]
         unit.after_commit(lambda: self._calls.make(attempts))
 
 

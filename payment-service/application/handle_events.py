@@ -17,7 +17,7 @@ class HandleEvents:
         self._charge_payments = charge_payments
 
     async def __call__(self, events: Sequence[Received], unit: PaymentUnit) -> None:
-        """The first attempt begins in the transaction that opens the payment, if there is room for it."""
+        """The first attempt begins in the transaction that opens the payment, if a call of the gateway may begin."""
         payments = await unit.payments.locked([event.data.order_id for event in events])
         due: dict[Payment, None] = {}
         for event in events:
@@ -31,7 +31,7 @@ class HandleEvents:
                 due[payment] = None
             elif not _answer(payment, event.data):
                 unit.unchanged(event)
-        self._charge_payments.begin([payment for payment in due if payment.awaits_attempt], unit)
+        self._charge_payments.begin_new([payment for payment in due if payment.awaits_attempt], unit)
 
 
 def _follow(payment: Payment, data: object, now: datetime) -> bool:

@@ -10,7 +10,8 @@ A payment is `new` only within the transaction that adds it. A `void` payment is
 its deadline passed, before there was anything to charge for.
 
 `outcome_unknown` is true from the beginning of an attempt until a definite answer is applied. Until then the gateway is
-asked under the same key, by which it recognizes the charge; only a definite error changes the key.
+asked under the same key, by which it recognizes the charge; only a definite error changes the key. An attempt that the
+gateway certainly did not process leaves `outcome_unknown` as it was.
 """
 
 import hashlib
@@ -29,6 +30,9 @@ from domain.events import PaymentEvent, PaymentFailed, PaymentProcessed, Payment
 LEASE = timedelta(seconds=30)
 """How long an attempt may go without an answer before another process makes it again; longer than any call takes."""
 LONGEST_WAIT = timedelta(minutes=1)
+UNAVAILABLE_WAIT = timedelta(seconds=1)
+"""It doesn't grow: the circuit breaker keeps payments from a gateway that stays away, and then not from one that is
+back."""
 TOMBSTONE_KEPT = timedelta(days=7)
 
 
@@ -115,8 +119,17 @@ class Payment:
         self._become(Status.VOID, {Status.NEW}, now)
         self.due_at = self.expires_at + TOMBSTONE_KEPT
 
+    def rest_past_deadline(self, now: datetime) -> bool:
+        """Past the order's deadline no charge begins. True if the payment rests until the order's decision is known,
+        which a charge that may have been made, and a refund, don't do."""
+        if self.status is Status.REFUNDING or self.outcome_unknown or now < self.expires_at:
+            return False
+        self.due_at = now + LONGEST_WAIT
+        return True
+
     def begin_attempt(self, lease: UUID, now: datetime) -> Attempt:
         """Notes an attempt before the gateway is asked. Raises IllegalTransition if there is nothing to ask for."""
+        was_unknown = self.outcome_unknown
         if self.status is Status.REFUNDING:
             kind, key = Kind.REFUND, f"{self.id}:refund"
             self._touch(now)
@@ -127,7 +140,7 @@ class Payment:
             kind, key = Kind.CHARGE, f"{self.id}:{self.charge_number}"
         self.lease = lease
         self.due_at = now + LEASE
-        return Attempt(kind, key, self.id, self.order_id, self.customer_id, *self._money(), lease)
+        return Attempt(kind, key, self.id, self.order_id, self.customer_id, *self._money(), lease, was_unknown)
 
     def apply(self, attempt: Attempt, answer: Answer, retry_delays: Sequence[timedelta], now: datetime) -> bool:
         """Applies the gateway's answer. False if the answer is stale, because another attempt has begun since."""
@@ -135,6 +148,9 @@ class Payment:
             return False
         self.lease = None
         self._touch(now)
+        if answer is Answer.UNAVAILABLE:
+            self._not_processed(attempt, now)
+            return True
         if answer is Answer.UNKNOWN or (attempt.kind is Kind.REFUND and answer is not Answer.DONE):
             self.due_at = now + min(timedelta(seconds=2 ** min(self.waits, 10)), LONGEST_WAIT)
             self.waits += 1
@@ -192,6 +208,13 @@ class Payment:
             self.events.append(self._event())
         else:
             self._begin_refund(now)
+
+    def _not_processed(self, attempt: Attempt, now: datetime) -> None:
+        self.outcome_unknown = attempt.outcome_was_unknown
+        if self.status is Status.PROCESSING and self.undone_reason is not None and not self.outcome_unknown:
+            self._cancel(self.undone_reason, now)
+        else:
+            self.due_at = now + UNAVAILABLE_WAIT
 
     def _not_charged(self, answer: Answer, retry_delays: Sequence[timedelta], now: datetime) -> None:
         if self.undone_reason is not None:

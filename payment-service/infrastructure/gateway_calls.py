@@ -1,4 +1,4 @@
-"""Calls of the payment gateway, each in a task of its own.
+"""Calls of the payment gateway, each in a task of its own, as many as the circuit breaker lets begin.
 
 Two transactions that begin attempts at the same time count on the same room, so there may briefly be twice MAX_CALLS.
 """
@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from itertools import product
 
 import structlog
 from chassis.ports.errors import reason_of
@@ -14,7 +15,8 @@ from prometheus_client import Counter
 
 from application.charge_payments import Answered
 from application.ports import PaymentGateway
-from domain.attempt import Answer, Attempt
+from domain.attempt import Answer, Attempt, Kind, Reply
+from infrastructure.breaker import Breaker, State
 
 MAX_CALLS = 200
 ROOM_WITHIN_SECONDS = 0.5
@@ -22,6 +24,9 @@ TIMEOUT_SECONDS = 10.0
 """Well below an attempt's lease, so that an attempt ends before the next one begins."""
 
 PAYMENT_ATTEMPTS = Counter("payment_attempts", "Calls of the payment gateway", ("kind", "answer"))
+for _labels in product(Kind, Answer):
+    PAYMENT_ATTEMPTS.labels(*_labels)  # otherwise a first failure would be no increase
+HELD_BACK = Counter("payment_attempts_held_back", "Calls that the circuit breaker kept from beginning at once")
 
 log = structlog.get_logger()
 
@@ -31,22 +36,33 @@ class BackgroundCalls:
         self._gateway = gateway
         self._apply = apply
         self._under_way: set[asyncio.Task[None]] = set()
+        self.breaker = Breaker(lambda: asyncio.get_running_loop().time())
 
     @property
     def room(self) -> int:
-        return max(0, MAX_CALLS - len(self._under_way))
+        return int(max(0, min(MAX_CALLS - len(self._under_way), self.breaker.room)))
+
+    @property
+    def are_probes(self) -> bool:
+        return self.breaker.state is not State.CLOSED
+
+    def hold_back(self, number: int) -> None:
+        HELD_BACK.inc(number)
 
     async def have_room(self) -> None:
-        """Returns when half of MAX_CALLS may begin, but after ROOM_WITHIN_SECONDS in any case, because new payments may
-        take what becomes free for as long as they come."""
+        """Returns when as many calls may begin as are under way, but after ROOM_WITHIN_SECONDS in any case, because new
+        payments may take what becomes free for as long as they come, and an open breaker lets nothing begin."""
         with suppress(TimeoutError):
             async with asyncio.timeout(ROOM_WITHIN_SECONDS):
-                while self.room < MAX_CALLS // 2:
-                    await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+                while self.room < max(1, len(self._under_way)):
+                    if self._under_way:
+                        await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+                    else:
+                        await asyncio.sleep(ROOM_WITHIN_SECONDS)
 
     def make(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
-            task = asyncio.create_task(self._call(attempt))
+            task = asyncio.create_task(self._call(attempt, self.breaker.begin()))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
@@ -58,20 +74,22 @@ class BackgroundCalls:
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=TIMEOUT_SECONDS)
 
-    async def _call(self, attempt: Attempt) -> None:
+    async def _call(self, attempt: Attempt, era: int) -> None:
         try:
-            await self._apply(Answered(attempt, await self._ask(attempt)))
+            await self._apply(Answered(attempt, await self._ask(attempt, era)))
         except Exception as error:  # the lease runs out, and the attempt is made again under the same key
             order, key = str(attempt.order_id), attempt.idempotency_key
             log.warning("answer lost", order=order, key=key, reason=reason_of(error))
 
-    async def _ask(self, attempt: Attempt) -> Answer:
-        began = time.perf_counter()
+    async def _ask(self, attempt: Attempt, era: int) -> Answer:
+        began, reply = time.perf_counter(), Reply(Answer.UNKNOWN)
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                answer = await self._gateway.ask(attempt)
-        except TimeoutError:
-            answer = Answer.UNKNOWN
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    reply = await self._gateway.ask(attempt)
+        finally:
+            self.breaker.end(era, reply)
+        answer = reply.answer
         PAYMENT_ATTEMPTS.labels(attempt.kind, answer).inc()
         log.info(
             "payment attempt",

@@ -12,6 +12,7 @@ from infrastructure.tables import payments
 PAYMENTS = Mapped(payments, Payment, key="order_id")
 _VISIBLE = payments.c.status != Status.VOID
 DUE = PAYMENTS.lock_due(payments.c.due_at, _VISIBLE)
+DUE_UNKNOWN = PAYMENTS.lock_due(payments.c.due_at, payments.c.outcome_unknown == bindparam("unknown", True))
 WITH_ID = PAYMENTS.find(payments.c.id == bindparam("payment_id"), _VISIBLE)
 OF_ORDER = PAYMENTS.find(payments.c.order_id == bindparam("order"), _VISIBLE)
 # No charge begins past the order's deadline, so a tombstone can be deleted some time later.
@@ -21,8 +22,10 @@ OLD_TOMBSTONES = PAYMENTS.prune(payments.c.due_at, payments.c.status == Status.V
 class PostgresPayments(PostgresRepository[Payment]):
     mapped = PAYMENTS
 
-    async def locked_due(self, limit: int) -> Sequence[Payment]:
-        return await self.locked_by(DUE, most=limit)
+    async def locked_due(self, limit: int, *, unknown_first: bool = False) -> Sequence[Payment]:
+        first = await self.locked_by(DUE_UNKNOWN, most=limit) if unknown_first else []
+        due = await self.locked_by(DUE, most=limit) if len(first) < limit else []
+        return list(dict.fromkeys([*first, *due]))[:limit]
 
     async def with_id(self, payment_id: UUID) -> Payment | None:
         return next(iter(await self.read(WITH_ID, payment_id=payment_id)), None)

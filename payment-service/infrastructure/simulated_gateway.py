@@ -9,7 +9,7 @@ from uuid import UUID
 
 from chassis.ports.ids import RecentIds
 
-from domain.attempt import Answer, Attempt, Kind
+from domain.attempt import Answer, Attempt, Kind, Reply
 
 DECLINED_CUSTOMER = UUID("00000000-0000-4000-8000-000000000001")
 FAILING_CUSTOMER = UUID("00000000-0000-4000-8000-000000000002")
@@ -26,11 +26,13 @@ class SimulatedGateway:
         self._decline_rate = decline_rate
         self._timeout_rate = timeout_rate
         self._lost = RecentIds()
+        self.outage: Reply | None = None
+        """While it is set, the reply to every call, of which none is processed."""
 
-    async def ask(self, attempt: Attempt) -> Answer:
-        if self._loses(attempt):
-            return Answer.UNKNOWN
-        return self._outcome(attempt)
+    async def ask(self, attempt: Attempt) -> Reply:
+        if self.outage is not None:
+            return self.outage
+        return Reply(Answer.UNKNOWN if self._loses(attempt) else self._outcome(attempt))
 
     def _outcome(self, attempt: Attempt) -> Answer:
         if attempt.kind is Kind.REFUND or attempt.customer_id == FORGETFUL_CUSTOMER:

@@ -1,8 +1,9 @@
 """A payment gateway that answers as it is told. It passes the suite of every gateway: unit/test_gateways.py."""
 
 import asyncio
+from datetime import timedelta
 
-from domain.attempt import Answer, Attempt
+from domain.attempt import Answer, Attempt, Reply
 
 
 class FakeGateway:
@@ -10,15 +11,17 @@ class FakeGateway:
     answers nobody."""
 
     def __init__(self, *answers: Answer) -> None:
-        self._answers = list(answers) or [Answer.DONE]
+        self.answers = list(answers) or [Answer.DONE]
+        self.retry_after = timedelta(0)
+        """Which every answer bears."""
         self._free = asyncio.Event()
         self._free.set()
         self.asked: list[Attempt] = []
 
-    async def ask(self, attempt: Attempt) -> Answer:
+    async def ask(self, attempt: Attempt) -> Reply:
         self.asked.append(attempt)
         await self._free.wait()
-        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return Reply(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0], self.retry_after)
 
     def stick(self) -> None:
         self._free.clear()

@@ -46,6 +46,7 @@ class Till:
         self.service = composed(self.units.database, gateway, self._retry_delays)
         self.units.replace_servers_of(self.service)
         [self.calls] = [worker for worker in self.service.workers if isinstance(worker, BackgroundCalls)]
+        self.calls.breaker.clock = lambda: self.units.now.timestamp()
         [self.job] = [job for job in self.service.jobs if job.name == "due payments"]
 
     async def take(self, *messages: object) -> list[object]:

@@ -32,6 +32,10 @@ class Bank:
             self._answers[key] = self._act(kind, key, order, amount, name)
         return self._answers[key]
 
+    def errors(self, payment: str) -> int:
+        """How many charges of that payment ended in a definite error."""
+        return sum(answer == "error" for key, answer in self._answers.items() if key.startswith(f"{payment}:"))
+
     def fail(self, kind: str, key: str) -> str:
         """An error: of a charge definite, and the key's answer for ever; of a refund a passing one."""
         return self._answers.setdefault(key, "error") if kind == "charge" else "error"

@@ -28,6 +28,8 @@ PAYMENT_AFTER = {
 END_TOLD_AS = {"completed": "Order completed", "failed": "Order failed", "cancelled": "Order cancelled"}
 DECISIONS = ("OrderCompleted", "OrderFailed", "OrderCancelled")
 POISON_REASONS = {"not-json", "not-cloudevents", "empty-batch", "unsupported-content-type", "unknown-type"}
+CHARGES = 4
+"""How many a payment has by default, the first and the retries."""
 ENOUGH_TO_HEAL = 300 * SECOND
 """An order that still has so much time when the last fault ends is completed, if stock and gateway allow it."""
 Found = Iterator[tuple[str, str]]
@@ -100,6 +102,9 @@ def _of_order(driver: "Driver", order: Row, reservation: Row | None, payment: Ro
         yield "reservation", f"{name} is {status}, but its reservation is {held}."
     if paid not in PAYMENT_AFTER[status]:
         yield "payment", f"{name} is {status}, but its payment is {paid}."
+    errors = driver.checkout.bank.errors(payment["payment"]) if payment else 0
+    if payment is not None and payment["reason"] == "payment-retries-exhausted" and errors < CHARGES:
+        yield "retries", f"{name}: its payment failed after {CHARGES} charges, but the gateway refused {errors}."
     if payment is not None and payment["awaited"]:
         yield "payment", f"{name}: its payment is {paid}, but the gateway's answer is still awaited."
     if payment is not None and paid not in ("void", "absent") and payment["amount"] != order["total"]:

@@ -144,10 +144,11 @@ class Link:
 
 
 class Till:
-    """The way to the payment gateway. `read` makes the service's own Answer of what comes back."""
+    """The way to the payment gateway. `read` makes the service's own Reply of the answer, and of the seconds for which
+    the gateway asks to be left alone."""
 
     def __init__(self, calls: Calls, replica: int) -> None:
-        self.read: Callable[[str], Any] = str
+        self.read: Callable[[str, float], Any] = lambda answer, seconds: answer
         self._calls = calls
         self._replica = replica
 
@@ -163,4 +164,5 @@ class Till:
                 f"{attempt.amount} {attempt.currency}",
             )
         )
-        return self.read(await answer)
+        said, _, seconds = (await answer).partition(" ")
+        return self.read(said, float(seconds or 0))

@@ -52,6 +52,8 @@ TIMED_FAULTS = (
     "broker wiped",
     "queue deleted",
 )
+SPELLS = ("gateway unavailable", "gateway busy")
+"""The gateway processes nothing for a while, and says so; a busy one also says how long that will last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Fault:
     lasts: int = 0
 
     def __str__(self) -> str:
-        when = f"at {_seconds(self.at)}" if self.kind in TIMED_FAULTS else f"no. {self.nth}"
+        when = f"at {_seconds(self.at)}" if self.kind in TIMED_FAULTS + SPELLS else f"no. {self.nth}"
         return f"{self.kind}: {self.service}, {when}{f', for {_seconds(self.lasts)}' if self.lasts else ''}"
 
 
@@ -122,6 +124,11 @@ class Scenario:
     def processes_of(self, service: str) -> int:
         """A customer hears once if the one process that tells them stays alive, which could not be checked with two."""
         return 1 if service == NOTIFICATION else self.replicas
+
+    @property
+    def leaves_payments_alone(self) -> bool:
+        """Whether nothing happens to payment-service but that its gateway is unavailable."""
+        return all(fault.kind in SPELLS for fault in self.faults if fault.service == PAYMENT)
 
     def settings(self) -> dict[str, Any]:
         """What every worker needs to know."""
@@ -170,7 +177,8 @@ def make(seed: int) -> Scenario:
         cancels=cancels,
         faults=_faults(
             dice, theme, [*(place.at for place in places), *(cancel.at for cancel in cancels)], window, faults_end
-        ),
+        )
+        + _spells(seed, window),
         faults_end=faults_end,
         expires_after_seconds=expires_after,
         success_rate=dice.choice((0.8, 0.6) if theme == "gateway" else (1.0, 0.8, 0.6)),
@@ -237,6 +245,20 @@ def _faults(dice: random.Random, theme: str, busy_at: list[int], window: int, fa
             fault = Fault(kind, service, dice.randrange(2), at, lasts)
         faults.append(fault)
     return tuple(faults)
+
+
+def _spells(seed: int, window: int) -> tuple[Fault, ...]:
+    """From dice of their own, so that all else of a seed is the same without them."""
+    dice = random.Random(f"spells {seed}")
+    return tuple(
+        Fault(
+            dice.choice(SPELLS),
+            PAYMENT,
+            at=dice.choice((0, dice.randrange(window))),
+            lasts=int(dice.choice((1.0, 5.0, 35.0, 70.0)) * dice.uniform(0.5, 1.0) * SECOND),
+        )
+        for _ in range(dice.choice((0, 0, 0, 1, 1, 2)))
+    )
 
 
 def _seconds(micros: int) -> str:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +18,8 @@ from simulation.scenario import INVENTORY, NOTIFICATION, ORDER, PAYMENT
 if TYPE_CHECKING:
     from simulation.process import World
 
+CALLS_THAT_TRIP = 2
+"""The gateway's circuit breaker counts on more calls than a run has."""
 Row = dict[str, Any]
 Request = Callable[..., Awaitable[str]]
 
@@ -205,7 +207,10 @@ class _Payment(_WithDatabase):
         return self.main.PaymentUnitOfWork
 
     def requests(self, service: Any, till: Till, world: "World") -> Mapping[str, Request]:
-        till.read = import_module("domain.attempt").Answer
+        attempt = import_module("domain.attempt")
+        till.read = lambda answer, seconds: attempt.Reply(attempt.Answer(answer), timedelta(seconds=seconds))
+        breaker: Any = import_module("infrastructure.breaker")
+        breaker.CALLS = CALLS_THAT_TRIP
         self.main.compose(service, self.main.settings, till)
         return {}
 

@@ -66,6 +66,8 @@ class Trouble:
             "poison": lambda node: driver.delivery.poison(node.service),
             "regrouped": lambda node: driver.delivery.regroup(node.service),
             "gateway silent": lambda node: driver.checkout.fall_silent(fault.lasts),
+            "gateway unavailable": lambda node: driver.checkout.refuse(fault.lasts),
+            "gateway busy": lambda node: driver.checkout.refuse(fault.lasts, says_until_when=True),
             "pruned": self._prune,
             "broker wiped": lambda _: driver.delivery.wipe(),
             "queue deleted": lambda _: driver.delivery.delete(fault.service, fault.lasts),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from chassis.messaging.topology import EXCHANGE
 from chassis.ports.tracing import trace_id
 
 from simulation.clients import customer_id, trace_of
+from simulation.database import as_micros
 from simulation.fleet import Node
 from simulation.scenario import INVENTORY, ORDER, PAYMENT, SERVICES
 from simulation.wire import SECOND, Committed, Effect, Publish, Told
@@ -82,6 +84,8 @@ class Witness:
         """The status of each order, reservation and payment, by service and order id."""
         self.taken: dict[str, set[str]] = {service: set() for service in SERVICES}
         """Ids of the events that took effect, by service."""
+        self.undone_at: dict[str, int] = {}
+        """When payment-service first took in that an order is undone."""
         self.told: Counter[tuple[str, str]] = Counter()
         """By customer and subject."""
         self._numbers = {customer_id(place.number): place.number for place in driver.scenario.places}
@@ -113,6 +117,8 @@ class Witness:
     def _check_effect(self, service: str, event_id: str) -> None:
         """Whether its order, reservation or payment stands as it must once this event has been taken in."""
         event = self.events[event_id]
+        if service == PAYMENT and event["type"] in _DECISIONS:
+            self.undone_at.setdefault(event["subject"], self._driver.now)
         impossible = IMPOSSIBLE_AFTER.get((service, event["type"]), ())
         status = self.statuses[service].get(event["subject"], "")
         if status in impossible:
@@ -128,6 +134,15 @@ class Witness:
         for service, kind in ((ORDER, "orders"), (INVENTORY, "reservations"), (PAYMENT, "payments")):
             for status in self.statuses[service].values():
                 self._driver.note(f"{kind} {status}")
+
+    def deadline(self, order: str) -> int:
+        """In microseconds, like all times of the run."""
+        expires_at = next(
+            event["data"]["expires_at"]
+            for event in self.events.values()
+            if event["subject"] == order and event["type"] == "InventoryReserved"
+        )
+        return as_micros(datetime.fromisoformat(expires_at))
 
     def published(self, node: Node, message: Publish) -> str:
         """Checks the events of a message; returns their names."""

@@ -201,8 +201,9 @@ CASES = (
         "GatewayFails",
         "more than half of one kind of call, either way, for ten minutes, until nobody calls any more",
         {
-            _attempts("charge", "error"): "0+26x30 780x40",
-            _attempts("charge", "unknown"): "0+25x30 750x40",
+            _attempts("charge", "error"): "0+20x30 600x40",
+            _attempts("charge", "unknown"): "0+16x30 480x40",
+            _attempts("charge", "unavailable"): "0+15x30 450x40",
             _attempts("charge", "done"): "0+48x30 1440x40",
             _attempts("charge", "declined"): "0+1x30 30x40",
             _attempts("refund", "error"): "0+50x70",
@@ -213,5 +214,26 @@ CASES = (
             11: {'kind="charge"': "51% of the calls of the payment gateway (charge) fail"},
             38: {'kind="charge"': "51% of the calls of the payment gateway (charge) fail"},
         },
+    ),
+    Case(
+        "GatewayLeftAlone",
+        "by any replica, again and again for five minutes, though it tries the gateway in between",
+        {
+            'payment_breaker_state{job="payment-service", instance="a"}': "0 2 1 2 1 1 2 1 2 1 1 0x10",
+            'payment_breaker_state{job="payment-service", instance="b"}': "0x30",
+        },
+        silent=[0, 5, 12, 20],
+        fires={
+            6: {
+                'job="payment-service"': "The circuit breaker of payment-service keeps payments from the gateway "
+                "again and again"
+            }
+        },
+    ),
+    Case(
+        "GatewayLeftAlone",
+        "not when it was open once, nor while it is half open because nobody pays",
+        {'payment_breaker_state{job="payment-service"}': "0 2 2 2 1x30"},
+        silent=[4, 6, 7, 10, 20],
     ),
 )

@@ -31,7 +31,7 @@ Rule = dict[str, Any]
 Exposed = Mapping[str, Mapping[str, set[str]]]
 """Metrics by name, with the labels of their samples and the values that these have."""
 
-_FUNCTIONS = {"max", "sum", "rate", "time", "absent"}
+_FUNCTIONS = {"max", "max_over_time", "sum", "rate", "time", "absent"}
 _OPERATORS = {"by", "or", "and", "unless"}
 _SAMPLE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? \S+$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')

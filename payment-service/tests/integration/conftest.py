@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator
+from types import ModuleType
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
@@ -45,13 +46,17 @@ async def broker_url(rabbitmq_url: str) -> str:
 
 
 @pytest.fixture(scope="module")
-async def service(payments_url: str, broker_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    main = load_main(
+def main(payments_url: str, broker_url: str) -> ModuleType:
+    return load_main(
         DATABASE_URL=payments_url,
         RABBITMQ_URL=broker_url,
         PAYMENT_SUCCESS_RATE="1",
         PAYMENT_RETRY_DELAYS_SECONDS="0.1,0.2,0.3",
     )
+
+
+@pytest.fixture(scope="module")
+async def service(main: ModuleType) -> AsyncIterator[httpx.AsyncClient]:
     async with running(main) as client:
         yield client
 

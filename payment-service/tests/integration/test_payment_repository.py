@@ -92,6 +92,22 @@ async def test_due_payments_come_oldest_first_whatever_the_gateway_is_to_be_aske
     assert [payment.order_id for payment in await due(units, 1)] == order[:1]
 
 
+async def test_due_payments_of_unknown_outcome_come_first_if_that_is_asked_for(units: Open) -> None:
+    known_ones, unknown = [a_payment(Status.PENDING, NOON) for _ in range(3)], []
+    for seconds, payment in enumerate(known_ones, start=10):
+        await put(units, payment, due_in=timedelta(seconds=-seconds))
+    for seconds in (1, 2):
+        unknown.append(a_payment(Status.PROCESSING, NOON))
+        await put(units, unknown[-1], due_in=timedelta(seconds=-seconds))
+    await put(units, a_payment(Status.PROCESSING, NOON), due_in=timedelta(minutes=1))
+    order = [payment.order_id for payment in [*reversed(unknown), *reversed(known_ones)]]
+    for limit in (1, 2, 3, 5, 9):
+        async with units() as unit:
+            await unit.start()
+            due = await unit.payments.locked_due(limit, unknown_first=True)
+            assert [payment.order_id for payment in due] == order[:limit]
+
+
 async def test_a_payment_is_due_at_its_very_moment(units: Open) -> None:
     payment = a_payment(Status.NEW, datetime.now(UTC))
     async with units() as unit:

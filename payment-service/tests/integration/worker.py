@@ -10,6 +10,7 @@ from chassis.testing import received
 from sqlalchemy import text
 
 from application.ports import PaymentGateway
+from infrastructure.gateway_calls import BackgroundCalls
 from tests.running import composed
 
 
@@ -17,7 +18,7 @@ class Worker:
     def __init__(self, database: Database, gateway: PaymentGateway) -> None:
         self.database = database
         self.service = composed(database, gateway)
-        [self.calls] = self.service.workers
+        [self.calls] = [worker for worker in self.service.workers if isinstance(worker, BackgroundCalls)]
         [self._due] = [job for job in self.service.jobs if job.name == "due payments"]
 
     async def take(self, *messages: object) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from application.charge_payments import Answered, ApplyAnswers
-from domain.attempt import Answer, Attempt
+from domain.attempt import Answer, Attempt, Reply
 from domain.payment import LEASE, Status
 from tests.gateway import FakeGateway
 from tests.messages import reserved, undone
@@ -120,7 +120,7 @@ async def test_an_answer_that_cannot_be_entered_is_asked_for_again_under_its_key
 
 async def test_a_gateway_that_breaks_its_promise_and_raises_leaves_the_outcome_unknown() -> None:
     class Broken:
-        async def ask(self, attempt: Attempt) -> Answer:
+        async def ask(self, attempt: Attempt) -> Reply:
             raise RuntimeError("connection reset")
 
     till, order = Till(Broken()), reserved()

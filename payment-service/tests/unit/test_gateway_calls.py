@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from prometheus_client import REGISTRY
 from structlog.testing import LogCapture
 
 from application.charge_payments import Answered
-from domain.attempt import Answer, Attempt
+from domain.attempt import Answer, Attempt, Reply
 from domain.payment import LEASE, Status
-from infrastructure import gateway_calls
+from infrastructure import breaker, gateway_calls
+from infrastructure.breaker import State
 from infrastructure.gateway_calls import MAX_CALLS, TIMEOUT_SECONDS, BackgroundCalls
 from infrastructure.payments import PAYMENTS
 from tests.gateway import FakeGateway
@@ -29,11 +31,11 @@ class SlowGateway:
         self.calls: list[asyncio.Future[Answer]] = []
         self.most = 0
 
-    async def ask(self, attempt: Attempt) -> Answer:
+    async def ask(self, attempt: Attempt) -> Reply:
         call: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.calls.append(call)
         self.most = max(self.most, sum(not call.done() for call in self.calls))
-        return await call
+        return Reply(await call)
 
     async def answer(self, number: int) -> None:
         for call in [call for call in self.calls if not call.done()][:number]:
@@ -150,6 +152,42 @@ async def test_while_there_is_no_room_the_job_takes_no_turn_and_then_goes_on_at_
     assert (job.turns, len(gateway.asked)) == (1, 4)
     gateway.answer()
     await eventually(lambda: till.statuses == {"completed": 6 if taken_by == "the job" else 10})
+
+
+async def test_while_the_breaker_is_open_turn_does_not_follow_turn_and_then_the_job_goes_on_by_itself(
+    till: Till, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_calls, "ROOM_WITHIN_SECONDS", 0.05)
+    gateway.answers, gateway.retry_after = [Answer.UNAVAILABLE, Answer.DONE], timedelta(seconds=30)
+    await due_payments(till, 10)
+    till.calls.make([an_attempt()])
+    await turns()
+    job = await run(till)
+    await turns(1_000)
+    assert (job.turns, len(gateway.asked)) == (1, 1)
+    till.pass_time(timedelta(seconds=40))
+    await eventually(lambda: till.statuses == {"completed": 10})
+
+
+async def test_a_gateway_that_raises_counts_as_a_failure(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: Attempt) -> Reply:
+        raise RuntimeError("connection reset")
+
+    monkeypatch.setattr(breaker, "CALLS", 1)
+    till = Till(FakeGateway())
+    monkeypatch.setattr(till.calls._gateway, "ask", fail)
+    await till.take(reserved())
+    assert till.calls.breaker.state is State.OPEN
+
+
+async def test_a_gateway_that_does_not_answer_in_time_counts_as_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_calls, "TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr(breaker, "CALLS", 1)
+    stuck = FakeGateway()
+    stuck.stick()
+    till = Till(stuck)
+    await till.take(reserved())
+    await eventually(lambda: till.calls.breaker.state is State.OPEN)
 
 
 @pytest.mark.usefixtures("room_for_four")

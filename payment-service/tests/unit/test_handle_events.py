@@ -4,7 +4,7 @@ from uuid import uuid4
 import pytest
 from chassis.testing import received
 
-from domain.attempt import Answer, Kind
+from domain.attempt import Answer, Attempt, Kind, Reply
 from domain.events import PaymentProcessed, PaymentRefunded
 from domain.payment import Payment, Status
 from infrastructure.payments import PAYMENTS
@@ -37,10 +37,10 @@ async def test_the_trace_of_an_order_outlives_the_events_that_bear_none() -> Non
 
 async def test_the_gateway_is_asked_only_after_the_attempt_is_committed_and_while_nothing_is_locked() -> None:
     class Watching(FakeGateway):
-        async def ask(self, attempt: object) -> Answer:
+        async def ask(self, attempt: Attempt) -> Reply:
             row = till.payment(order.order_id)
             seen.append((row.status, row.lease, till.units.server.lock(("payments", order.order_id)).locked()))
-            return await super().ask(attempt)  # type: ignore[arg-type]
+            return await super().ask(attempt)
 
     seen: list[object] = []
     gateway = Watching()

@@ -48,4 +48,4 @@ async def test_the_simulated_gateway_has_the_rates_of_the_settings(
 ) -> None:
     for name, rate in {"SUCCESS": success, "DECLINE": decline, "TIMEOUT": lost}.items():
         monkeypatch.setenv(f"PAYMENT_{name}_RATE", rate)
-    assert await load_main_without_servers().gateway.ask(an_attempt()) is answer
+    assert (await load_main_without_servers().gateway.ask(an_attempt())).answer is answer

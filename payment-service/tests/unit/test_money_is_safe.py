@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from application.messages import InventoryReserved, OrderUndone
-from domain.attempt import Answer, Attempt, Kind
+from domain.attempt import Answer, Attempt, Kind, Reply
 from domain.payment import Payment, Status
-from infrastructure import gateway_calls
+from infrastructure import breaker, gateway_calls
 from tests.messages import reserved, undone
 from tests.till import Till, turns
 
@@ -49,16 +49,20 @@ class ModelGateway:
         self.keys: dict[UUID, list[str]] = {}
         self.wrong: list[str] = []
 
-    async def ask(self, attempt: Attempt) -> Answer:
+    async def ask(self, attempt: Attempt) -> Reply:
         self._judge(attempt)
         call = Call(attempt, asyncio.get_running_loop().create_future())
         self.calls.append(call)
-        return await call.answered
+        return Reply(await call.answered)
 
     def settle(self, call: Call, outcome: Answer) -> None:
         key = call.attempt.idempotency_key
         if call.attempt.kind is Kind.CHARGE or outcome is Answer.DONE:
             self.outcomes.setdefault(key, outcome)
+
+    def refuse(self, call: Call) -> None:
+        self.calls.remove(call)
+        call.answered.set_result(Answer.UNAVAILABLE)
 
     def waiting(self) -> list[Call]:
         return [call for call in self.calls if not call.answered.done()]
@@ -66,8 +70,14 @@ class ModelGateway:
     def given_up(self) -> list[Call]:
         return [call for call in self.calls if call.answered.done()]
 
+    def outcomes_of(self, payment_id: UUID) -> list[Answer | None]:
+        """Of each key that was settled, or may be by a request that is still on its way (None)."""
+        on_their_way = {call.attempt.idempotency_key for call in self.calls}
+        keys = self.keys.get(payment_id, [])
+        return [self.outcomes.get(key) for key in keys if key in self.outcomes or key in on_their_way]
+
     def charges(self, payment_id: UUID) -> int:
-        return sum(self.outcomes.get(key) is Answer.DONE for key in self.keys.get(payment_id, []))
+        return self.outcomes_of(payment_id).count(Answer.DONE)
 
     def is_refunded(self, payment_id: UUID) -> bool:
         return f"{payment_id}:refund" in self.outcomes
@@ -109,7 +119,8 @@ class World:
         self.tills = [first, Till(self.gateway, units=first.units)]
         self.orders: list[InventoryReserved] = []
         self.known: dict[UUID, int | None] = {}
-        """Of each order that the service has heard of, how many charges had been asked for when it was undone."""
+        """Of each order that the service has heard of, how many charges had reached the gateway when it was undone, or
+        may have, as far as the service knew."""
 
     def nothing_happens(self, step: Step) -> None: ...
 
@@ -130,6 +141,11 @@ class World:
     def the_gateway_answers(self, step: Step) -> None:
         for call in self._chosen(self.gateway.waiting(), step):
             self._answer(call, step.outcome)
+
+    def the_gateway_refuses_a_call(self, step: Step) -> None:
+        for call in self._chosen(self.gateway.waiting(), step):
+            self.gateway.refuse(call)
+            self._run(turns())
 
     def a_call_times_out(self, step: Step) -> None:
         """Its request has arrived and the answer is lost, or it is still on its way."""
@@ -167,8 +183,9 @@ class World:
             till.restart(self.gateway)
 
     def something_is_due(self, step: Step) -> None:
-        """A retry, or the end of a lease: a worker that is only slow is then given up."""
-        self.units.now = max([self.units.now, *sorted(self._due())[:1]])
+        """A retry, or the end of a lease: a worker that is only slow is then given up. Meanwhile an open breaker may
+        become half open."""
+        self.units.now = max([self.units.now + timedelta(seconds=1), *sorted(self._due())[:1]])
         self._run(self.tills[step.till].charge())
 
     def all_works_again(self, outcome: Answer) -> None:
@@ -190,7 +207,7 @@ class World:
     def check(self) -> None:
         assert self.gateway.wrong == []
         for payment in self._payments():
-            outcomes = [self.gateway.outcomes.get(key) for key in self.gateway.keys.get(payment.id, [])]
+            outcomes = self.gateway.outcomes_of(payment.id)
             charges = outcomes.count(Answer.DONE)
             assert charges <= 1
             until_undone = self.known.get(payment.order_id)
@@ -222,7 +239,9 @@ class World:
             known = self.known.setdefault(message.order_id, None)
             if known is None and isinstance(message, OrderUndone):
                 payment = self.tills[0].payment(message.order_id)
-                self.known[message.order_id] = len(self.gateway.keys.get(payment.id, []))
+                keys = self.gateway.keys.get(payment.id, [])
+                reached = keys if payment.outcome_unknown else self.gateway.outcomes_of(payment.id)
+                self.known[message.order_id] = len(reached)
 
     def _answer(self, call: Call, outcome: Answer) -> None:
         self.gateway.settle(call, outcome)
@@ -250,6 +269,7 @@ ACTS = {
     World.an_order_is_undone: 1,
     World.messages_come_again: 1,
     World.the_gateway_answers: 4,
+    World.the_gateway_refuses_a_call: 2,
     World.a_call_times_out: 1,
     World.a_request_arrives_that_nobody_waits_for_any_more: 2,
     World.the_database_goes_away_before_a_commit: 1,
@@ -272,6 +292,7 @@ STEPS = st.builds(
 def test_at_most_one_charge_lives_and_everything_ends(steps: list[Step], last_outcome: Answer) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gateway_calls, "MAX_CALLS", 3)
+        patch.setattr(breaker, "CALLS", 4)
         world = World()
         try:
             for step in steps:

@@ -210,6 +210,77 @@ def refunded_silently() -> None:
     _silent("refunded")
 
 
+def _answer(name: str) -> Any:
+    return module("domain.attempt").Answer(name)
+
+
+def _unavailable_is(answer: str) -> None:
+    """Of an unavailable gateway, and while the breaker is open of a call that is not made at all."""
+    calls = module("infrastructure.gateway_calls")
+    ask = calls.BackgroundCalls._ask
+
+    async def ask_or_pretend(self: Any, attempt: Any, era: int) -> Any:
+        if self.breaker.state == module("infrastructure.breaker").State.OPEN:
+            return _answer(answer)
+        said = await ask(self, attempt, era)
+        return _answer(answer) if said == "unavailable" else said
+
+    calls.BackgroundCalls.room = property(lambda self: calls.MAX_CALLS - len(self._under_way))
+    calls.BackgroundCalls.are_probes = False
+    calls.BackgroundCalls._ask = ask_or_pretend
+
+
+@mutation("an open breaker answers with an error", PAYMENT)
+def open_is_error() -> None:
+    _unavailable_is("error")
+
+
+@mutation("an open breaker answers that the outcome is unknown", PAYMENT)
+def open_is_unknown() -> None:
+    _unavailable_is("unknown")
+
+
+def _unavailable_applied_as(answer: str) -> None:
+    apply = _payment().apply
+
+    def apply_other(self: Any, attempt: Any, said: Any, delays: Any, now: Any) -> Any:
+        return apply(self, attempt, _answer(answer) if said == "unavailable" else said, delays, now)
+
+    _payment().apply = apply_other
+
+
+@mutation("an unavailable gateway taken for an error", PAYMENT)
+def unavailable_is_error() -> None:
+    _unavailable_applied_as("error")
+
+
+@mutation("an unavailable gateway leaves the outcome unknown", PAYMENT)
+def unavailable_is_unknown() -> None:
+    _unavailable_applied_as("unknown")
+
+
+@mutation("a gateway that never saw the attempt settles an earlier one", PAYMENT)
+def unavailable_settles() -> None:
+    begin = _payment().begin_attempt
+    _payment().begin_attempt = lambda self, lease, now: replace(begin(self, lease, now), outcome_was_unknown=False)
+
+
+@mutation("a charge begins although its order's deadline has passed while it waited", PAYMENT)
+def charged_past_deadline() -> None:
+    _payment().rest_past_deadline = lambda self, now: False
+
+
+@mutation("the time that the gateway names is ignored", PAYMENT)
+def retry_after_ignored() -> None:
+    module("infrastructure.breaker").LONGEST_RETRY_AFTER_SECONDS = 0.0
+
+
+@mutation("a breaker that opens stays open", PAYMENT)
+def never_half_open() -> None:
+    module("infrastructure.breaker").OPEN_SECONDS = 1e9
+    module("infrastructure.breaker").LONGEST_OPEN_SECONDS = 1e9
+
+
 @mutation("a charge that fails tried again for ever", PAYMENT)
 def never_gives_up() -> None:
     not_charged = _payment()._not_charged

@@ -47,7 +47,7 @@ class Trust:
     discovery_url: str
     roles_claim: str = "roles"
     customer_claim: str = "sub"
-    token_type: str = "at+jwt"
+    token_type: str = "at+jwt"  # noqa: S105 (a name)
     development_allowed: bool = False
 
 

@@ -82,7 +82,7 @@ class ServiceSettings(_Settings):
     oidc_discovery_url: str = ""
     oidc_roles_claim: str = "roles"
     oidc_customer_claim: str = "sub"
-    oidc_token_type: str = "at+jwt"
+    oidc_token_type: str = "at+jwt"  # noqa: S105 (a name)
     allow_development_issuer: bool = False
 
     @property

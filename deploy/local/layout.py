@@ -26,6 +26,8 @@ PORTS = {
     "postgres": ("POSTGRES_PORT", 5432),
     "rabbitmq": ("RABBITMQ_PORT", 5672),
     "rabbitmq-management": ("RABBITMQ_MANAGEMENT_PORT", 15672),
+    "edge": ("EDGE_PORT", 8443),
+    "edge-metrics": ("EDGE_METRICS_PORT", 8404),
 } | {name: (f"{name.upper().replace('-', '_')}_PORT", service["port"]) for name, service in _SERVICES.items()}
 SERVER_PORTS = ("postgres", "rabbitmq", "rabbitmq-management")
 
@@ -35,6 +37,10 @@ MAKE_VARIABLES = {"PYTHON", "SHELL", "SERVICE", "ONLY", "CHANGED", "FILE", "ARGS
 # make's own variables, those of our Makefile, and an activated environment would lead our child processes astray.
 _NOT_INHERITED = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "COMMAND_LINE", "YES", "ONLY", "CHANGED", "ARGS", "SERVICE"}
 _NOT_INHERITED |= {"VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH"}
+
+
+def replicas_variable(service: str) -> str:
+    return f"{service.upper().replace('-', '_')}_REPLICAS"
 
 
 def projects() -> list[str]:

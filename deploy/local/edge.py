@@ -31,7 +31,7 @@ def choose_ports(profile: Profile) -> None:
 
 
 def start(profile: Profile) -> None:
-    """Starts it before the services' processes, with a new certificate, without waiting for it."""
+    """Starts it in front of the services' processes, with a new certificate, without waiting for it."""
     certificates, backends = profile.home / "tls", profile.home / "edge.cfg"
     names = "edge,localhost,127.0.0.1,::1"
     script, log = layout.ROOT / "deploy" / "tls" / "make-certificates", profile.log("certificates")

@@ -47,6 +47,11 @@ def backends(replicas: Mapping[str, Sequence[int]]) -> str:
     return "".join(lines)
 
 
+def memory(*pids: str | int) -> int:
+    """Of these processes, in megabytes."""
+    return sum(map(int, subprocess.check_output(["ps", "-o", "rss=", "-p", ",".join(map(str, pids))]).split())) // 1024
+
+
 class Edge:
     def __init__(self, folder: Path, replicas: Mapping[str, Sequence[int]], settings: Mapping[str, str]) -> None:
         self.folder = folder

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from chassis.testing import eventually
 
+from attacks.edge import memory
 from attacks.house import House, open_house
 from attacks.test_edge import problem
 
@@ -44,10 +45,8 @@ async def nobody_else_notices(house: House) -> None:
 
 
 def megabytes(house: House) -> int:
-    """The memory of the edge's processes."""
-    pids = subprocess.check_output(["pgrep", "-P", str(house.edge.pid)], text=True).split()
-    found = subprocess.check_output(["ps", "-o", "rss=", "-p", ",".join(pids)], text=True).split()
-    return sum(map(int, found)) // 1024
+    """The memory of the edge's worker."""
+    return memory(*subprocess.check_output(["pgrep", "-P", str(house.edge.pid)], text=True).split())
 
 
 async def test_an_address_that_asks_too_much_is_told_to_wait(limited: House) -> None:

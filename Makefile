@@ -31,7 +31,7 @@ help: ## This list
 install: ## Fill every project's .venv from its lock file
 	@$(RUN) install
 
-up: ## Start the system: by Docker where an engine answers, else natively (RUN_WITH=native|docker chooses)
+up: ## Start the system, by Docker or natively (RUN_WITH=native|docker chooses; EDGE=1 ORDER_SERVICE_REPLICAS=3: with HTTPS and replicas)
 	@$(RUN) up
 
 down: ## Stop it; the data is kept

@@ -36,6 +36,7 @@ HEALTHY_WITHIN_SECONDS = 45
 STOPPED_WITHIN_SECONDS = 40
 _OPEN_REQUESTS_SECONDS = 10
 _LOOK_EVERY_SECONDS = 0.1
+_HTTP = ("--http", "chassis.http.protocol:BoundedProtocol", "--timeout-keep-alive", "75")  # as make and the images do
 _DRAWS = 10_000
 _drawn: set[int] = set()
 
@@ -102,7 +103,8 @@ class Service:
         own = ROOT / self.name / ".venv" / "bin" / "uvicorn"
         program = [str(own)] if own.exists() else [sys.executable, "-m", "uvicorn"]
         address = ["--host", "127.0.0.1", "--port", str(self.port)]
-        options = ["--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", str(_OPEN_REQUESTS_SECONDS)]
+        options = ["--no-access-log", "--no-server-header", *_HTTP]
+        options += ["--timeout-graceful-shutdown", str(_OPEN_REQUESTS_SECONDS)]
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*program, self.app, *address, *options],

@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -20,6 +20,7 @@ import layout
 import locks
 import operations
 import profiles
+import replicas
 import servers
 import suites
 import supervisor
@@ -33,7 +34,7 @@ Command = Callable[[Options], int | None]
 
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "names": {"nargs": "*"},
-    "name": {"choices": (*servers.PAIR, *layout.SERVICES)},
+    "name": {},
     "action": {"choices": ("up", "down")},
     "--profile": {"default": profiles.SYSTEM, "help": "whose: a folder under .run/"},
     "--arguments": {"default": os.environ.get("ARGS", ""), "help": "its own (default: $ARGS)"},
@@ -154,6 +155,7 @@ def _one(options: Options) -> None:
         profile = profiles.load(options.profile)
         if not profile.ports:
             raise Problem(f"'{profile.name}' was never started: `make up` starts the system.")
+        _refuse_unknown(name, (*servers.PAIR, *_processes(profile)))
         if system.in_docker(profile):
             raise Problem(f"The system runs in Docker: `docker compose {action} {name}`.")
         if action in ("stop", "restart"):
@@ -165,6 +167,15 @@ def _one(options: Options) -> None:
     say(f"{name} is {'stopped' if action in ('stop', 'kill') else 'started'}.")
 
 
+def _processes(profile: profiles.Profile) -> Sequence[str]:
+    return replicas.processes(profile) or layout.SERVICES
+
+
+def _refuse_unknown(name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise Problem(f"There is no {name} here: choose one of {', '.join(known)}.")
+
+
 @command("--profile")
 def _status(options: Options) -> None:
     """what runs"""
@@ -173,7 +184,7 @@ def _status(options: Options) -> None:
         docker.compose(["ps"])
         return
     states = supervisor.states(profile)
-    for name in (*servers.PAIR, *layout.SERVICES):
+    for name in (*servers.PAIR, *_processes(profile)):
         up = servers.is_up(profile, name)
         state = f"up, port {profile.ports[name]}" if up else "down"
         detail = f", {states[name]['description']}" if up and name in states else ""
@@ -194,9 +205,11 @@ def _env(options: Options) -> None:
 @command("--profile", "--only")
 def _logs(options: Options) -> int:
     """follow the services' logs"""
-    if options.only not in ("", *layout.SERVICES):
-        raise Problem(f"SERVICE={options.only} is no service: choose one of {', '.join(layout.SERVICES)}.")
-    profile, names = profiles.load(options.profile), [options.only] if options.only else layout.SERVICES
+    profile = profiles.load(options.profile)
+    names = _processes(profile)
+    if options.only:
+        _refuse_unknown(options.only, names)
+        names = [options.only]
     if system.in_docker(profile):
         return docker.compose(["logs", "--follow", "--tail", "20", *names])
     if not any(profile.log(name).exists() for name in names):

@@ -26,6 +26,8 @@ PORTS = {
     "postgres": ("POSTGRES_PORT", 5432),
     "rabbitmq": ("RABBITMQ_PORT", 5672),
     "rabbitmq-management": ("RABBITMQ_MANAGEMENT_PORT", 15672),
+    "edge": ("EDGE_PORT", 8443),
+    "edge-metrics": ("EDGE_METRICS_PORT", 8404),
 } | {name: (f"{name.upper().replace('-', '_')}_PORT", service["port"]) for name, service in _SERVICES.items()}
 SERVER_PORTS = ("postgres", "rabbitmq", "rabbitmq-management")
 
@@ -41,6 +43,10 @@ def keep_private() -> None:
     """Makes `.run` a folder of its owner's alone: what stands below holds passwords, messages and customers' data."""
     RUN.mkdir(mode=0o700, exist_ok=True)
     RUN.chmod(0o700)
+
+
+def replicas_variable(service: str) -> str:
+    return f"{service.upper().replace('-', '_')}_REPLICAS"
 
 
 def projects() -> list[str]:

@@ -8,6 +8,7 @@ import docker
 import install
 import layout
 import postgresql
+import replicas
 import servers
 import system
 from console import Problem, confirm, say
@@ -64,7 +65,7 @@ def _stop_services(profile: Profile) -> None:
         if docker.compose(["stop", *layout.SERVICES]) or docker.compose(["up", "-d", "--wait", *servers.PAIR]):
             raise Problem("Docker could not stop the services, or start their servers: what compose says stands above.")
         return
-    for name in layout.SERVICES:
+    for name in replicas.of_services(profile):
         servers.stop_one(profile, name)
     servers.up(profile, definitions=True)
 

@@ -9,6 +9,7 @@ import layout
 import tools
 from console import Problem, report, say, shown
 
+_PACKAGES = {"promtool": "prometheus", "haproxy": "haproxy"}
 _SCRIPT = layout.ROOT / "deploy" / "local" / "packages.sh"
 
 
@@ -26,12 +27,22 @@ def install(names: list[str], why: str) -> None:
     tools.run([*prefix, "sh", _SCRIPT, *names], log, f"apt-get could not install {listed}")
 
 
-def provide_promtool() -> None:
-    """What the tests of the alerting rules need. Where it can't be installed that is said, and they fail in their turn:
-    nobody else has to wait for it."""
-    if shutil.which("promtool") is None:
+def find(program: str) -> str | None:
+    """Its path; Debian's servers are not on everybody's PATH."""
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
+
+
+def provide(program: str) -> None:
+    if find(program) is None:
+        install([_PACKAGES[program]], f"This machine lacks {program}")
+
+
+def provide_for_tests() -> None:
+    """What the tests of the alerting rules and of the edge need. Where it can't be installed that is said, and they
+    fail in their turn: nobody else has to wait for it."""
+    for program in _PACKAGES:
         try:
-            install(["prometheus"], "This machine lacks promtool")
+            provide(program)
         except Problem as problem:
             report(problem)
 

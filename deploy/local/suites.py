@@ -27,7 +27,7 @@ def test(only: str, arguments: str) -> int:
     if servers.mode() == "native":
         servers.provide()
     if "system-tests" in names:
-        packages.provide_promtool()
+        packages.provide_for_tests()
     # These two migrate or start the services, which must be there too.
     install.install([*names, *(layout.SERVICES if {"operations", "system-tests"} & set(names) else ())])
     results: dict[str, tuple[int, float]] = {}

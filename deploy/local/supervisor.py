@@ -22,6 +22,7 @@ from xml.parsers.expat import ExpatError
 import earlier
 import layout
 import ports
+import replicas
 import tools
 from console import Problem, say, shown, size, tail
 from profiles import SYSTEM, Profile, write_private
@@ -33,6 +34,7 @@ _ANSWERS_WITHIN_SECONDS = 20
 # In the order of their start: which signal stops a program, and after how many seconds it is killed.
 _SERVERS = {"epmd": ("TERM", 5), "postgres": ("INT", 30), "rabbitmq": ("TERM", 60)}
 _SERVICE = ("TERM", GRACE_SECONDS + 15)
+_EDGE = ("TERM", 5)
 _STOPPED_WITHIN_SECONDS = sum(seconds for _, seconds in (*_SERVERS.values(), _SERVICE)) + 30
 
 _CONFIGURATION = """\
@@ -198,8 +200,9 @@ def _configure(profile: Profile) -> None:
     profile.save()
     restarts, retries = ("true", 1_000_000) if profile.name == SYSTEM else ("false", 3)
     access = {"user": os.geteuid(), "port": profile.ports[_NAME], "secret": profile.secret}
-    text = _CONFIGURATION.format(**access, services=",".join(layout.SERVICES))
-    for priority, name in enumerate((*_SERVERS, *layout.SERVICES)):
+    programs = [*replicas.instances(), replicas.EDGE]
+    text = _CONFIGURATION.format(**access, services=",".join(programs))
+    for priority, name in enumerate((*_SERVERS, *programs)):
         number, seconds = _stop(name)
         text += _PROGRAM.format(
             name=name, priority=priority, restarts=restarts, retries=retries, signal=number, seconds=seconds
@@ -229,7 +232,7 @@ def _full(name: str) -> str:
 
 
 def _stop(name: str) -> tuple[str, int]:
-    return _SERVERS.get(name, _SERVICE)
+    return _EDGE if name == replicas.EDGE else _SERVERS.get(name, _SERVICE)
 
 
 def _state(profile: Profile, name: str) -> str:

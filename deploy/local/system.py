@@ -7,12 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import docker
 import earlier
+import edge
 import health
 import install
 import layout
+import packages
 import ports
 import postgresql
 import rabbitmq
+import replicas
 import servers
 import supervisor
 import tools
@@ -20,8 +23,12 @@ from console import Problem, say, shown, size, tail
 from profiles import SYSTEM, Profile
 
 _HEALTHY_WITHIN_SECONDS = 60
+# The edge lets its connections idle for seconds only; a request must not meet one that the service just closes.
+_HTTP = ("--http", "chassis.http.protocol:BoundedProtocol", "--timeout-keep-alive", "75")
 _NOT_OF_SERVICES = {
     *(variable for variable, _ in layout.PORTS.values()),
+    *(layout.replicas_variable(name) for name in layout.SERVICES),
+    *("EDGE", *(name for name in layout.settings() if name.startswith("EDGE_"))),
     *("DATABASE_URL", "RABBITMQ_URL", "RABBITMQ_MANAGEMENT_URL", "RUN_WITH", "BIND_ADDRESS", "REQUIRE_SERVERS"),
 }
 
@@ -58,14 +65,24 @@ def reset(profile: Profile) -> None:
 
 
 def start_one(profile: Profile, name: str) -> None:
-    """Starts a service without waiting for it."""
+    """Starts a process of a service, or the edge, without waiting for it."""
     if supervisor.alive(profile, name):
         return
-    program = install.python(name).with_name("uvicorn")
-    options = ("--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", str(supervisor.GRACE_SECONDS))
+    if name == replicas.EDGE:
+        edge.start(profile)
+        return
+    service = replicas.service_of(name)
+    program = install.python(service).with_name("uvicorn")
+    options = (
+        "--no-access-log",
+        "--no-server-header",
+        *_HTTP,
+        "--timeout-graceful-shutdown",
+        str(supervisor.GRACE_SECONDS),
+    )
     address = ("--host", "127.0.0.1", "--port", str(profile.ports[name]))
     command = (program, "main:app", *address, *options)
-    supervisor.launch(profile, name, command, _environment(profile, name), layout.ROOT / name)
+    supervisor.launch(profile, name, command, _environment(profile, service), layout.ROOT / service)
 
 
 def wait(profile: Profile, names: Sequence[str], logs_before: Mapping[str, int] | None = None) -> None:
@@ -80,7 +97,7 @@ def wait(profile: Profile, names: Sequence[str], logs_before: Mapping[str, int] 
         answers = {name: health.ask(profile.ports[name]) for name in names}
         for name in names:  # who answered on its port may have been another program
             pids[name] = supervisor.must_run(profile, name, since.get(name, 0), first_pid=pids.get(name, 0))
-        waiting = [name for name in names if not health.is_well(name, *answers[name])]
+        waiting = [name for name in names if not health.is_well(replicas.service_of(name), *answers[name])]
         if not waiting:
             return
         if time.monotonic() > deadline:
@@ -132,7 +149,11 @@ def _anything_runs(profile: Profile) -> bool:
 
 
 def _up_in_docker(profile: Profile) -> None:
-    profile.ports = {name: ports.named(name) for name in layout.PORTS}
+    if edge.wanted() or replicas.instances() != list(layout.SERVICES):
+        files = "-f docker-compose.yml -f docker-compose.edge.yml"
+        lines = f"docker compose {files} up --build --scale order-service=3"
+        raise Problem(f"EDGE and replicas are for RUN_WITH=native; in Docker it is `{lines}`.")
+    profile.ports = {name: ports.named(name) for name in (*layout.SERVER_PORTS, *layout.SERVICES)}
     if docker.is_local() and not docker.containers():
         ports.refuse_taken(profile.ports)
     profile.save()
@@ -148,34 +169,49 @@ def _up_in_docker(profile: Profile) -> None:
 def _up_natively(profile: Profile) -> None:
     if earlier.runs(profile):
         raise Problem("An earlier version of these scripts has started the system: `make down` first.")
-    missing = [name for name in layout.SERVICES if not supervisor.alive(profile, name)]
-    if len(missing) < len(layout.SERVICES):
+    running = [name for name in replicas.processes(profile) if supervisor.alive(profile, name)]
+    if running:
         _tell_what_changed(profile)
-    if not missing and servers.running(profile):
+    else:
+        for name in replicas.processes(profile):
+            del profile.ports[name]  # of an earlier start, which may have had more
+    names = replicas.of_services(profile) or replicas.instances()
+    missing = [name for name in names if name not in running]
+    edge_is_missing = edge.wanted() and replicas.EDGE not in running
+    if not missing and not edge_is_missing and servers.running(profile):
         say("The system is up already.")
-        wait(profile, layout.SERVICES)
+        wait(profile, names)
         return
     # Nobody should wait for an installation to be told of a taken port, or that something else is missing.
     servers.choose_ports(profile)
     if profile.name == SYSTEM:
-        profile.ports |= {name: ports.named(name) for name in missing}
-        ports.refuse_taken({name: profile.ports[name] for name in missing})
-    else:
-        profile.ports |= zip(missing, ports.choose(len(missing), avoiding=profile.ports.values()), strict=True)
+        named = {name: ports.named(name) for name in missing if name in layout.PORTS}
+        ports.refuse_taken(named)
+        profile.ports |= named
+    # A replica that is started again keeps its port, which the edge knows.
+    unnamed = [name for name in missing if name not in profile.ports or not ports.is_free(profile.ports[name])]
+    profile.ports |= zip(unnamed, ports.choose(len(unnamed), avoiding=profile.ports.values()), strict=True)
+    if edge_is_missing:
+        edge.choose_ports(profile)
     if profile.mode == "native":
         servers.provide()
+    if edge_is_missing:
+        packages.provide("haproxy")
     install.install(layout.SERVICES)
-    if len(missing) == len(layout.SERVICES):
+    if not running:
         profile.settings = _settings(profile)
     profile.save()
     servers.up(profile, definitions=True)
     servers.introduce(profile)
     migrate(profile)
-    say(f"starting {', '.join(missing)}")
+    say(f"starting {', '.join(missing) or replicas.EDGE}")
     logs_before = {name: size(profile.log(name)) for name in missing}
     for name in missing:
         start_one(profile, name)
-    wait(profile, layout.SERVICES, logs_before)
+    wait(profile, names, logs_before)
+    if edge_is_missing:
+        start_one(profile, replicas.EDGE)
+        edge.wait(profile)
 
 
 def _tell_what_changed(profile: Profile) -> None:
@@ -185,6 +221,9 @@ def _tell_what_changed(profile: Profile) -> None:
         for name, (variable, _) in layout.PORTS.items():
             if layout.setting(variable) and ports.named(name) != profile.ports.get(name):
                 changed.add(variable)
+    if (wanted := replicas.instances()) != (now := replicas.of_services(profile)):
+        services = {replicas.service_of(name) for name in {*wanted} ^ {*now}}
+        changed |= {layout.replicas_variable(service) for service in services}
     if changed:
         say(f"What runs already keeps its settings: {', '.join(sorted(changed))} will take effect at the next start")
         say("(`make down`, then `make up` with the same variables).")
@@ -223,8 +262,11 @@ def _environment(profile: Profile, service: str) -> dict[str, str]:
 
 def _introduce(profile: Profile) -> None:
     say(f"\nThe system is up ({'in Docker' if profile.mode == 'docker' else 'natively'}):")
-    for name in layout.SERVICES:
+    for name in layout.SERVICES if profile.mode == "docker" else replicas.of_services(profile):
         say(f"  {name:<21} http://localhost:{profile.ports[name]}/docs")
+    if replicas.EDGE in replicas.processes(profile):
+        trust = shown(profile.home / "tls" / "ca.crt")
+        say(f"  {replicas.EDGE:<21} https://localhost:{profile.ports[replicas.EDGE]}  (curl --cacert {trust})")
     management = profile.ports["rabbitmq-management"]
     say(f"  {'RabbitMQ':<21} http://localhost:{management}  (admin / admin), AMQP on {profile.ports['rabbitmq']}")
     say(

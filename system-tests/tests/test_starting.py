@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from attacks.edge import haproxy
 from local import LOCAL, run_local
 from operations.addresses import ROLES, SERVICES
 from system import ROOT
@@ -45,14 +46,14 @@ server.serve_forever()
 PROFILE = """
 import json, os, signal, time
 from pathlib import Path
-import layout, ports, profiles, supervisor, system, tools
+import edge, layout, ports, profiles, replicas, supervisor, system, tools
 installed = tools.supervisor()
 tools.supervisor = lambda: installed
 layout.RUN = Path({run!r})
 profile = profiles.Profile({profile!r}, "native")
 def launch(name, does="answers"):
     profile.ports.setdefault(name, *ports.choose(1))
-    command = [sys.executable, {program!r}, name, str(profile.ports[name]), does]
+    command = [sys.executable, {program!r}, replicas.service_of(name), str(profile.ports[name]), does]
     supervisor.launch(profile, name, command, {{}}, layout.RUN)
 def pid(name):
     return supervisor.states(profile)[name]["pid"]
@@ -319,6 +320,55 @@ system._tell_what_changed(profile)
     assert first == "nothing yet"
     assert "ORDER_SERVICE_PORT, PAYMENT_SUCCESS_RATE will take effect at the next start" in told[0]
     assert "make down" in told[1]
+
+
+def test_a_service_has_as_many_processes_as_its_variable_says(tmp_path: Path) -> None:
+    code = """
+layout.ROOT = layout.RUN
+os.environ |= {"ORDER_SERVICE_REPLICAS": "3", "PAYMENT_SERVICE_REPLICAS": ""}
+profile.settings = system._settings(profile)
+profile.ports = dict.fromkeys((*replicas.instances(), "postgres", "edge", "edge-metrics"), 1)
+print(replicas.of_services(profile) == replicas.instances(), *replicas.processes(profile))
+system._tell_what_changed(profile)
+os.environ |= {"ORDER_SERVICE_REPLICAS": "1"}
+system._tell_what_changed(profile)
+os.environ |= {"ORDER_SERVICE_REPLICAS": "17"}
+try:
+    replicas.instances()
+except replicas.Problem as problem:
+    print(problem)
+"""
+    names, told, _, refused = run_pretended(tmp_path, code).splitlines()
+    assert names.split() == ["True", NAME, f"{NAME}-2", f"{NAME}-3", *SERVICES[1:], "edge"]
+    assert "ORDER_SERVICE_REPLICAS will take effect at the next start" in told
+    assert refused == "ORDER_SERVICE_REPLICAS is '17': set it to a number from 1 to 16."
+
+
+def test_make_starts_the_edge_before_all_replicas(tmp_path: Path) -> None:
+    haproxy()
+    code = """
+os.environ |= {"ORDER_SERVICE_REPLICAS": "2", "EDGE_CONNECTIONS": "50"}
+names = replicas.instances()
+for name in names:
+    launch(name)
+edge.choose_ports(profile)
+system.start_one(profile, "edge")
+edge.wait(profile)
+trust = str(profile.home / "tls" / "ca.crt")
+context = edge.ssl.create_default_context(cafile=trust)
+opener = edge.urllib.request.build_opener(edge.urllib.request.HTTPSHandler(context=context))
+print(opener.open(f"https://localhost:{profile.ports['edge']}/orders").read().decode())
+metrics = f"http://127.0.0.1:{profile.ports['edge-metrics']}/metrics"
+text = edge.urllib.request.urlopen(metrics).read().decode()
+print(*(name for name in names if f'server="{name}",state="UP"}} 1' in text))
+print('haproxy_frontend_limit_sessions{proxy="https"} 50' in text)
+supervisor.shutdown(profile)
+print(ports.is_free(profile.ports["edge"]))
+"""
+    answer, up, limit, free = run_pretended(tmp_path, code).splitlines()
+    assert json.loads(answer) == {"service": NAME}
+    assert up.split() == [NAME, f"{NAME}-2", *SERVICES[1:]]
+    assert (limit, free) == ("True", "True")
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,35 @@
+"""The processes that `make` starts of each service, as many as its variable says (ORDER_SERVICE_REPLICAS=3)."""
+
+import re
+
+import layout
+from console import Problem
+from profiles import Profile
+
+EDGE = "edge"
+_MOST = 16
+
+
+def instances() -> list[str]:
+    """Every service's processes as the variables want them: `order-service`, `order-service-2`, ..."""
+    names = []
+    for service in layout.SERVICES:
+        variable = layout.replicas_variable(service)
+        text = layout.setting(variable, "1")
+        if not text.isdecimal() or not 1 <= int(text) <= _MOST:
+            raise Problem(f"{variable} is '{text}': set it to a number from 1 to {_MOST}.")
+        names += [service, *(f"{service}-{number}" for number in range(2, int(text) + 1))]
+    return names
+
+
+def service_of(name: str) -> str:
+    return re.sub(r"-\d+$", "", name)
+
+
+def processes(profile: Profile) -> list[str]:
+    """Those that the profile was started with, the edge too if it has one."""
+    return [name for name in profile.ports if name == EDGE or service_of(name) in layout.SERVICES]
+
+
+def of_services(profile: Profile) -> list[str]:
+    return [name for name in processes(profile) if name != EDGE]

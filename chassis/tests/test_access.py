@@ -223,7 +223,7 @@ def ends() -> Iterator[asyncio.Event]:
     signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.parametrize(("address", "published", "ending"), [("0.0.0.0", False, True), ("0.0.0.0", True, False)])
+@pytest.mark.parametrize(("address", "published", "ending"), [("0.0.0.0", False, True), ("0.0.0.0", True, False)])  # noqa: S104 (that is what is refused)
 async def test_in_development_a_service_that_listens_to_others_ends(
     address: str, published: bool, ending: bool, ends: asyncio.Event
 ) -> None:

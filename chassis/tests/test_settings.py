@@ -159,7 +159,7 @@ def test_production_refuses_what_is_missing_or_known_to_everybody_and_says_what_
     assert "s3cret" not in said
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.7", "::", "shop.example"])
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.7", "::", "shop.example"])  # noqa: S104
 def test_development_is_not_published_to_others(
     address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,64 @@
+"""A certified OpenID Connect provider (npm's oidc-provider) issues what the services understand.
+
+Skipped where Node 20 or newer, or the package index, is missing: GitHub's machines have both.
+"""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from chassis.http.access import InvalidToken
+from chassis.http.tokens import Issuer, Trust
+from chassis.ports.identity import Principal
+
+FOLDER = Path(__file__).parent / "certified"
+STARTED_WITHIN_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    found, npm = shutil.which("node"), shutil.which("npm")
+    if not (found and npm):
+        pytest.skip("there is no Node.js")
+    version = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
+    if int(version.removeprefix("v").partition(".")[0] or 0) < 20:
+        pytest.skip(f"Node.js is {version.strip()}, and oidc-provider needs 20")
+    installed = subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=FOLDER, capture_output=True, text=True)
+    if installed.returncode != 0:
+        pytest.skip(f"npm could not install oidc-provider: {installed.stderr[-300:]}")
+    return found
+
+
+@pytest.fixture
+async def url(node: str) -> AsyncIterator[str]:
+    process = await asyncio.create_subprocess_exec(
+        node, "issuer.mjs", cwd=FOLDER, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(STARTED_WITHIN_SECONDS):
+        while not (line := (await process.stdout.readline()).decode().strip()).startswith("http"):
+            assert process.returncode is None
+    yield line
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+
+
+async def test_its_tokens_are_believed_and_a_changed_one_is_not(url: str) -> None:
+    async with httpx.AsyncClient(auth=("web-shop", "a secret of the test")) as client:
+        asked = {"grant_type": "client_credentials"}
+        token = (await client.post(f"{url}/token", data=asked)).raise_for_status().json()["access_token"]
+    issuer = Issuer(Trust(url, "urn:order-processing", f"{url}/.well-known/openid-configuration"), httpx.AsyncClient)
+
+    assert await issuer.verified(token) == Principal(url, "web-shop", frozenset({"service"}))
+    header, payload, signature = token.split(".")
+    with pytest.raises(InvalidToken):
+        await issuer.verified(f"{header}.{payload}.{signature[::-1]}")
+    stranger = Issuer(Trust(url, "another", f"{url}/.well-known/openid-configuration"), httpx.AsyncClient)
+    with pytest.raises(InvalidToken):
+        await stranger.verified(token)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from chassis.http import access
 from chassis.http.access import Guard, LocalOnly, TokensRequired, allows, caller
+from chassis.http.allowance import AT_ONCE_SECONDS, REQUESTS_A_SECOND
 from chassis.http.app import create_app
 from chassis.http.requests import BareRoute
 from chassis.http.tokens import Issuer, Trust
@@ -100,6 +101,22 @@ async def test_a_route_is_for_the_roles_that_it_names_and_else_for_nobody(
     if status == 403:
         assert answer.json()["type"] == "/problems/forbidden"
     assert (await client.request(method, path)).status_code == 401
+
+
+async def test_a_customer_who_sends_too_much_has_to_wait_and_nobody_else(
+    client: httpx.AsyncClient, there: FakeIssuer
+) -> None:
+    greedy, answers = there.as_("customer", sub="greedy"), []
+    for _ in range(AT_ONCE_SECONDS * REQUESTS_A_SECOND * 2):
+        answers.append(await client.post("/bare", headers=greedy))
+        if answers[-1].status_code != 200:
+            break
+    assert len(answers) > AT_ONCE_SECONDS * REQUESTS_A_SECOND
+    assert (answers[-1].status_code, answers[-1].json()["type"]) == (429, "/problems/too-many-requests")
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    assert (await client.post("/bare", headers=there.as_("customer", sub="modest"))).status_code == 200
+    for _ in answers:
+        assert (await client.get("/names", headers=there.as_("staff", sub="greedy"))).status_code == 200
 
 
 async def test_what_is_not_there_needs_no_token_and_neither_health_nor_documents_are(

@@ -6,6 +6,7 @@ that calls its endpoint by itself (requests.BareRoute).
 
 import asyncio
 import ipaddress
+import math
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 import structlog
+from chassis.http.allowance import Allowance
 from chassis.http.health import Check
 from chassis.http.problems import Problem
 from chassis.ports.addresses import is_loopback
@@ -30,6 +32,7 @@ LISTENS_WITHIN_SECONDS = 30.0
 log = structlog.get_logger()
 
 _NOBODY = Principal("nobody", "", frozenset())
+_CUSTOMER: frozenset[Role] = frozenset({"customer"})
 
 E = TypeVar("E", bound=Callable[..., Any])
 
@@ -105,6 +108,7 @@ class TokensRequired:
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
+        self._allowance = Allowance()
 
     async def admit(self, scope: Scope, routes: Sequence[BaseRoute]) -> Principal:
         route = next((route for route in routes if route.matches(scope)[0] is Match.FULL), None)
@@ -113,6 +117,9 @@ class TokensRequired:
         principal = await self._principal(scope)
         if principal.roles.isdisjoint(allowed(route)):
             raise Problem(403, "forbidden", "None of your roles may do this; docs/security.md lists who may.")
+        if principal.roles == _CUSTOMER and (wait := self._allowance.take(principal.subject)):
+            detail = "You send more requests than one customer may. Try again later."
+            raise Problem(429, "too-many-requests", detail, headers={"Retry-After": str(math.ceil(wait))})
         return principal
 
     async def _principal(self, scope: Scope) -> Principal:

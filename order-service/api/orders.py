@@ -15,7 +15,7 @@ from api.schemas import IDEMPOTENCY_KEY, ORDER_LIST, TIMELINE, OrderResponse, Pl
 from application.place_orders import Placed, PlaceOrder
 from domain.errors import OrderNotFound
 from domain.events import Line
-from domain.order import CENT, Order
+from domain.order import Order
 
 _PLACED_HEADERS = {
     "Location": header("Where the order is.", required=True),
@@ -47,7 +47,7 @@ def router(
         """Places an order. The answer comes once the order is committed; whatever follows needs no client."""
         key = checked_key(request.headers.get("idempotency-key"))
         body = await read_json(request, PlaceOrderRequest)
-        items = tuple(Line(item.product_id, item.quantity, item.price.quantize(CENT)) for item in body.items)
+        items = tuple(Line(item.product_id, item.quantity, item.price) for item in body.items)
         placed = await place(PlaceOrder(body.customer_id, items, request.state.traceparent, key))
         headers = {"Location": f"/orders/{placed.order.id}"}
         if placed.replayed:

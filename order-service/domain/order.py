@@ -15,7 +15,6 @@ from uuid import UUID
 from domain.errors import IllegalTransition, InvalidOrder
 from domain.events import Line, OrderCancelled, OrderCompleted, OrderConfirmed, OrderCreated, OrderEvent, OrderFailed
 
-CENT = Decimal("0.01")
 MAX_TOTAL = Decimal("9999999999.99")
 """The largest NUMERIC(12,2)."""
 

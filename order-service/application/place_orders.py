@@ -15,7 +15,7 @@ from domain.errors import IdempotencyKeyReused, OrderError
 from domain.events import Line
 from domain.order import Order
 
-NOT_ASKED_FOR = {"traceparent", "idempotency_key"}
+NOT_ASKED_FOR = {"traceparent", "idempotency_key", "price_trusted"}
 """How a request came, as opposed to what it asks for."""
 
 
@@ -25,6 +25,8 @@ class PlaceOrder:
     items: tuple[Line, ...]
     traceparent: str
     idempotency_key: str | None = None
+    price_trusted: bool = True
+    """Whether the caller may name the price of a product that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class PlaceOrders:
                 expires_after=self._expires_after,
                 traceparent=command.traceparent,
                 now=unit.now,
+                price_trusted=command.price_trusted,
             )
         except OrderError as error:
             return error

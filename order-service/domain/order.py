@@ -70,6 +70,8 @@ class Order:
     updated_at: datetime
     traceparent: str
     """The trace of the request that placed the order, and of all the order's events."""
+    price_trusted: bool = True
+    """Whether the order may name the price of a product that has none."""
     status: Status = Status.PENDING
     reason: str | None = None
     remind_at: datetime | None = None
@@ -90,6 +92,7 @@ class Order:
         expires_after: timedelta,
         traceparent: str,
         now: datetime,
+        price_trusted: bool = True,
     ) -> Self:
         """A new order. Raises InvalidOrder without lines, or if the total exceeds MAX_TOTAL."""
         if not items:
@@ -97,7 +100,8 @@ class Order:
         total = sum((line.price * line.quantity for line in items), Decimal("0.00"))
         if total > MAX_TOTAL:
             raise InvalidOrder(f"The order's total is {total}, and may be {MAX_TOTAL} at most.")
-        order = cls(order_id, customer_id, tuple(items), total, currency, now + expires_after, now, now, traceparent)
+        ids, times = (order_id, customer_id), (now + expires_after, now, now)
+        order = cls(*ids, tuple(items), total, currency, *times, traceparent, price_trusted)
         order._announce(now)
         order._remind_before_deadline(now)
         return order
@@ -214,7 +218,9 @@ class Order:
         ids = (self.id, self.customer_id)
         match status:
             case Status.PENDING:
-                return OrderCreated(*ids, self.items, self.total_amount, self.currency, self.expires_at)
+                return OrderCreated(
+                    *ids, self.items, self.total_amount, self.currency, self.expires_at, self.price_trusted
+                )
             case Status.CONFIRMED:
                 return OrderConfirmed(*ids)
             case Status.COMPLETED:

@@ -38,7 +38,9 @@ def ids(orders: Iterable[Order]) -> list[UUID]:
 
 @pytest.mark.parametrize("status", Status)
 async def test_an_order_comes_back_as_it_was_added_and_as_it_was_changed(either: Units, status: Status) -> None:
-    order = an_order(line("0.01", 1), line("0.1", 3), line("9999999979.68", 1), line("1E+1", 2), now=NOW)
+    order = an_order(
+        line("0.01", 1), line("0.1", 3), line("9999999979.68", 1), line("1E+1", 2), now=NOW, price_trusted=False
+    )
     order.events.clear()
     await add(either, order)
     async with either() as unit:

@@ -50,12 +50,17 @@ def test_whatever_is_asked_for_otherwise_is_another_request(field: str) -> None:
 
 
 def test_how_a_request_came_is_no_part_of_it() -> None:
-    again = replace(ASKED, traceparent=TRACEPARENT.replace("4", "5"), idempotency_key="another")
+    again = replace(
+        ASKED,
+        traceparent=TRACEPARENT.replace("4", "5"),
+        idempotency_key="another",
+        price_trusted=not ASKED.price_trusted,
+    )
     assert is_of(fingerprint(asked_for(ASKED)), asked_for(again))
 
 
 def test_a_field_that_a_request_lacks_is_not_in_its_digest() -> None:
-    assert given(ASKED).keys() == {"customer_id", "items", "traceparent"}
+    assert given(ASKED).keys() == {"customer_id", "items", "traceparent", "price_trusted"}
 
 
 def test_a_request_with_a_field_of_today_has_no_digest_from_before_migration_0003() -> None:

@@ -1,5 +1,6 @@
 """Placing orders: what is taken, what is refused, and what a second request under one key gets."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
@@ -13,7 +14,7 @@ from domain.events import Line, OrderCreated
 from domain.order import Status
 from infrastructure.orders import ORDERS
 from tests.builders import NOON, TRACEPARENT
-from tests.running import OrderUnits
+from tests.running import OrderUnits, ask_again
 
 place_orders = PlaceOrders(currency="EUR", expires_after=timedelta(minutes=15))
 
@@ -49,6 +50,19 @@ async def test_an_accepted_order_is_kept_and_told(units: OrderUnits) -> None:
     )
     assert told.traceparent == TRACEPARENT
     assert told.event_id != order.id  # that one is the decision's
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_whether_the_price_is_trusted_is_told_with_the_order_and_whenever_it_asks_again(
+    units: OrderUnits, trusted: bool
+) -> None:
+    await placed(units, replace(command(), price_trusted=trusted))
+    units.now += timedelta(minutes=1)
+    await units.run(ask_again)
+    first, again = units.published
+    assert isinstance(first.event, OrderCreated)
+    assert first.event.price_trusted is trusted
+    assert (again.event, again.repeat) == (first.event, True)
 
 
 async def test_each_order_of_a_batch_is_answered_in_its_place(units: OrderUnits) -> None:

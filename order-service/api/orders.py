@@ -60,7 +60,7 @@ def router(
         methods=["POST"],
         status_code=201,
         response_model=OrderResponse,
-        responses={201: {"headers": _PLACED_HEADERS}, **documented(400, 408, 413, 415, 422)},
+        responses={201: {"headers": _PLACED_HEADERS}, **documented(400, 408, 413, 415, 422, 429)},
         openapi_extra={**json_body(PlaceOrderRequest), "parameters": [IDEMPOTENCY_KEY]},
         route_class_override=BareRoute,
     )

@@ -49,6 +49,7 @@ orders = Table(
     CheckConstraint("(due_at IS NULL) = (status IN ('completed', 'failed', 'cancelled'))", name="orders_due"),
 )
 Index("orders_customer", orders.c.customer_id, orders.c.id)
+Index("orders_open", orders.c.customer_id, postgresql_where=orders.c.due_at.is_not(None))
 Index("orders_due_at", orders.c.due_at, postgresql_where=orders.c.due_at.is_not(None))
 Index("orders_remind_at", orders.c.remind_at, postgresql_where=orders.c.remind_at.is_not(None))
 

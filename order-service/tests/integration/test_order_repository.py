@@ -67,6 +67,22 @@ async def test_open_orders_past_their_deadline_are_overdue_the_longest_overdue_f
         assert ids(await unit.orders.locked_overdue(1000)) == ids([oldest, confirmed, pending])
 
 
+async def test_a_customer_s_open_orders_are_counted_until_they_are_final(either: Units) -> None:
+    ours, theirs = uuid4(), uuid4()
+    open_orders = [order_in(status, customer_id=ours) for status in (Status.PENDING, Status.CONFIRMED)]
+    final = [order_in(status, customer_id=ours) for status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED)]
+    await add(either, *open_orders, *final, an_order(customer_id=theirs), an_order())
+    async with either() as unit:
+        assert await unit.orders.count_open({ours, theirs, uuid4()}) == {ours: 2, theirs: 1}
+
+    async with either() as unit:
+        await unit.start()
+        (await unit.orders.locked([open_orders[0].id]))[open_orders[0].id].cancel(unit.now)
+        await unit.commit()
+    async with either() as unit:
+        assert await unit.orders.count_open([ours]) == {ours: 1}
+
+
 async def test_orders_that_have_to_ask_again_come_oldest_first_and_until_they_are_answered(either: Units) -> None:
     first, second, third = (an_order(now=NOW - age) for age in (4 * MINUTE, 3 * MINUTE, 2 * MINUTE))
     await add(either, third, first, an_order(now=NOW + HOUR), second)

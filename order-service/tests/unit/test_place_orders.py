@@ -1,5 +1,6 @@
 """Placing orders: what is taken, what is refused, and what a second request under one key gets."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -9,14 +10,15 @@ import pytest
 
 from application.cancel_orders import cancel_orders
 from application.place_orders import Placed, PlaceOrder, PlaceOrders
-from domain.errors import IdempotencyKeyReused, InvalidOrder
+from domain.errors import IdempotencyKeyReused, InvalidOrder, TooManyOpenOrders
 from domain.events import Line, OrderCreated
 from domain.order import Status
-from infrastructure.orders import ORDERS
+from infrastructure.orders import ORDERS, PostgresOrders
 from tests.builders import NOON, TRACEPARENT
 from tests.running import OrderUnits, ask_again
 
-place_orders = PlaceOrders(currency="EUR", expires_after=timedelta(minutes=15))
+LIMIT = 3
+place_orders = PlaceOrders(currency="EUR", expires_after=timedelta(minutes=15), max_open_orders=LIMIT)
 
 
 CUSTOMER, PRODUCT = uuid4(), uuid4()
@@ -153,3 +155,66 @@ async def test_keys_are_apart(units: OrderUnits) -> None:
     results = await placed(units, command("one"), command("two"), command(None))
     assert [result.replayed for result in results] == [False, False, False]
     assert len({result.order.id for result in results}) == 3
+
+
+def kinds(results: Sequence[object]) -> list[type]:
+    return [type(result) for result in results]
+
+
+@pytest.mark.parametrize("batches", [[7], [1] * 7, [2, 2, 3]], ids=str)
+async def test_a_customer_has_no_more_open_orders_than_the_limit_however_they_come(
+    units: OrderUnits, batches: list[int]
+) -> None:
+    other = uuid4()
+    results: list[object] = []
+    for size in batches:
+        results += (await units.run(place_orders, [*[command()] * size, command(customer=other)]))[:-1]
+    assert kinds(results) == [Placed] * 3 + [TooManyOpenOrders] * 4
+    assert len([event for event in units.events if event.customer_id == CUSTOMER]) == LIMIT
+    assert len([event for event in units.events if event.customer_id == other]) == min(len(batches), LIMIT)
+
+
+async def test_an_order_that_is_final_makes_room_for_another(units: OrderUnits) -> None:
+    first, *_ = await placed(units, *[command()] * LIMIT)
+    assert await placed(units, command()) == []
+    await units.run(cancel_orders, [first.order.id])
+    assert kinds(await units.run(place_orders, [command()] * 2)) == [Placed, TooManyOpenOrders]
+
+
+async def test_at_the_limit_a_key_still_gets_its_first_answer(units: OrderUnits) -> None:
+    [first, *_] = await placed(units, command("key"), *[command()] * (LIMIT - 1))
+    again, refused = await units.run(place_orders, [command("key"), command()])
+    assert isinstance(again, Placed)
+    assert (again.replayed, again.order.id) == (True, first.order.id)
+    assert isinstance(refused, TooManyOpenOrders)
+    assert kinds(await units.run(place_orders, [command("key", price="20.00")])) == [IdempotencyKeyReused]
+
+
+async def test_a_replay_takes_no_other_order_s_place(units: OrderUnits) -> None:
+    await placed(units, command("key"), *[command()] * (LIMIT - 2))
+    assert kinds(await units.run(place_orders, [command("key"), command("key"), command(), command()])) == [
+        *[Placed] * 3,
+        TooManyOpenOrders,
+    ]
+
+
+async def test_an_order_over_the_limit_keeps_no_key(units: OrderUnits) -> None:
+    first, *_ = await placed(units, *[command()] * LIMIT)
+    refused = await units.run(place_orders, [command("key"), command("key"), command("key", price="20.00")])
+    assert kinds(refused) == [TooManyOpenOrders] * 3
+    assert units.server.keys == {}
+
+    await units.run(cancel_orders, [first.order.id])
+    [result] = await placed(units, command("key", price="20.00"))
+    assert not result.replayed
+
+
+async def test_what_is_refused_for_itself_counts_for_nothing(units: OrderUnits) -> None:
+    batch = [too_dear(), too_dear("key"), *[command()] * LIMIT]
+    assert kinds(await units.run(place_orders, batch)) == [InvalidOrder, InvalidOrder, *[Placed] * LIMIT]
+
+
+async def test_without_a_limit_nobody_counts(units: OrderUnits, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlimited = PlaceOrders(currency="EUR", expires_after=timedelta(minutes=15), max_open_orders=0)
+    monkeypatch.delattr(PostgresOrders, "count_open")
+    assert kinds(await units.run(unlimited, [command()] * 10)) == [Placed] * 10

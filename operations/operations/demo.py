@@ -20,6 +20,8 @@ _PRICES = {"espresso cups": 12.50, "filter papers": 4.95, "coffee grinder": 189.
 _REASONS = {
     "out-of-stock": "out of stock",
     "unknown-product": "a product that nobody sells",
+    "price-changed": "another price than the shop's",
+    "no-price": "a product without a price",
     "payment-declined": "the payment was declined",
     "payment-retries-exhausted": "the payment met an error at every attempt",
     "expired": "its time was up",

@@ -1,4 +1,4 @@
-"""A customer's open orders are counted before another one is taken (docs/decisions/0026).
+"""A customer's open orders are counted before another one is taken (docs/decisions/0030).
 
 Revision: 0006, after 0005.
 """

@@ -55,7 +55,7 @@ async def test_a_customer_who_orders_everywhere_at_once_gets_at_most_the_limit_f
     orders_url: str, broker_url: str, replicas: int
 ) -> None:
     """Within a replica batches follow one another, so each counts what the last one has committed; between replicas
-    nothing waits (decision 26)."""
+    nothing waits (decision 30)."""
     limit, customer = 5, str(uuid4())
     main = [
         load_main(DATABASE_URL=orders_url, RABBITMQ_URL=broker_url, MAX_OPEN_ORDERS_PER_CUSTOMER=str(limit))

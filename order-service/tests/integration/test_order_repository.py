@@ -8,8 +8,11 @@ from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
+from chassis.postgres.database import Database
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from domain.order import Order, Status
+from infrastructure.orders import OPEN_OF_CUSTOMERS
 from infrastructure.unit_of_work import OrderUnitOfWork
 from tests.builders import an_order, bring, line, order_in
 from tests.integration.conftest import Units
@@ -81,6 +84,18 @@ async def test_a_customer_s_open_orders_are_counted_until_they_are_final(either:
         await unit.commit()
     async with either() as unit:
         assert await unit.orders.count_open([ours]) == {ours: 1}
+
+
+async def test_open_orders_are_counted_through_an_index_of_their_own(database: Database) -> None:
+    """All open orders, or all orders of a customer, may be many."""
+    counting = OPEN_OF_CUSTOMERS.compile(dialect=dialect())  # type: ignore[attr-defined,no-untyped-call]
+    async with database.autocommit() as connection:
+        await connection.exec_driver_sql(f"PREPARE counting AS {counting}")
+        plan = await connection.exec_driver_sql("EXPLAIN EXECUTE counting (ARRAY[gen_random_uuid()])")
+        scans = [line for (line,) in plan if "Scan" in line or "Index Cond" in line]
+        await connection.exec_driver_sql("DEALLOCATE counting")
+    assert [part for line in scans for part in line.split() if part.startswith("orders_")] == ["orders_open"]
+    assert "customer_id = ANY" in scans[-1]
 
 
 async def test_orders_that_have_to_ask_again_come_oldest_first_and_until_they_are_answered(either: Units) -> None:

@@ -32,7 +32,11 @@ def compose(
     service.reminds(lambda unit: unit.orders)
     service.prunes("idempotency keys", idempotency.PRUNE)
     expires_after = timedelta(seconds=settings.order_expires_after_seconds)
-    place_orders = PlaceOrders(currency=settings.currency, expires_after=expires_after)
+    place_orders = PlaceOrders(
+        currency=settings.currency,
+        expires_after=expires_after,
+        max_open_orders=settings.max_open_orders_per_customer,
+    )
     return service.command("place_orders", place_orders), service.command("cancel_orders", cancel_orders)
 
 
@@ -48,5 +52,6 @@ app = service.app(
         errors.IllegalTransition: 409,
         errors.InvalidOrder: 422,
         errors.IdempotencyKeyReused: 422,
+        errors.TooManyOpenOrders: 429,
     },
 )

@@ -43,6 +43,7 @@ _drawn: set[int] = set()
 # Settings that the developer's own environment must not bring in.
 _SETTINGS = {
     "ORDER_EXPIRES_AFTER_SECONDS": "900",
+    "MAX_OPEN_ORDERS_PER_CUSTOMER": "100",
     "PAYMENT_RETRY_DELAYS_SECONDS": "0.2,0.4,0.6",
     "PAYMENT_SUCCESS_RATE": "0.8",
     "PAYMENT_DECLINE_RATE": "0",

@@ -138,6 +138,7 @@ TO_REMIND = PARCELS.lock_due(parcels.c.remind_at)
 OF_COURIER = PARCELS.page(parcels.c.id, parcels.c.courier_id == bindparam("courier_id"))
 OF_STATUS = PARCELS.find(parcels.c.status == bindparam("status"))
 WAITING_FOR = PARCELS.find(parcels.c.due_at == bindparam("due_at"))
+WAITING_OF_COURIERS = PARCELS.count(parcels.c.courier_id, parcels.c.due_at)
 WITH_REASON = PARCELS.find(parcels.c.reason >= "2", parcels.c.status != Status.LOST)
 OLD_LOST = PARCELS.prune(parcels.c.remind_at, parcels.c.status == Status.LOST)
 

@@ -24,6 +24,10 @@ class DomainError(Exception):
     slug = "not-today"
 
 
+class TooMany(Exception):
+    slug = "too-many"
+
+
 class Price(RequestModel):
     price: Annotated[Decimal, Field(max_digits=12, decimal_places=2)]
 
@@ -49,16 +53,19 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
     @routes.get("/boom/{what}")
     async def boom(what: str) -> None:
-        raise {"domain": DomainError("Not today."), "away": Unavailable("gone"), "bug": RuntimeError("SELECT secret")}[
-            what
-        ]
+        raise {
+            "domain": DomainError("Not today."),
+            "many": TooMany("Not so many."),
+            "away": Unavailable("gone"),
+            "bug": RuntimeError("SELECT secret"),
+        }[what]
 
     @routes.get("/gate")
     async def wait() -> None:
         inside.release()
         await gate.wait()
 
-    @routes.post("/prices", responses=documented(400), response_model=Priced, openapi_extra=json_body(Price))
+    @routes.post("/prices", responses=documented(400, 429), response_model=Priced, openapi_extra=json_body(Price))
     async def prices(request: Request) -> Response:
         return json_response(Priced(price=(await read_json(request, Price)).price))
 
@@ -70,7 +77,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         parts=[],
         checks={name: _check(name) for name in problems},  # type: ignore[misc]
         ready=("database",),
-        errors={DomainError: 409},
+        errors={DomainError: 409, TooMany: 429},
         guard=OPEN,
     )
     for name in problems:
@@ -83,6 +90,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
     ("path", "status", "slug"),
     [
         ("/boom/domain", 409, "not-today"),
+        ("/boom/many", 429, "too-many"),
         ("/boom/away", 503, "unavailable"),
         ("/boom/bug", 500, "internal-error"),
         ("/nowhere", 404, "not-found"),
@@ -101,7 +109,7 @@ async def test_every_error_is_a_problem_with_the_trace_of_its_request(
     assert body["instance"] == path
     assert body["trace_id"] == TRACE_ID
     assert "SELECT" not in answer.text
-    assert ("retry-after" in answer.headers) == (status == 503)
+    assert answer.headers.get("retry-after") == ("2" if status in (429, 503) else None)
 
 
 @pytest.mark.parametrize(
@@ -224,5 +232,6 @@ async def test_the_openapi_document_shows_the_bodies_and_the_problems(client: ht
     document = (await client.get("/openapi.json")).json()
     operation = document["paths"]["/prices"]["post"]
     assert operation["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Price"}
-    assert {"400", "503"} <= operation["responses"].keys()
+    assert {"400", "429", "503"} <= operation["responses"].keys()
+    assert {status for status, answer in operation["responses"].items() if "headers" in answer} == {"429", "503"}
     assert {"Price", "ProblemDetails"} <= document["components"]["schemas"].keys()

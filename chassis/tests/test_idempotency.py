@@ -11,7 +11,7 @@ from chassis.http.problems import Problem
 from chassis.http.requests import checked_key
 from chassis.ports.idempotency import Claim
 from chassis.ports.ids import uuid7
-from chassis.postgres.idempotency import PRUNE, claim
+from chassis.postgres.idempotency import PRUNE, claim, release
 from chassis.postgres.repository import delete_in_batches
 from chassis.testing.memory import MemoryDatabase
 from sqlalchemy import text
@@ -39,6 +39,21 @@ async def test_the_first_claim_owns_the_key_within_and_across_transactions(store
     }
     assert await _claim(store, second) == {second.resource_id: first}
     assert await _claim(store) == {}
+
+
+async def test_a_key_that_is_given_up_goes_to_whoever_waits_for_it(store: Store) -> None:
+    first, kept, second = _a_claim("k", b"1"), _a_claim("o", b"2"), _a_claim("k", b"3")
+    async with store.unit() as unit:
+        await claim(unit.connection, [first, kept])
+        waiting = asyncio.create_task(_claim(store, second))
+        await store.waits(waiting)
+        await release(unit.connection, [first])
+        await release(unit.connection, [])
+        await unit.commit()
+    assert await waiting == {second.resource_id: second}
+    again = [_a_claim("k"), _a_claim("o")]
+    owners = await _claim(store, *again)
+    assert [owners[one.resource_id] for one in again] == [second, kept]
 
 
 async def test_another_caller_s_same_key_is_another_key(store: Store) -> None:

@@ -17,6 +17,7 @@ from tests.parcels import (
     OF_STATUS,
     PARCELS,
     WAITING_FOR,
+    WAITING_OF_COURIERS,
     WITH_REASON,
     Line,
     Parcel,
@@ -185,6 +186,19 @@ async def test_what_is_found_meets_all_conditions_and_nothing_meets_one_by_havin
         assert await repository.read(WITH_REASON) == [waiting]
         assert await repository.get([waiting.order_id, uuid7(), waiting.order_id]) == {waiting.order_id: waiting}
         assert await repository.get([]) == {}
+
+
+async def test_rows_are_counted_by_those_values_that_have_any(store: Store) -> None:
+    ours, theirs, idle, unasked = (uuid7() for _ in range(4))
+    couriers = [ours, ours, ours, theirs, unasked, None]
+    parcels = [a_parcel(courier_id=courier) for courier in couriers]
+    await store.add(*parcels, *(a_parcel(courier_id=courier, status=Status.LOST) for courier in (ours, idle)))
+    async with store.reading() as repository:
+        assert await repository.counts(WAITING_OF_COURIERS, {ours, theirs, idle, uuid7()}) == {ours: 3, theirs: 1}
+        assert await repository.counts(WAITING_OF_COURIERS, []) == {}
+    await store.change(parcels[0].order_id, status=Status.DELIVERED)
+    async with store.reading() as repository:
+        assert await repository.counts(WAITING_OF_COURIERS, [ours]) == {ours: 2}
 
 
 async def test_pruning_deletes_what_is_past_its_time_and_meets_the_conditions(store: Store) -> None:

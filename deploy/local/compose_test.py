@@ -36,6 +36,7 @@ _PROJECT = f"{re.sub('[^a-z0-9]', '', layout.ROOT.name.lower()) or 'order-proces
 _SETTINGS = {
     "BIND_ADDRESS": "127.0.0.1",
     "ORDER_EXPIRES_AFTER_SECONDS": "900",
+    "MAX_OPEN_ORDERS_PER_CUSTOMER": "100",
     "PAYMENT_RETRY_DELAYS_SECONDS": "1,2,4",
     "PAYMENT_SUCCESS_RATE": "1",
     "PAYMENT_DECLINE_RATE": "0",

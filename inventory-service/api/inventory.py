@@ -40,7 +40,7 @@ def router(
     @routes.get("/{product_id}", response_model=ItemResponse, responses=documented(404, 422))
     @allows("customer", "staff", "auditor")
     async def get_item(product_id: UUID) -> Response:
-        """How much of a product can be ordered, and how much is reserved."""
+        """How much of a product can be ordered, how much is reserved, and its price."""
         async with reading() as items:
             item = (await items.get([product_id])).get(product_id)
         if item is None:
@@ -58,9 +58,10 @@ def router(
     )
     @allows("staff")
     async def put_item(request: Request, product_id: UUID) -> Response:
-        """Sets how much can be ordered; the reserved quantity stays as it is."""
+        """Sets how much can be ordered, and the price; the reserved quantity stays as it is."""
         body = await read_json(request, SetStockRequest)
-        stocked = await set_stock(SetStock(product_id, body.quantity_available))
+        keep_price = "price" not in body.model_fields_set
+        stocked = await set_stock(SetStock(product_id, body.quantity_available, body.price, keep_price))
         return json_response(ItemResponse.model_validate(stocked.item), 201 if stocked.created else 200)
 
     return routes

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from chassis.http.requests import INTEGRAL, RequestModel
+from chassis.http.requests import INTEGRAL, JsonNumber, Price, RequestModel
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.config import JsonDict
 
@@ -13,15 +13,19 @@ _ITEM: JsonDict = {
     "product_id": "9f8c1f4e-2b4d-4a7e-9d53-6a1c0e7b1a01",
     "quantity_available": 100,
     "reserved_quantity": 0,
+    "price": 19.99,
     "created_at": "2026-11-24T12:00:00Z",
     "updated_at": "2026-11-24T12:00:00Z",
 }
 
 
 class SetStockRequest(RequestModel):
-    model_config = ConfigDict(json_schema_extra={"example": {"quantity_available": 100}})
+    model_config = ConfigDict(json_schema_extra={"example": {"quantity_available": 100, "price": 19.99}})
 
     quantity_available: Annotated[int, Field(strict=True, ge=0, le=1_000_000_000), INTEGRAL]
+    price: Annotated[
+        Price | None, Field(description="What every order must pay for a piece. Absent: as it is; null: no longer.")
+    ] = None
 
 
 class ItemResponse(BaseModel):
@@ -31,6 +35,7 @@ class ItemResponse(BaseModel):
     product_id: UUID
     quantity_available: int
     reserved_quantity: int
+    price: JsonNumber | None
     created_at: datetime
     updated_at: datetime
 

@@ -47,7 +47,7 @@ def _follow(reservation: Reservation, data: object, items: Mapping[UUID, Item], 
     match data:
         case OrderCreated() if reservation.status is Status.NEW:
             lines = tuple(Line(line.product_id, line.quantity, line.price) for line in data.items)
-            reservation.reserve(lines, data.total_amount, data.currency, items, now)
+            reservation.reserve(lines, data.total_amount, data.currency, items, now, price_trusted=data.price_trusted)
         case OrderCompleted() if reservation.status is Status.HELD:
             reservation.sell(items, now)
         case OrderUndone() if reservation.status is Status.HELD:

@@ -27,6 +27,8 @@ class OrderCreated:
     total_amount: Money
     currency: Currency
     expires_at: Instant
+    price_trusted: bool = True
+    """Events of before decision 25 lack it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""Sets the quantity of a product that can be ordered; the reserved quantity stays as it is."""
+"""Sets the quantity of a product that can be ordered, and its price; the reserved quantity stays as it is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from uuid import UUID
 
 from chassis.ports.ids import uuid7
@@ -14,6 +15,9 @@ from domain.item import Item
 class SetStock:
     product_id: UUID
     quantity: int
+    price: Decimal | None = None
+    """None removes the price."""
+    keep_price: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +35,7 @@ async def set_stock(commands: Sequence[SetStock], unit: InventoryUnit) -> list[S
             items[command.product_id] = unit.items.add(Item.new(uuid7(), command.product_id, unit.now))
         item = items[command.product_id]
         item.set_available(command.quantity, unit.now)
+        if not command.keep_price:
+            item.set_price(command.price, unit.now)
         results.append(Stocked(replace(item), created))
     return results

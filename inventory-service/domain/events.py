@@ -58,13 +58,13 @@ class InventoryReserved:
 
 @dataclass(frozen=True, slots=True)
 class InventoryUnavailable:
-    """A line of the order is short or unknown; nothing is held."""
+    """A line of the order is short, unknown, or not at the shop's price; nothing is held."""
 
     name: ClassVar[str] = "InventoryUnavailable"
 
     order_id: OrderId
     customer_id: CustomerId
-    reason: Annotated[Reason, {"examples": ["out-of-stock", "unknown-product"]}]
+    reason: Annotated[Reason, {"examples": ["out-of-stock", "unknown-product", "price-changed", "no-price"]}]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
-"""An item of stock: the quantity of a product that can be ordered, and the quantity reserved for open orders."""
+"""An item of stock: the quantity of a product that can be ordered, the quantity reserved for open orders, and the
+price."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Self
 from uuid import UUID
 
@@ -14,6 +16,10 @@ class Item:
     reserved_quantity: int
     created_at: datetime
     updated_at: datetime
+    price: Decimal | None = None
+    """Of one piece. None sells at whatever price the order names, if that price can be trusted."""
+    priced_at: datetime | None = None
+    """When the price last changed: any later reservation was held at this price."""
 
     @classmethod
     def new(cls, item_id: UUID, product_id: UUID, now: datetime) -> Self:
@@ -22,7 +28,12 @@ class Item:
     def set_available(self, quantity: int, now: datetime) -> None:
         """Leaves the reserved quantity as it is."""
         self.quantity_available = quantity
-        self.updated_at = now
+        self._touch(now)
+
+    def set_price(self, price: Decimal | None, now: datetime) -> None:
+        if price != self.price:
+            self._touch(now)
+            self.price, self.priced_at = price, self.updated_at
 
     def has(self, quantity: int) -> bool:
         return self.quantity_available >= quantity
@@ -41,4 +52,8 @@ class Item:
             raise ValueError(f"Product {self.product_id} can't have a negative quantity.")
         self.quantity_available += available
         self.reserved_quantity += reserved
-        self.updated_at = now
+        self._touch(now)
+
+    def _touch(self, now: datetime) -> None:
+        # A transaction begins before it gets the lock, so the previous one may have begun later.
+        self.updated_at = max(now, self.updated_at)

@@ -70,14 +70,23 @@ class Reservation:
         )
 
     def reserve(
-        self, lines: tuple[Line, ...], total_amount: Decimal, currency: str, stock: Mapping[UUID, Item], now: datetime
+        self,
+        lines: tuple[Line, ...],
+        total_amount: Decimal,
+        currency: str,
+        stock: Mapping[UUID, Item],
+        now: datetime,
+        *,
+        price_trusted: bool,
     ) -> None:
-        """Holds every line, or refuses the order if one is short or unknown. Past the order's deadline the reservation
-        becomes void. Raises IllegalTransition unless the reservation is new."""
+        """Holds every line, or refuses the order for the first of `_refusal`'s reasons. Past the order's deadline the
+        reservation becomes void. Raises IllegalTransition unless the reservation is new.
+
+        `price_trusted`: whether a product without a price sells at the price that the order names."""
         if now >= self.expires_at:
             self.void(now)
             return
-        reason = _shortage(lines, stock)
+        reason = _refusal(lines, stock, price_trusted=price_trusted)
         self._become(Status.REFUSED if reason else Status.HELD, now, only_if=Status.NEW)
         self.items, self.total_amount, self.currency, self.reason = lines, total_amount, currency, reason
         if not reason:
@@ -149,11 +158,16 @@ class Reservation:
         self.updated_at = max(now, self.updated_at)
 
 
-def _shortage(lines: Sequence[Line], stock: Mapping[UUID, Item]) -> str | None:
-    """Why these lines can't be held, or None."""
+def _refusal(lines: Sequence[Line], stock: Mapping[UUID, Item], *, price_trusted: bool) -> str | None:
+    """Why these lines can't be held, or None. If several reasons hold, the customer hears the one that waiting for
+    stock can't cure."""
     wanted = _quantities(lines)
     if not wanted.keys() <= stock.keys():
         return "unknown-product"
+    if any(stock[line.product_id].price not in (None, line.price) for line in lines):
+        return "price-changed"
+    if not price_trusted and any(stock[product_id].price is None for product_id in wanted):
+        return "no-price"
     enough = all(stock[product_id].has(quantity) for product_id, quantity in wanted.items())
     return None if enough else "out-of-stock"
 

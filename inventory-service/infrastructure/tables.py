@@ -18,9 +18,13 @@ inventory_items = Table(
     Column("reserved_quantity", BigInteger, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("price", Numeric(12, 2)),
+    Column("priced_at", DateTime(timezone=True)),
     # The last defence against overselling, which the domain already prevents.
     CheckConstraint("quantity_available >= 0", name="inventory_items_available"),
     CheckConstraint("reserved_quantity >= 0", name="inventory_items_reserved"),
+    CheckConstraint("price > 0", name="inventory_items_price"),
+    CheckConstraint("price IS NULL OR priced_at IS NOT NULL", name="inventory_items_priced"),
 )
 
 reservations = Table(

@@ -1,6 +1,8 @@
 """The service's use cases on PostgreSQL in memory."""
 
 from datetime import timedelta
+from decimal import Decimal
+from types import EllipsisType
 from typing import cast
 from uuid import UUID
 
@@ -24,8 +26,12 @@ class Inventory(Units[InventoryUnitOfWork]):
     def __init__(self) -> None:
         super().__init__(InventoryUnitOfWork)
 
-    async def stock(self, product_id: UUID, quantity: int) -> Stocked:
-        [stocked] = await self.run(set_stock, [SetStock(product_id, quantity)])
+    async def stock(self, product_id: UUID, quantity: int, price: Decimal | EllipsisType | None = ...) -> Stocked:
+        """Without a price the product keeps the one that it has."""
+        command = SetStock(product_id, quantity)
+        if not isinstance(price, EllipsisType):
+            command = SetStock(product_id, quantity, price, keep_price=False)
+        [stocked] = await self.run(set_stock, [command])
         return stocked
 
     async def take(self, *messages: object) -> list[InventoryEvent]:

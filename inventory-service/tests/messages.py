@@ -16,15 +16,20 @@ T = TypeVar("T")
 
 
 def order_created(
-    *lines: tuple[UUID, int], order_id: UUID | None = None, expires_at: datetime | None = None
+    *lines: tuple[UUID, int],
+    order_id: UUID | None = None,
+    expires_at: datetime | None = None,
+    price: Decimal = PRICE,
+    price_trusted: bool = True,
 ) -> OrderCreated:
     return OrderCreated(
         order_id=order_id or uuid4(),
         customer_id=CUSTOMER,
-        items=tuple(OrderedLine(product_id, quantity, PRICE) for product_id, quantity in lines),
-        total_amount=PRICE * sum(quantity for _, quantity in lines),
+        items=tuple(OrderedLine(product_id, quantity, price) for product_id, quantity in lines),
+        total_amount=price * sum(quantity for _, quantity in lines),
         currency="USD",
         expires_at=expires_at or datetime.now(UTC) + timedelta(minutes=15),
+        price_trusted=price_trusted,
     )
 
 

@@ -22,6 +22,8 @@ from application.send_notifications import SendNotification
 _REASONS = {
     "out-of-stock": "a product is out of stock",
     "unknown-product": "a product is not sold here",
+    "price-changed": "a product has another price by now",
+    "no-price": "a product has no price yet",
     "payment-declined": "the payment was declined",
     "payment-retries-exhausted": "the payment did not go through",
     "expired": "it was not finished in time",

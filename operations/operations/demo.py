@@ -20,6 +20,8 @@ _PRICES = {"espresso cups": 12.50, "filter papers": 4.95, "coffee grinder": 189.
 _REASONS = {
     "out-of-stock": "out of stock",
     "unknown-product": "a product that nobody sells",
+    "price-changed": "another price than the shop's",
+    "no-price": "a product without a price",
     "payment-declined": "the payment was declined",
     "payment-retries-exhausted": "the payment met an error at every attempt",
     "expired": "its time was up",
@@ -173,7 +175,7 @@ async def _play_all(urls: dict[str, str]) -> None:
     async with httpx.AsyncClient(timeout=30) as client:
         shop = Shop(urls, client)
         # Of each name a product of this demonstration's own, so that it can be run as often as one likes.
-        products = {name: await shop.stock(quantity) for name, quantity in _STOCK.items()}
+        products = {name: await shop.stock(quantity, price=_PRICES[name]) for name, quantity in _STOCK.items()}
         print("In stock: " + ", ".join(f"{quantity} x {name}" for name, quantity in _STOCK.items()) + "\n")
         for number, scene in enumerate(SCENES, start=1):
             print(await play(shop, number, scene, products), end="\n\n", flush=True)

@@ -34,11 +34,12 @@ class Shop:
         self._urls = urls
         self._client = client
 
-    async def stock(self, quantity: int, product_id: UUID | None = None) -> UUID:
-        """Makes so many pieces free to be ordered; a new product unless one is named."""
+    async def stock(self, quantity: int, product_id: UUID | None = None, price: float | None = None) -> UUID:
+        """Makes so many pieces free to be ordered, at the price if there is one; a new product unless one is named."""
         product_id = product_id or uuid4()
         url = f"{self._urls['inventory-service']}/inventory/{product_id}"
-        (await self._client.put(url, json={"quantity_available": quantity})).raise_for_status()
+        body = {"quantity_available": quantity} | ({} if price is None else {"price": price})
+        (await self._client.put(url, json=body)).raise_for_status()
         return product_id
 
     async def stock_of(self, product_id: UUID) -> tuple[int, int]:

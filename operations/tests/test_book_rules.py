@@ -5,7 +5,7 @@ import pytest
 
 from operations.books.rows import payment_id
 from tests import ledger
-from tests.ledger import NEVER_SOLD, SOLD, Kind, order_id
+from tests.ledger import ALSO_SOLD, NEVER_SOLD, SOLD, Kind, order_id
 from tests.planted import Planted, event, item, key, line, order, payment, reservation, without
 
 
@@ -22,6 +22,8 @@ async def test_books_in_order_have_no_finding(planted: Planted, kinds: dict[str,
 
 NOTE = """jsonb '{"event": "%s"}'"""
 NOBODY = "00000000-0000-4000-8000-0000000000ff"
+PRICED = "price = 9.49, priced_at = now() - interval '1 day'"
+UNPRICED = "price = NULL, priced_at = now() - interval '1 day'"
 NEVER = [
     # An order's own row.
     (order("paid", "total_amount = 20"), "its lines make 19.99, but its total is 20"),
@@ -125,6 +127,11 @@ NEVER = [
     (reservation("cancelled at once", "reason = 'why'"), "its reservation is void, and yet for the reason why"),
     (reservation("refunded", "reason = 'why'"), "but its reservation was released for why"),
     (reservation("refunded", "reason = NULL"), "but its reservation was released for None"),
+    (item(SOLD, PRICED), "was held for it at 9.5, but costs 9.49 since"),
+    *(
+        (item(SOLD, UNPRICED) + order(name, "price_trusted = false"), "at a price that is not trusted, and has none")
+        for name in ("held", "paid", "refunded")
+    ),
     (
         reservation("out of stock", "reason = 'unknown-product'"),
         "it failed (out-of-stock), but its reservation was not refused",
@@ -224,6 +231,31 @@ async def test_what_never_may_be_is_found_at_any_moment(planted: Planted, statem
         findings = (await planted.audit(settled=settled)).findings
         sentences = [finding.sentence for finding in findings if finding.severity == "violation"]
         assert any(expected in sentence for sentence in sentences), sentences
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        item(SOLD, "price = 9.50, priced_at = now() - interval '1 day'"),
+        item(SOLD, "price = 9.49, priced_at = now()"),
+        item(SOLD, UNPRICED),
+        item(SOLD, "priced_at = now()") + item(ALSO_SOLD, "priced_at = now()") + order("paid", "price_trusted = false"),
+        item(SOLD, "price = 9.49, priced_at = (SELECT max(created_at) FROM inventory.reservations)"),
+        order("out of stock", "price_trusted = false") + order("cancelled at once", "price_trusted = false"),
+    ],
+)
+async def test_a_price_that_is_the_shop_s_or_that_the_books_can_t_know_is_no_finding(
+    planted: Planted, statement: str
+) -> None:
+    await planted.plant(statement)
+    assert (await planted.audit()).findings == []
+
+
+async def test_a_price_binds_whoever_got_stock_and_nobody_else(planted: Planted) -> None:
+    await planted.plant(item(SOLD, PRICED))
+    found = {finding.sentence.split(":")[0] for finding in (await planted.audit()).findings}
+    got = [name for name, kind in ledger.KINDS.items() if kind.reservation in ("held", "sold", "released")]
+    assert found == {f"Order {order_id(name)}" for name in got}
 
 
 async def test_a_tombstone_of_an_order_that_a_restore_has_lost_is_no_finding(planted: Planted) -> None:

@@ -18,7 +18,7 @@ from application.cancel_orders import CancelOrder
 from application.place_orders import Placed, PlaceOrder
 from domain.errors import OrderNotFound
 from domain.events import Line
-from domain.order import CENT, Order
+from domain.order import Order
 
 _PLACED_HEADERS = {
     "Location": header("Where the order is.", required=True),
@@ -48,7 +48,7 @@ def router(
         """Places an order. The answer comes once the order is committed; whatever follows needs no client."""
         key = checked_key(request.headers.get("idempotency-key"))
         body = await read_json(request, PlaceOrderRequest)
-        items = tuple(Line(item.product_id, item.quantity, item.price.quantize(CENT)) for item in body.items)
+        items = tuple(Line(item.product_id, item.quantity, item.price) for item in body.items)
         placed = await place(PlaceOrder(body.customer_id, items, request.state.traceparent, key, caller(request)))
         headers = {"Location": f"/orders/{placed.order.id}"}
         if placed.replayed:
@@ -61,7 +61,7 @@ def router(
         methods=["POST"],
         status_code=201,
         response_model=OrderResponse,
-        responses={201: {"headers": _PLACED_HEADERS}, **documented(400, 408, 413, 415, 422)},
+        responses={201: {"headers": _PLACED_HEADERS}, **documented(400, 408, 413, 415, 422, 429)},
         openapi_extra={**json_body(PlaceOrderRequest), "parameters": [IDEMPOTENCY_KEY]},
         route_class_override=BareRoute,
     )

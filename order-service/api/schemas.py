@@ -1,16 +1,14 @@
 """The bodies of requests and answers."""
 
-import re
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Self
 from uuid import UUID
 
-from chassis.http.requests import INTEGRAL, JsonNumber, RequestModel
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema, model_validator
+from chassis.http.requests import INTEGRAL, JsonNumber, Price, RequestModel
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.config import JsonDict
 
-from domain.order import CENT, MAX_TOTAL
+from domain.order import MAX_TOTAL
 
 PRODUCT = "9f8c1f4e-2b4d-4a7e-9d53-6a1c0e7b1a01"
 CUSTOMER = "5d0f4a1c-94ab-4b3c-8a38-7f1f2f0d9e11"
@@ -33,32 +31,12 @@ IDEMPOTENCY_KEY: JsonDict = {
     "description": "1 to 255 visible ASCII characters, kept for 24 hours: the same request again is safe.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
-_PRICE = r"^(?=.*[1-9])[0-9]{1,10}(\.[0-9]{1,2})?$"
-_PRICE_SCHEMA: JsonDict = {
-    "description": "The price of one piece, with at most two decimals.",
-    "anyOf": [
-        {"type": "number", "minimum": float(CENT), "maximum": float(MAX_TOTAL)},
-        {"type": "string", "pattern": _PRICE},
-    ],
-}
-
-
-def _plain_decimal(value: object) -> object:
-    """Refuses strings like "1_0", " 1e2 " and digits of other scripts, which Decimal accepts."""
-    if isinstance(value, str) and not re.fullmatch(_PRICE, value):
-        raise ValueError("a price is a number over 0 with at most two decimals")
-    return value
 
 
 class Item(RequestModel):
     product_id: UUID
     quantity: Annotated[int, Field(strict=True, ge=1, le=10_000), INTEGRAL]
-    price: Annotated[
-        Decimal,
-        BeforeValidator(_plain_decimal),
-        Field(gt=0, max_digits=12, decimal_places=2, allow_inf_nan=False),
-        WithJsonSchema(_PRICE_SCHEMA),
-    ]
+    price: Price
 
 
 class PlaceOrderRequest(RequestModel):

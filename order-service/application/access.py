@@ -22,6 +22,11 @@ def may_place_for(customer_id: UUID, caller: Principal) -> bool:
     return caller.is_any_of("staff", "service") or caller.is_customer(customer_id)
 
 
+def may_name_prices(caller: Principal) -> bool:
+    """Whether the caller's price is good for a product that has none."""
+    return caller.is_any_of("staff", "service")
+
+
 def key_owner(customer_id: UUID, caller: Principal) -> str:
     """To whom an idempotency key belongs: a customer's to the customer, whether or not callers are checked."""
     return str(customer_id) if caller.name is None or caller.is_customer(customer_id) else caller.name

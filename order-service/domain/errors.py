@@ -24,5 +24,9 @@ class IllegalTransition(OrderError):
         super().__init__(f"The order is {current} and can't become {wanted}.")
 
 
+class TooManyOpenOrders(OrderError):
+    slug = "too-many-open-orders"
+
+
 class IdempotencyKeyReused(OrderError):
     slug = "idempotency-key-reused"

@@ -58,6 +58,13 @@ class OrderCreated:
     total_amount: Money
     currency: Currency
     expires_at: Deadline
+    price_trusted: Annotated[
+        bool,
+        {
+            "description": "Whether a product without a price sells at the price of its line. Absent: true.",
+            "examples": [True],
+        },
+    ] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,17 @@ class OrderFailed:
     customer_id: CustomerId
     reason: Annotated[
         Reason,
-        {"examples": ["out-of-stock", "unknown-product", "payment-declined", "payment-retries-exhausted", "expired"]},
+        {
+            "examples": [
+                "out-of-stock",
+                "unknown-product",
+                "price-changed",
+                "no-price",
+                "payment-declined",
+                "payment-retries-exhausted",
+                "expired",
+            ]
+        },
     ]
     expires_at: Deadline
 

@@ -15,7 +15,6 @@ from uuid import UUID
 from domain.errors import IllegalTransition, InvalidOrder
 from domain.events import Line, OrderCancelled, OrderCompleted, OrderConfirmed, OrderCreated, OrderEvent, OrderFailed
 
-CENT = Decimal("0.01")
 MAX_TOTAL = Decimal("9999999999.99")
 """The largest NUMERIC(12,2)."""
 
@@ -74,6 +73,8 @@ class Order:
     updated_at: datetime
     traceparent: str
     """The trace of the request that placed the order, and of all the order's events."""
+    price_trusted: bool = True
+    """Whether the order may name the price of a product that has none."""
     status: Status = Status.PENDING
     reason: str | None = None
     remind_at: datetime | None = None
@@ -94,6 +95,7 @@ class Order:
         expires_after: timedelta,
         traceparent: str,
         now: datetime,
+        price_trusted: bool = True,
         by: str | None = None,
     ) -> Self:
         """A new order. Raises InvalidOrder without lines, or if the total exceeds MAX_TOTAL."""
@@ -102,7 +104,8 @@ class Order:
         total = sum((line.price * line.quantity for line in items), Decimal("0.00"))
         if total > MAX_TOTAL:
             raise InvalidOrder(f"The order's total is {total}, and may be {MAX_TOTAL} at most.")
-        order = cls(order_id, customer_id, tuple(items), total, currency, now + expires_after, now, now, traceparent)
+        ids, times = (order_id, customer_id), (now + expires_after, now, now)
+        order = cls(*ids, tuple(items), total, currency, *times, traceparent, price_trusted)
         order._announce(now, by)
         order._remind_before_deadline(now)
         return order
@@ -223,7 +226,9 @@ class Order:
         ids = (self.id, self.customer_id)
         match status:
             case Status.PENDING:
-                return OrderCreated(*ids, self.items, self.total_amount, self.currency, self.expires_at)
+                return OrderCreated(
+                    *ids, self.items, self.total_amount, self.currency, self.expires_at, self.price_trusted
+                )
             case Status.CONFIRMED:
                 return OrderConfirmed(*ids)
             case Status.COMPLETED:

@@ -1,6 +1,6 @@
 """Orders in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from chassis.postgres.repository import Mapped, PostgresRepository
@@ -13,10 +13,14 @@ ORDERS = Mapped(orders, Order, key="id")
 OVERDUE = ORDERS.lock_due(orders.c.due_at)
 TO_REMIND = ORDERS.lock_due(orders.c.remind_at)
 OF_CUSTOMER = ORDERS.page(orders.c.id, orders.c.customer_id == bindparam("customer_id"))
+OPEN_OF_CUSTOMERS = ORDERS.count(orders.c.customer_id, orders.c.due_at)
 
 
 class PostgresOrders(PostgresRepository[Order]):
     mapped = ORDERS
+
+    async def count_open(self, customer_ids: Collection[UUID]) -> dict[UUID, int]:
+        return await self.counts(OPEN_OF_CUSTOMERS, customer_ids)
 
     async def locked_overdue(self, limit: int) -> Sequence[Order]:
         return await self.locked_by(OVERDUE, most=limit)

@@ -24,6 +24,9 @@ class OrderUnitOfWork(UnitOfWork):
     async def claim(self, claims: Sequence[Claim]) -> Mapping[UUID, Claim]:
         return await idempotency.claim(self.connection, claims)
 
+    async def release(self, claims: Sequence[Claim]) -> None:
+        await idempotency.release(self.connection, claims)
+
     async def commit(self) -> None:
         await super().commit()
         for order in self.orders:

@@ -24,6 +24,7 @@ def an_order(
     now: datetime = NOON,
     expires_after: timedelta = timedelta(minutes=15),
     traceparent: str = TRACEPARENT,
+    price_trusted: bool = True,
 ) -> Order:
     return Order.place(
         uuid7(),
@@ -33,6 +34,7 @@ def an_order(
         expires_after=expires_after,
         traceparent=traceparent,
         now=now,
+        price_trusted=price_trusted,
     )
 
 

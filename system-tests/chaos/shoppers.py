@@ -90,8 +90,8 @@ class Shoppers:
             else:
                 if answer.status_code in answers:
                     return answer
-                if answer.status_code != 503:
+                if answer.status_code not in (429, 503):
                     self.complaints.append(f"{method} {path} was answered with {answer.status_code}: {answer.text}")
                     return None
-                self.again[503] += 1
+                self.again[answer.status_code] += 1
             await asyncio.sleep(self._chance.uniform(*_AGAIN_SECONDS))

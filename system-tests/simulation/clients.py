@@ -11,8 +11,6 @@ from simulation.wire import SECOND, Answered, Effect
 if TYPE_CHECKING:
     from simulation.driver import Driver
 
-PRICE = "9.99"
-
 
 def product_id(number: int) -> str:
     return str(UUID(int=0x10000000_0000_4000_8000_000000000000 + number))
@@ -38,8 +36,9 @@ class Clients:
         self._requests = 0
 
     def fill_the_shelves(self) -> None:
-        for number, quantity in enumerate(self._driver.scenario.stock, start=1):
-            self._ask(INVENTORY, "set_stock", (product_id(number), quantity), lambda outcome, value: None)
+        shelves = zip(self._driver.scenario.stock, self._driver.scenario.prices, strict=True)
+        for number, (quantity, price) in enumerate(shelves, start=1):
+            self._ask(INVENTORY, "set_stock", (product_id(number), quantity, price), lambda outcome, value: None)
 
     def begin(self) -> None:
         for place in self._driver.scenario.places:
@@ -50,7 +49,7 @@ class Clients:
 
     def _place(self, place: Place) -> None:
         self._driver.tell(f"-- order {place.number} is placed")
-        lines = [(product_id(product), quantity, PRICE) for product, quantity in place.lines]
+        lines = [(product_id(product), quantity, place.price) for product, quantity in place.lines]
         traceparent = f"00-{trace_of(place.number)}-{place.number:016x}-01"
         key = f"key-{place.number}" if place.keyed else ""
 
@@ -60,7 +59,7 @@ class Clients:
             elif place.keyed:
                 self._driver.after(self._patience(place.number), lambda: self._place(place))
 
-        self._ask(ORDER, "place", (customer_id(place.number), lines, traceparent, key), answered)
+        self._ask(ORDER, "place", (customer_id(place.number), lines, traceparent, key, place.trusted), answered)
 
     def _cancel(self, cancel: Cancel) -> None:
         ids = self.placed.get(cancel.number)

@@ -54,6 +54,7 @@ def at_rest(driver: "Driver", seen: dict[str, Any]) -> Found:
     for order_id in driver.checkout.bank.accounts.keys() - orders.keys():
         yield "stranger", f"The gateway was asked to charge for {order_id}, which is no order."
     yield from _of_stock(driver, reservations, items)
+    yield from _of_prices(driver, orders, reservations)
 
 
 def _of_messages(driver: "Driver") -> Found:
@@ -164,6 +165,27 @@ def _of_customer(driver: "Driver", name: str, order: Row) -> Found:
     keyed = {customer_id(place.number) for place in driver.scenario.places if place.keyed}
     if times > 1 and not crashed and order["customer"] in keyed:
         yield "told twice", f"{name} is {order['status']}, and its customer was told {times} times."
+
+
+def _of_prices(driver: "Driver", orders: dict[str, Row], reservations: dict[str, Row]) -> Found:
+    """By what the clients asked for, and what the shop was told that its products cost."""
+    places = {customer_id(place.number): place for place in driver.scenario.places}
+    for order_id, reservation in reservations.items():
+        if order_id not in orders or reservation["status"] == "void":
+            continue
+        place = places[orders[order_id]["customer"]]
+        prices = {driver.scenario.prices[n - 1] if n <= len(driver.scenario.prices) else "" for n, _ in place.lines}
+        reason = None
+        if "" in prices:
+            reason = "unknown-product"
+        elif not prices <= {None, place.price}:
+            reason = "price-changed"
+        elif None in prices and not place.trusted:
+            reason = "no-price"
+        refused_for = reservation["reason"] if reservation["status"] == "refused" else None
+        if refused_for != reason and (reason or refused_for != "out-of-stock"):
+            what = f"{reservation['status']} ({refused_for})"
+            yield "price", f"Order {place.number} is {what}, but what speaks against it is {reason}."
 
 
 def _of_stock(driver: "Driver", reservations: dict[str, Row], items: dict[str, Row]) -> Found:

@@ -39,6 +39,8 @@ GATEWAY_FAULTS = (
     "frozen at the answer",
     "frozen while asking",
 )
+PRICE, ANOTHER_PRICE = "9.99", "0.01"
+"""What a product costs, if it has a price, and what some orders name instead."""
 TIMED_FAULTS = (
     "killed",
     "stopped",
@@ -67,12 +69,15 @@ class Place:
     """Product and quantity."""
     keyed: bool
     twice: bool
+    price: str
+    trusted: bool
+    """Whether it may name the price of a product that has none."""
 
     def __str__(self) -> str:
         lines = ", ".join(f"{quantity} of P{product}" for product, quantity in self.lines)
-        return (
-            f"{_seconds(self.at)} order {self.number} is placed for {lines}{' (twice at once)' if self.twice else ''}"
-        )
+        price = f"at {self.price}{'' if self.trusted else ' (not trusted)'}"
+        twice = " (twice at once)" if self.twice else ""
+        return f"{_seconds(self.at)} order {self.number} is placed for {lines} {price}{twice}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,8 @@ class Scenario:
     replicas: int
     """Processes of each service with a database. What two heal between them, one may keep wrong for ever."""
     stock: tuple[int, ...]
+    prices: tuple[str | None, ...]
+    """Of the products in stock, if they have one."""
     places: tuple[Place, ...]
     cancels: tuple[Cancel, ...]
     faults: tuple[Fault, ...]
@@ -146,7 +153,7 @@ class Scenario:
 
 
 def make(seed: int) -> Scenario:
-    dice = random.Random(f"scenario {seed}")
+    dice, price_dice = random.Random(f"scenario {seed}"), random.Random(f"prices {seed}")
     theme = dice.choice(("anything", "anything", "anything", "gateway", "races", "forgetful"))
     products = dice.randint(1, 3)
     window = dice.choice((1, 2, 5, 20)) * SECOND
@@ -159,6 +166,8 @@ def make(seed: int) -> Scenario:
             lines=_lines(dice, products),
             keyed=dice.random() < 0.8,
             twice=dice.random() < 0.2,
+            price=PRICE if price_dice.random() < 0.95 else ANOTHER_PRICE,
+            trusted=price_dice.random() < 0.9,
         )
         for number in range(1, orders + 1)
     )
@@ -173,6 +182,7 @@ def make(seed: int) -> Scenario:
         seed=seed,
         replicas=dice.choice((1, 2, 2, 3)),
         stock=tuple(dice.choice((0, 1, 1, 2, 3, 10, 10, 10)) for _ in range(products)),
+        prices=tuple(price_dice.choice((None, PRICE)) for _ in range(products)),
         places=places,
         cancels=cancels,
         faults=_faults(

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
+from chassis.ports.identity import UNCHECKED, Principal
 from chassis.testing.access import OPEN
 
 from simulation.database import Client, Server
@@ -136,9 +137,13 @@ class _Order(_WithDatabase):
         place_order, cancel_order = self.main.compose(service, settings)
         line = import_module("domain.events").Line
 
-        async def place(customer: str, lines: Sequence[tuple[str, int, str]], traceparent: str, key: str) -> str:
+        async def place(
+            customer: str, lines: Sequence[tuple[str, int, str]], traceparent: str, key: str, trusted: bool
+        ) -> str:
             items = tuple(line(UUID(product), quantity, Decimal(price)) for product, quantity, price in lines)
-            placed = await place_order(self.main.PlaceOrder(UUID(customer), items, traceparent, key or None))
+            itself = Principal("https://issuer", customer, frozenset({"customer"}), UUID(customer))
+            caller = UNCHECKED if trusted else itself
+            placed = await place_order(self.main.PlaceOrder(UUID(customer), items, traceparent, key or None, caller))
             return str(placed.order.id)
 
         async def cancel(order_id: str) -> str:
@@ -172,8 +177,9 @@ class _Inventory(_WithDatabase):
     def requests(self, service: Any, till: Till, world: "World") -> Mapping[str, Request]:
         set_stock = self.main.compose(service)
 
-        async def put(product: str, quantity: int) -> str:
-            stocked = await set_stock(self.main.SetStock(UUID(product), quantity))
+        async def put(product: str, quantity: int, price: str | None) -> str:
+            new_price = Decimal(price) if price else None
+            stocked = await set_stock(self.main.SetStock(UUID(product), quantity, new_price, keep_price=False))
             return str(stocked.item.quantity_available)
 
         return {"set_stock": put}

@@ -1,6 +1,7 @@
 """Every way in which an order can end, seen from all sides: the order, its timeline, stock, payment, what the customer
 was told, and the events on the exchange."""
 
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,7 +10,7 @@ from chassis.testing.contracts import Contracts
 
 from bus import Event
 from operations import books
-from operations.shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER
+from operations.shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Line
 from shop import Shop
 from story import COMPLETED, CONFIRMED, CREATED, Story, Teller
 from system import ROOT, System
@@ -94,6 +95,20 @@ async def test_an_order_of_an_unknown_product_fails(teller: Teller) -> None:
     await teller.place(1, products=(uuid4(),))
 
     await teller.expect(UNKNOWN_PRODUCT)
+
+
+async def test_an_order_at_another_price_than_the_shop_s_fails(teller: Teller, shop: Shop) -> None:
+    free = await shop.stock(10)
+    dearer = await shop.stock(10, price=10.01)
+
+    await teller.place(1, 1, products=(free, dearer))
+
+    await teller.expect(replace(UNKNOWN_PRODUCT, timeline=[CREATED, ("OrderFailed", "failed", "price-changed")]))
+    assert [await shop.stock_of(product) for product in (free, dearer)] == [(10, 0), (10, 0)]
+
+    await shop.stock(10, dearer, price=10)
+    await shop.ended((await shop.place(Line(dearer, 2)))["id"])
+    assert await shop.stock_of(dearer) == (8, 0)
 
 
 async def test_nothing_is_held_of_an_order_of_which_one_line_is_short(teller: Teller, shop: Shop) -> None:

@@ -1,7 +1,7 @@
 """What this service reads is in what its producers promise: their own examples, today's and all that they ever gave,
 with fields that it doesn't know."""
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from decimal import Decimal
 from uuid import UUID
 
@@ -34,10 +34,25 @@ def test_money_is_read_to_the_last_digit() -> None:
     assert sum(line.price * line.quantity for line in created.items) == created.total_amount
 
 
+def required(name: str) -> set[str]:
+    return {field.name for field in fields(CONSUMED[name]) if field.default is MISSING}
+
+
+def test_the_price_of_an_order_is_trusted_unless_its_event_says_otherwise() -> None:
+    example = contracts_of("OrderCreated").example("OrderCreated")
+    for given, read in (({}, True), ({"price_trusted": True}, True), ({"price_trusted": False}, False)):
+        example["data"].pop("price_trusted", None)
+        example["data"] |= given
+        [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
+        assert isinstance(event, Received)
+        assert event.data.price_trusted is read
+
+
 @pytest.mark.parametrize("name", CONSUMED)
 def test_every_field_that_is_read_is_one_that_the_producer_promises(name: str) -> None:
     promised = contracts_of(name).schema(name)["properties"]["data"]
-    assert {field.name for field in fields(CONSUMED[name])} <= set(promised["required"])
+    assert required(name) <= set(promised["required"])
+    assert {field.name for field in fields(CONSUMED[name])} <= set(promised["properties"])
     if name == "OrderCreated":
         assert {"product_id", "quantity", "price"} <= set(promised["properties"]["items"]["items"]["required"])
 
@@ -50,9 +65,9 @@ def test_the_examples_of_all_producers_are_read_from_one_message() -> None:
 
 @pytest.mark.parametrize("name", CONSUMED)
 def test_an_event_that_lacks_a_field_that_is_read_is_unreadable(name: str) -> None:
-    for field in fields(CONSUMED[name]):
+    for field in required(name):
         example = contracts_of(name).example(name)
-        del example["data"][field.name]
+        del example["data"][field]
         [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
-        assert isinstance(event, Unreadable), field.name
+        assert isinstance(event, Unreadable), field
         assert event.reason == "invalid-data"

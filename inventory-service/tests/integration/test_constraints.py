@@ -1,5 +1,7 @@
 """The database's own net: whatever a mistake in the code may write, these are refused."""
 
+from datetime import UTC, datetime
+
 import pytest
 from chassis.testing.tables import SAME, Cases, Net, Row, everywhere
 
@@ -12,6 +14,8 @@ REFUSED: Cases = {
     "inventory_items.inventory_items_product_id_key": [{"product_id": SAME}],
     "inventory_items.inventory_items_available": [{"quantity_available": -1}],
     "inventory_items.inventory_items_reserved": [{"reserved_quantity": -1}],
+    "inventory_items.inventory_items_price": [{"price": price, "priced_at": datetime.now(UTC)} for price in (0, -1)],
+    "inventory_items.inventory_items_priced": [{"price": 1}],
     "reservations.reservations_pkey": [{"order_id": SAME}],
     "reservations.reservations_status": [{"status": "new"}, {"status": "HELD"}, {"status": ""}],
     **everywhere(metadata),

@@ -96,3 +96,25 @@ def test_stock_that_is_held_when_the_service_is_updated_asks_again_and_tombstone
         ("sold", True, 0),
         ("void", False, 0),
     ]
+
+
+def test_items_get_no_price_by_0005_and_the_version_before_goes_on_beside_it(
+    fresh_database: str, alembic: Callable[..., str]
+) -> None:
+    item = """
+        INSERT INTO inventory_items (id, product_id, quantity_available, reserved_quantity, created_at, updated_at)
+        SELECT gen_random_uuid(), gen_random_uuid(), %s, 0, now(), now()
+    """
+    prices = "SELECT quantity_available, price FROM inventory_items ORDER BY 1"
+    alembic("upgrade", "0004")
+    query(fresh_database, item % 1)
+    alembic("upgrade", "head")
+    query(fresh_database, item % 2)
+    query(fresh_database, "UPDATE inventory_items SET reserved_quantity = 1 WHERE quantity_available = 1")
+    assert query(fresh_database, prices) == [(1, None), (2, None)]
+
+    query(fresh_database, "UPDATE inventory_items SET price = 9999999999.99, priced_at = now()")
+    alembic("downgrade", "0004")
+    assert query(fresh_database, "SELECT quantity_available FROM inventory_items ORDER BY 1") == [(1,), (2,)]
+    alembic("upgrade", "head")
+    assert query(fresh_database, prices) == [(1, None), (2, None)]

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from uuid import UUID
 
 import httpx
@@ -15,7 +16,7 @@ from chassis.testing.running import NOWHERE, client_of
 
 from application.handle_events import handle_events
 from domain.item import Item
-from tests.messages import completed, order_created, undone
+from tests.messages import PRICE, completed, order_created, undone
 from tests.postgres import SERVICE, Postgres
 from tests.running import load_main
 
@@ -105,6 +106,23 @@ async def test_stock_that_is_set_while_it_is_held_never_touches_what_is_held(pos
         *(take(postgres, [received(order)]) for order in orders), *(postgres.stock(PRODUCT, 10) for _ in range(10))
     )
     assert (await postgres.stored_quantities(PRODUCT))[1] == (await postgres.statuses())["held"]
+
+
+async def test_prices_that_change_while_orders_come_bind_whatever_is_reserved_later(postgres: Postgres) -> None:
+    """By the item's own note of when its price changed, which is how the books can tell."""
+    prices = [PRICE, Decimal("20.00")]
+    await postgres.stock(PRODUCT, 1000, PRICE)
+    acts = [take(postgres, [received(order_created((PRODUCT, 1), price=prices[n % 2]))]) for n in range(100)]
+    acts += [postgres.stock(PRODUCT, 1000, prices[n % 2]) for n in range(20)]  # type: ignore[misc]
+    random.Random(7).shuffle(acts)
+    for act in range(0, len(acts), 12):
+        await asyncio.gather(*acts[act : act + 12])
+        bound = await postgres.execute(
+            "SELECT count(*) FILTER (WHERE (r.items->0->>'price')::numeric <> i.price) AS wrong, count(*) AS held"
+            " FROM reservations r, inventory_items i WHERE r.status = 'held' AND r.created_at > i.priced_at"
+        )
+        assert bound[0].wrong == 0
+    assert await postgres.execute("SELECT 1 FROM reservations WHERE reason = 'price-changed'")
 
 
 async def test_of_two_replicas_that_create_the_same_product_at_once_one_creates_it_and_both_set_it(

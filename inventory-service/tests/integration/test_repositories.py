@@ -54,6 +54,7 @@ async def test_a_reservation_comes_back_as_it_was_added_and_as_it_was_changed(po
 
 async def test_an_item_comes_back_as_it_was_added_and_as_it_was_changed(postgres: Postgres) -> None:
     added = Item(uuid7(), uuid4(), 1_000_000_000, 10_000_000_000, NOON, NOON + timedelta(seconds=1))
+    added.price, added.priced_at = Decimal("9999999999.99"), NOON
     async with postgres.transaction() as unit:
         unit.items.add(added)
     async with postgres.transaction() as unit:

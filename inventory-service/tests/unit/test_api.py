@@ -37,7 +37,7 @@ async def test_stock_is_made_then_set(client: httpx.AsyncClient) -> None:
     assert changed.json() == (await client.get(f"/inventory/{PRODUCT}")).json()
     assert changed.json()["id"] == made.json()["id"]
     assert set(changed.json()) == {
-        *("id", "product_id", "quantity_available", "reserved_quantity", "created_at", "updated_at")
+        *("id", "product_id", "quantity_available", "reserved_quantity", "price", "created_at", "updated_at")
     }
     assert (changed.json()["product_id"], changed.json()["quantity_available"]) == (str(PRODUCT), 7)
     assert changed.json()["created_at"].endswith("Z")
@@ -48,6 +48,36 @@ async def test_what_is_reserved_is_shown_and_not_touched(client: httpx.AsyncClie
     await inventory.take(order_created((PRODUCT, 3)))
     shown = (await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 0})).json()
     assert (shown["quantity_available"], shown["reserved_quantity"]) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("price", "shown"),
+    [
+        ("null", None),
+        ("0.01", 0.01),
+        ("20", 20),
+        ('"20.5"', 20.5),
+        ("9999999999.99", 9999999999.99),
+        ('"9999999999.99"', 9999999999.99),
+    ],
+)
+async def test_a_price_is_shown_as_a_number_or_as_null(
+    client: httpx.AsyncClient, price: str, shown: float | None
+) -> None:
+    await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 1, "price": 5})
+    body = f'{{"quantity_available": 1, "price": {price}}}'
+    put = await client.put(f"/inventory/{PRODUCT}", content=body, headers=JSON)
+    assert (put.status_code, put.json()["price"]) == (200, shown)
+    assert (await client.get(f"/inventory/{PRODUCT}")).json() == put.json()
+    assert (await client.get("/inventory")).json() == [put.json()]
+
+
+async def test_a_body_without_a_price_leaves_it_as_it_is(client: httpx.AsyncClient) -> None:
+    made = await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 1})
+    assert made.json()["price"] is None
+    await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 1, "price": 19.99})
+    put = await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 2})
+    assert (put.json()["quantity_available"], put.json()["price"]) == (2, 19.99)
 
 
 async def test_a_product_without_stock_is_not_found(client: httpx.AsyncClient) -> None:
@@ -71,6 +101,15 @@ async def test_the_bounds_of_stock_are_taken(client: httpx.AsyncClient, quantity
         (b'{"quantity_available": null}', 422, "validation-error", "quantity_available"),
         (b'{"quantity_available": "many\\u0000"}', 422, "validation-error", "quantity_available"),
         (b'{"quantity_available": 1, "reserved_quantity": 0}', 422, "validation-error", "reserved_quantity"),
+        (b'{"price": 1}', 422, "validation-error", "quantity_available"),
+        (b'{"quantity_available": 1, "price": 0}', 422, "validation-error", "price"),
+        (b'{"quantity_available": 1, "price": -1}', 422, "validation-error", "price"),
+        (b'{"quantity_available": 1, "price": 1.001}', 422, "validation-error", "price"),
+        (b'{"quantity_available": 1, "price": 19.990000000000000001}', 422, "validation-error", "price"),
+        (b'{"quantity_available": 1, "price": 10000000000}', 422, "validation-error", "price"),
+        (b'{"quantity_available": 1, "price": "1e2"}', 422, "validation-error", "price"),
+        (b'{"quantity_available": 1, "price": ""}', 422, "validation-error", "price"),
+        (b'{"quantity_available": 1, "price": true}', 422, "validation-error", "price"),
         (b"{}", 422, "validation-error", "quantity_available"),
         (b"[1]", 422, "validation-error", "body"),
         (b"", 400, "malformed-json", None),

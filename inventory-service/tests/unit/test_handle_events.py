@@ -1,4 +1,5 @@
 from datetime import timedelta
+from decimal import Decimal
 from itertools import permutations
 from uuid import UUID, uuid4
 
@@ -8,7 +9,7 @@ from chassis.testing import received
 
 from domain.events import InventoryReleased, InventoryReserved, InventoryUnavailable
 from tests.inventory import Inventory
-from tests.messages import CUSTOMER, TRACEPARENT, completed, order_created, undone
+from tests.messages import CUSTOMER, PRICE, TRACEPARENT, completed, order_created, undone
 
 PRODUCT, OTHER = UUID(int=1), UUID(int=2)
 
@@ -43,6 +44,36 @@ async def test_an_order_with_one_line_that_cannot_be_had_holds_nothing(
     order = order_created(*lines)
     assert await inventory.take(order) == [InventoryUnavailable(order.order_id, CUSTOMER, reason)]
     assert (inventory.quantities(PRODUCT), inventory.quantities(OTHER)) == ((10, 0), (2, 0))
+
+
+async def test_an_order_at_another_price_than_the_shop_s_holds_nothing(inventory: Inventory) -> None:
+    await inventory.stock(PRODUCT, 10, PRICE)
+    order = order_created((PRODUCT, 1), price=Decimal("0.01"))
+    assert await inventory.take(order) == [InventoryUnavailable(order.order_id, CUSTOMER, "price-changed")]
+    assert inventory.quantities(PRODUCT) == (10, 0)
+
+
+@pytest.mark.parametrize(("trusted", "status"), [(True, "held"), (False, "refused")])
+async def test_a_product_without_a_price_sells_at_that_of_an_order_whose_price_is_trusted(
+    inventory: Inventory, trusted: bool, status: str
+) -> None:
+    await inventory.stock(PRODUCT, 10)
+    order = order_created((PRODUCT, 1), price=Decimal("0.01"), price_trusted=trusted)
+    await inventory.take(order)
+    assert inventory.status(order.order_id) == status
+
+
+@pytest.mark.parametrize("now", [Decimal("20.00"), None])
+async def test_a_price_that_changes_later_changes_no_answer(inventory: Inventory, now: Decimal | None) -> None:
+    await inventory.stock(PRODUCT, 10, PRICE)
+    held = order_created((PRODUCT, 1), price_trusted=False)
+    refused = order_created((PRODUCT, 1), price=Decimal("20.00"), price_trusted=False)
+    first = await inventory.take(held, refused)
+    await inventory.stock(PRODUCT, 9, now)
+    assert await inventory.take(held, refused) == first
+    assert inventory.quantities(PRODUCT) == (9, 1)
+    await inventory.take(completed(held))
+    assert (inventory.status(held.order_id), inventory.quantities(PRODUCT)) == ("sold", (9, 0))
 
 
 async def test_of_two_orders_for_the_last_piece_the_first_in_the_batch_gets_it(inventory: Inventory) -> None:

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
@@ -50,4 +51,30 @@ def test_setting_what_is_free_leaves_what_is_reserved(quantity: int) -> None:
     item = an_item(10, 5)
     item.set_available(quantity, LATER)
     assert (item.quantity_available, item.reserved_quantity) == (quantity, 5)
+    assert item.updated_at == LATER
+
+
+PRICES = [Decimal("19.99"), Decimal("20.00"), None]
+
+
+@pytest.mark.parametrize("after", PRICES)
+@pytest.mark.parametrize("before", PRICES)
+def test_a_price_is_as_old_as_its_last_change(before: Decimal | None, after: Decimal | None) -> None:
+    item = an_item(10, 5)
+    item.price, item.priced_at = before, None if before is None else NOW
+    unchanged_since = item.priced_at
+    item.set_price(after, LATER)
+    assert item.price == after
+    assert item.priced_at == (unchanged_since if before == after else LATER)
+    assert item.updated_at == (NOW if before == after else LATER)
+
+
+def test_a_price_never_seems_older_than_what_was_reserved_before_it() -> None:
+    """Its transaction may have begun before that of the reservation, and then have waited for the item's lock."""
+    item = an_item(10, 5)
+    item.reserve(1, LATER)
+    item.set_price(Decimal("19.99"), NOW)
+    assert item.priced_at == item.updated_at == LATER
+    item.set_available(1, NOW)
+    item.release(1, NOW)
     assert item.updated_at == LATER

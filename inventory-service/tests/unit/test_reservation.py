@@ -33,15 +33,20 @@ def some_lines(*lines: tuple[UUID, int]) -> tuple[Line, ...]:
 
 
 def reserve(
-    reservation: Reservation, stock: dict[UUID, Item], *lines: tuple[UUID, int], now: datetime = NOW
+    reservation: Reservation,
+    stock: dict[UUID, Item],
+    *lines: tuple[UUID, int],
+    now: datetime = NOW,
+    price_trusted: bool = True,
 ) -> tuple[Line, ...]:
     wanted = some_lines(*lines)
-    reservation.reserve(wanted, AMOUNT, "USD", stock, now)
+    reservation.reserve(wanted, AMOUNT, "USD", stock, now, price_trusted=price_trusted)
     return wanted
 
 
-def items(available: int = 10, reserved: int = 5) -> dict[UUID, Item]:
-    return {product_id: Item(uuid4(), product_id, available, reserved, NOW, NOW) for product_id in (PRODUCT, OTHER)}
+def items(*, price: Decimal | None = None, other_price: Decimal | None = None) -> dict[UUID, Item]:
+    prices = {PRODUCT: price, OTHER: other_price}
+    return {product_id: Item(uuid4(), product_id, 10, 5, NOW, NOW, price) for product_id, price in prices.items()}
 
 
 def quantities(stock: dict[UUID, Item]) -> list[tuple[int, int]]:
@@ -102,6 +107,49 @@ def test_a_reservation_is_all_or_nothing(lines: list[tuple[UUID, int]], reason: 
     assert (reservation.due_at, reservation.remind_at) == (None, None)
     assert reservation.events == [InventoryUnavailable(reservation.order_id, CUSTOMER, reason)]
     assert quantities(stock) == [(10, 5), (10, 5)]
+
+
+SAME, ANOTHER = Decimal("19.990"), Decimal("20")
+UNKNOWN = UUID(int=3)
+
+
+@pytest.mark.parametrize(
+    ("price", "other_price", "trusted", "lines", "reason"),
+    [
+        (SAME, SAME, True, [(PRODUCT, 2), (OTHER, 1)], None),
+        (SAME, None, True, [(PRODUCT, 2), (OTHER, 1)], None),
+        (SAME, SAME, False, [(PRODUCT, 2), (OTHER, 1)], None),
+        (SAME, ANOTHER, True, [(PRODUCT, 2)], None),
+        (SAME, None, False, [(PRODUCT, 2)], None),
+        (ANOTHER, SAME, True, [(PRODUCT, 2), (OTHER, 1)], "price-changed"),
+        (SAME, ANOTHER, True, [(PRODUCT, 2), (OTHER, 1)], "price-changed"),
+        (SAME, None, False, [(PRODUCT, 2), (OTHER, 1)], "no-price"),
+        (None, SAME, False, [(PRODUCT, 2), (OTHER, 1)], "no-price"),
+        # Of several reasons the first of these is told: unknown-product, price-changed, no-price, out-of-stock.
+        (ANOTHER, None, False, [(PRODUCT, 11), (OTHER, 11), (UNKNOWN, 1)], "unknown-product"),
+        (None, ANOTHER, False, [(PRODUCT, 11), (OTHER, 11)], "price-changed"),
+        (SAME, None, False, [(PRODUCT, 11), (OTHER, 11)], "no-price"),
+        (SAME, None, True, [(PRODUCT, 11), (OTHER, 11)], "out-of-stock"),
+    ],
+)
+def test_only_the_shop_or_somebody_it_trusts_names_the_price(
+    price: Decimal | None, other_price: Decimal | None, trusted: bool, lines: list[tuple[UUID, int]], reason: str | None
+) -> None:
+    reservation, stock = a_reservation(), items(price=price, other_price=other_price)
+    reserve(reservation, stock, *lines, price_trusted=trusted)
+    if reason is None:
+        assert (reservation.status, reservation.reason) == (Status.HELD, None)
+        return
+    assert (reservation.status, reservation.reason) == (Status.REFUSED, reason)
+    assert reservation.events == [InventoryUnavailable(reservation.order_id, CUSTOMER, reason)]
+    assert quantities(stock) == [(10, 5), (10, 5)]
+
+
+def test_each_line_of_a_product_must_have_its_price() -> None:
+    reservation, stock = a_reservation(), items(price=PRICE)
+    lines = (Line(PRODUCT, 1, PRICE), Line(PRODUCT, 1, ANOTHER))
+    reservation.reserve(lines, AMOUNT, "USD", stock, NOW, price_trusted=True)
+    assert (reservation.status, reservation.reason) == (Status.REFUSED, "price-changed")
 
 
 def test_a_reservation_says_all_that_a_charge_needs_to_know() -> None:

@@ -1,7 +1,10 @@
+from decimal import Decimal
+from types import EllipsisType
 from uuid import UUID
 
 from application.set_stock import SetStock, set_stock
 from tests.inventory import Inventory
+from tests.messages import PRICE
 
 PRODUCT, OTHER = UUID(int=1), UUID(int=2)
 
@@ -19,3 +22,17 @@ async def test_each_command_of_a_batch_gets_its_own_answer_and_the_last_one_stay
     answers = [(one.created, one.item.quantity_available) for one in results]
     assert answers == [(True, 1), (True, 2), (False, 3)]
     assert (inventory.quantities(PRODUCT), inventory.quantities(OTHER)) == ((3, 0), (2, 0))
+
+
+async def test_a_price_stays_until_it_is_set_or_taken_away(inventory: Inventory) -> None:
+    async def price_after(quantity: int, price: Decimal | EllipsisType | None = ...) -> Decimal | None:
+        stocked = await inventory.stock(PRODUCT, quantity, price)
+        assert inventory.item(PRODUCT).price == stocked.item.price
+        return stocked.item.price
+
+    assert await price_after(1) is None
+    assert await price_after(2, PRICE) == PRICE
+    assert await price_after(3) == PRICE
+    assert await price_after(4, Decimal(20)) == Decimal(20)
+    assert await price_after(5, None) is None
+    assert inventory.quantities(PRODUCT) == (5, 0)

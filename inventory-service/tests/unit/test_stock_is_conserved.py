@@ -1,6 +1,7 @@
 from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -14,7 +15,7 @@ from application.handle_events import handle_events
 from application.messages import OrderCreated
 from domain.reservation import Status
 from tests.inventory import Inventory
-from tests.messages import completed, order_created, run, undone
+from tests.messages import PRICE, completed, order_created, run, undone
 
 PRODUCTS = [UUID(int=number) for number in range(3)]
 ENDS = {Status.SOLD, Status.RELEASED}
@@ -29,7 +30,8 @@ class ConnectionLost(Exception):
 
 class StockIsConserved(RuleBasedStateMachine):
     """Whatever arrives, in whatever order and grouping and however often: no piece appears, vanishes or is held
-    twice. The last product is never stocked, so orders for it are refused."""
+    twice, and none is held at another price than the product has then. The last product is never stocked, so orders
+    for it are refused."""
 
     orders = Bundle[OrderCreated]("orders")
 
@@ -38,6 +40,8 @@ class StockIsConserved(RuleBasedStateMachine):
         self.inventory = Inventory()
         self.placed = 0
         self.seen: dict[UUID, Status] = {}
+        self.trusted: dict[UUID, bool] = {}
+        self.prices: dict[UUID, Decimal | None] = dict.fromkeys(PRODUCTS)
         self.supply = dict(zip(PRODUCTS, quantities, strict=False))
         for product_id, quantity in self.supply.items():
             run(self.inventory.stock(product_id, quantity))
@@ -48,10 +52,14 @@ class StockIsConserved(RuleBasedStateMachine):
             st.tuples(st.sampled_from([*PRODUCTS[:2] * 3, PRODUCTS[2]]), st.integers(1, 8)), min_size=1, max_size=4
         ),
         minutes=st.integers(0, 30),
+        trusted=st.booleans(),
     )
-    def an_order_is_placed(self, lines: list[tuple[UUID, int]], minutes: int) -> OrderCreated:
+    def an_order_is_placed(self, lines: list[tuple[UUID, int]], minutes: int, trusted: bool) -> OrderCreated:
         self.placed += 1
-        return order_created(*lines, expires_at=self.inventory.now + timedelta(minutes=minutes))
+        deadline = self.inventory.now + timedelta(minutes=minutes)
+        order = order_created(*lines, expires_at=deadline, price_trusted=trusted)
+        self.trusted[order.order_id] = trusted
+        return order
 
     @precondition(lambda self: self.placed > 0)
     @rule(batch=st.lists(st.tuples(orders, st.sampled_from(sorted(MESSAGES))), min_size=1, max_size=6))
@@ -84,6 +92,11 @@ class StockIsConserved(RuleBasedStateMachine):
         self.supply[product_id] += quantity - self.inventory.quantities(product_id)[0]
         run(self.inventory.stock(product_id, quantity))
 
+    @rule(product_id=st.sampled_from(PRODUCTS[:2]), price=st.sampled_from([None, PRICE, Decimal(20)]))
+    def a_price_is_set(self, product_id: UUID, price: Decimal | None) -> None:
+        self.prices[product_id] = price
+        run(self.inventory.stock(product_id, self.inventory.quantities(product_id)[0], price))
+
     @rule(minutes=st.integers(1, 60))
     def time_passes(self, minutes: int) -> None:
         self.inventory.pass_time(timedelta(minutes=minutes))
@@ -104,6 +117,9 @@ class StockIsConserved(RuleBasedStateMachine):
         for order_id, reservation in self.inventory.reservations().items():
             before = self.seen.get(order_id)
             assert reservation.status is before or reservation.status in WAYS.get(before, ())
+            if before is None and reservation.status in {Status.HELD} | ENDS:
+                prices = {self.prices[line.product_id] for line in reservation.items or ()}
+                assert prices <= ({PRICE, None} if self.trusted[order_id] else {PRICE})
             self.seen[order_id] = reservation.status
         assert self.seen.keys() == self.inventory.reservations().keys()
 

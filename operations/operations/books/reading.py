@@ -69,10 +69,10 @@ async def entries(database_url: str) -> AsyncIterator[Entry]:
 async def examine(database_url: str, initial: Mapping[UUID, int] | None = None, *, settled: bool) -> Audit:
     """What is wrong as the books stand. `initial` says what there was of each product before its first order."""
     async with _snapshot(database_url) as connection:
-        audit = Audit(await connection.fetchval("SELECT now()"), settled)
+        audit = Audit(await connection.fetchval("SELECT now()"), await _items(connection), settled)
         async for entry in _entries(connection):
             audit.take(entry)
-        audit.take_stock(await _items(connection), initial or {})
+        audit.take_stock(initial or {})
         audit.take_keys(await _keys(connection))
         audit.take_outboxes(await _outboxes(connection))
     return audit
@@ -108,7 +108,7 @@ async def _entries(connection: asyncpg.Connection) -> AsyncIterator[Entry]:
 
 
 async def _items(connection: asyncpg.Connection) -> dict[UUID, Row]:
-    query = "SELECT product_id, quantity_available, reserved_quantity FROM inventory.inventory_items"
+    query = "SELECT product_id, quantity_available, reserved_quantity, price, priced_at FROM inventory.inventory_items"
     return {row["product_id"]: row for row in await connection.fetch(query)}
 
 

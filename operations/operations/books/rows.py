@@ -67,7 +67,7 @@ def of_order(order: Row, reservation: Row | None, payment: Row | None, now: date
     yield from _of_reason(order, reservation, payment)
 
 
-def of_reservation(order: Row, reservation: Row, now: datetime) -> Iterator[str]:
+def of_reservation(order: Row, reservation: Row, items: Mapping[UUID, Row], now: datetime) -> Iterator[str]:
     """What its reservation has otherwise than the order, or could not have."""
     yield from _of_copy("reservation", order, reservation, now)
     status = reservation["status"]
@@ -87,6 +87,21 @@ def of_reservation(order: Row, reservation: Row, now: datetime) -> Iterator[str]
         )
     if status != "void" and _lines(reservation) != _lines(order):
         yield f"it is for {order['items']}, but its reservation is for {reservation['items']}"
+    if status in ("held", "sold", "released"):
+        yield from _of_prices(order, reservation, items)
+
+
+def _of_prices(order: Row, reservation: Row, items: Mapping[UUID, Row]) -> Iterator[str]:
+    """Lines that were held at another price than the shop's. What a product cost before its price last changed, the
+    books don't know."""
+    for product, _, price in _lines(reservation):
+        item = items.get(UUID(product))
+        if item is None or (item["priced_at"] is not None and item["priced_at"] >= reservation["created_at"]):
+            continue
+        if item["price"] not in (None, price):
+            yield f"product {product} was held for it at {price}, but costs {item['price']} since {item['priced_at']}"
+        if item["price"] is None and not order["price_trusted"]:
+            yield f"product {product} was held for it at a price that is not trusted, and has none itself"
 
 
 def of_payment(order: Row, payment: Row, now: datetime) -> Iterator[str]:

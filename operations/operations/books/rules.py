@@ -99,6 +99,8 @@ class Audit:
     says that nothing moves any more: then whatever is still open or under way is a violation."""
 
     now: datetime
+    items: Mapping[UUID, Row]
+    """The stock, by product."""
     settled: bool = False
     findings: list[Finding] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -126,10 +128,10 @@ class Audit:
         if not self.settled:
             self._of_times(f"Order {order['id']}", order, reservation, payment)
 
-    def take_stock(self, items: Mapping[UUID, Row], initial: Mapping[UUID, int]) -> None:
+    def take_stock(self, initial: Mapping[UUID, int]) -> None:
         """`initial` says what there was of each product before its first order; of products that it doesn't name, the
         sum can't be checked."""
-        held, sold = self._held, self._sold
+        items, held, sold = self.items, self._held, self._sold
         for product in sorted(items.keys() | held.keys() | sold.keys() | initial.keys()):
             item = items.get(product)
             if item is None:
@@ -191,7 +193,7 @@ class Audit:
         name, status = f"Order {order['id']}", order["status"]
         for complaint in of_order(order, reservation, payment, self.now):
             yield f"{name}: {complaint}."
-        for complaint in of_reservation(order, reservation, self.now) if reservation else ():
+        for complaint in of_reservation(order, reservation, self.items, self.now) if reservation else ():
             yield f"{name}: {complaint}."
         for complaint in of_payment(order, payment, self.now) if payment else ():
             yield f"{name}: {complaint}."

@@ -4,12 +4,15 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import pytest
 from chassis.postgres.database import Database
 from chassis.runtime.reminders import MAX_REMINDERS_A_SECOND
 from chassis.testing import eventually, received
+from chassis.testing.running import running
 from sqlalchemy import text
 
 from application.cancel_orders import CancelOrder, cancel_orders
@@ -20,7 +23,8 @@ from domain.order import Order, Status
 from tests.builders import an_order
 from tests.facts import paid, reserved
 from tests.integration.conftest import Units
-from tests.running import ask_again
+from tests.running import ask_again, load_main
+from tests.shop import order_body
 
 ROUNDS = 25
 
@@ -44,6 +48,29 @@ async def is_waiting_for_a_lock(database: Database) -> bool:
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
         return bool((await connection.execute(waiting)).scalar_one())
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+async def test_a_customer_who_orders_everywhere_at_once_gets_at_most_the_limit_from_each_replica(
+    orders_url: str, broker_url: str, replicas: int
+) -> None:
+    """Within a replica batches follow one another, so each counts what the last one has committed; between replicas
+    nothing waits (decision 30)."""
+    limit, customer = 5, str(uuid4())
+    main = [
+        load_main(DATABASE_URL=orders_url, RABBITMQ_URL=broker_url, MAX_OPEN_ORDERS_PER_CUSTOMER=str(limit))
+        for _ in range(replicas)
+    ]
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(running(one)) for one in main]
+        answers = await asyncio.gather(
+            *(client.post("/orders", json=order_body(customer_id=customer)) for _ in range(20) for client in clients)
+        )
+        accepted = [answer for answer in answers if answer.status_code == 201]
+        assert {answer.status_code for answer in answers} == {201, 429}
+        assert limit <= len(accepted) <= limit * replicas
+        for client in clients:
+            assert (await client.post("/orders", json=order_body(customer_id=customer))).status_code == 429
 
 
 async def test_the_second_transaction_waits_for_the_first_and_sees_what_it_did(

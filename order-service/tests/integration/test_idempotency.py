@@ -156,6 +156,31 @@ async def test_one_key_makes_one_order_for_each_customer_over_two_replicas(
                 assert await number_of_orders(database, customer) == 1
 
 
+async def test_a_key_whose_order_was_one_too_many_is_free_on_every_replica(
+    orders_url: str, broker_url: str, database: Database
+) -> None:
+    """The others wait for the key while the first one is refused. They must neither find it taken nor make two."""
+    replicas = [
+        load_main(DATABASE_URL=orders_url, RABBITMQ_URL=broker_url, MAX_OPEN_ORDERS_PER_CUSTOMER="1") for _ in range(2)
+    ]
+    customer, key = str(uuid4()), a_key()
+    body = order_body(customer_id=customer)
+    async with running(replicas[0]) as one, running(replicas[1]) as two:
+        first = await one.post("/orders", json=body)
+        answers = await asyncio.gather(
+            *(client.post("/orders", json=body, headers=key) for _ in range(10) for client in (one, two))
+        )
+        for answer in answers:
+            assert_problem(answer, 429, "too-many-open-orders")
+            assert int(answer.headers["Retry-After"]) > 0
+        await one.delete(first.headers["Location"])
+        answers = await asyncio.gather(
+            *(client.post("/orders", json=body, headers=key) for _ in range(10) for client in (one, two))
+        )
+    assert [replayed(answer) for answer in answers].count(False) == 1
+    assert await number_of_orders(database, customer) == 2
+
+
 async def test_many_keys_at_once_never_lock_the_replicas_up(
     service: httpx.AsyncClient, orders_url: str, broker_url: str, database: Database
 ) -> None:

@@ -106,6 +106,25 @@ def test_orders_that_are_open_when_the_service_is_updated_ask_again_and_so_do_th
     ]
 
 
+def test_the_price_of_orders_that_the_version_before_0005_places_is_trusted(empty_database: str) -> None:
+    order = """
+        INSERT INTO orders (id, customer_id, items, total_amount, currency, status, timeline, expires_at, due_at,
+                            created_at, updated_at, traceparent, remind_at)
+        SELECT gen_random_uuid(), gen_random_uuid(), '[]', 1, 'USD', 'pending', '[]', now(), now(), now(), now(), '',
+               now()
+    """
+    migrate(SERVICE, empty_database, "upgrade", "0004")
+    query(empty_database, order)
+    migrate(SERVICE, empty_database, "upgrade", "head")
+    query(empty_database, order)
+    assert query(empty_database, "SELECT price_trusted FROM orders") == [True, True]
+
+    query(empty_database, "UPDATE orders SET price_trusted = false")
+    migrate(SERVICE, empty_database, "downgrade", "0004")
+    migrate(SERVICE, empty_database, "upgrade", "head")
+    assert query(empty_database, "SELECT price_trusted FROM orders") == [True, True]
+
+
 @pytest.fixture
 def administrator(empty_database: str) -> Iterator[str]:
     """A role that owns the database, may make roles, and is no superuser: what a managed server gives its customers."""

@@ -8,8 +8,11 @@ from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
+from chassis.postgres.database import Database
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from domain.order import Order, Status
+from infrastructure.orders import OPEN_OF_CUSTOMERS
 from infrastructure.unit_of_work import OrderUnitOfWork
 from tests.builders import an_order, bring, line, order_in
 from tests.integration.conftest import Units
@@ -38,7 +41,9 @@ def ids(orders: Iterable[Order]) -> list[UUID]:
 
 @pytest.mark.parametrize("status", Status)
 async def test_an_order_comes_back_as_it_was_added_and_as_it_was_changed(either: Units, status: Status) -> None:
-    order = an_order(line("0.01", 1), line("0.1", 3), line("9999999979.68", 1), line("1E+1", 2), now=NOW)
+    order = an_order(
+        line("0.01", 1), line("0.1", 3), line("9999999979.68", 1), line("1E+1", 2), now=NOW, price_trusted=False
+    )
     order.events.clear()
     await add(either, order)
     async with either() as unit:
@@ -63,6 +68,34 @@ async def test_open_orders_past_their_deadline_are_overdue_the_longest_overdue_f
     async with either() as unit:
         assert ids(await unit.orders.locked_overdue(2)) == ids([oldest, confirmed])
         assert ids(await unit.orders.locked_overdue(1000)) == ids([oldest, confirmed, pending])
+
+
+async def test_a_customer_s_open_orders_are_counted_until_they_are_final(either: Units) -> None:
+    ours, theirs = uuid4(), uuid4()
+    open_orders = [order_in(status, customer_id=ours) for status in (Status.PENDING, Status.CONFIRMED)]
+    final = [order_in(status, customer_id=ours) for status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED)]
+    await add(either, *open_orders, *final, an_order(customer_id=theirs), an_order())
+    async with either() as unit:
+        assert await unit.orders.count_open({ours, theirs, uuid4()}) == {ours: 2, theirs: 1}
+
+    async with either() as unit:
+        await unit.start()
+        (await unit.orders.locked([open_orders[0].id]))[open_orders[0].id].cancel(unit.now)
+        await unit.commit()
+    async with either() as unit:
+        assert await unit.orders.count_open([ours]) == {ours: 1}
+
+
+async def test_open_orders_are_counted_through_an_index_of_their_own(database: Database) -> None:
+    """All open orders, or all orders of a customer, may be many."""
+    counting = OPEN_OF_CUSTOMERS.compile(dialect=dialect())  # type: ignore[attr-defined,no-untyped-call]
+    async with database.autocommit() as connection:
+        await connection.exec_driver_sql(f"PREPARE counting AS {counting}")
+        plan = await connection.exec_driver_sql("EXPLAIN EXECUTE counting (ARRAY[gen_random_uuid()])")
+        scans = [line for (line,) in plan if "Scan" in line or "Index Cond" in line]
+        await connection.exec_driver_sql("DEALLOCATE counting")
+    assert [part for line in scans for part in line.split() if part.startswith("orders_")] == ["orders_open"]
+    assert "customer_id = ANY" in scans[-1]
 
 
 async def test_orders_that_have_to_ask_again_come_oldest_first_and_until_they_are_answered(either: Units) -> None:

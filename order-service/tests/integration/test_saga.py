@@ -52,6 +52,7 @@ async def test_an_accepted_order_is_told_as_a_cloudevent(service: httpx.AsyncCli
     assert event["data"] == {
         "order_id": order["id"],
         **{name: order[name] for name in ("customer_id", "items", "total_amount", "currency", "expires_at")},
+        "price_trusted": True,
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from chassis.ports.identity import Principal
 
 from application.fingerprint import _fingerprint_until_0003, fingerprint, given, is_of
 from application.place_orders import NOT_ASKED_FOR, PlaceOrder, asked_for
@@ -50,7 +51,12 @@ def test_whatever_is_asked_for_otherwise_is_another_request(field: str) -> None:
 
 
 def test_how_a_request_came_is_no_part_of_it() -> None:
-    again = replace(ASKED, traceparent=TRACEPARENT.replace("4", "5"), idempotency_key="another")
+    again = replace(
+        ASKED,
+        traceparent=TRACEPARENT.replace("4", "5"),
+        idempotency_key="another",
+        caller=Principal("issuer", "me", frozenset({"staff"})),
+    )
     assert is_of(fingerprint(asked_for(ASKED)), asked_for(again))
 
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from chassis.ports.idempotency import Claim
 from chassis.testing import received
+from chassis.testing.running import NOWHERE, client_of
 
 from application.messages import CONSUMED
 from domain import errors
@@ -25,6 +26,7 @@ STATUSES = [
     (errors.OrderNotFound("It isn't there."), 404),
     (errors.IllegalTransition("completed", "cancelled"), 409),
     (errors.IdempotencyKeyReused("It came before."), 422),
+    (errors.TooManyOpenOrders("That is enough."), 429),
 ]
 
 
@@ -93,6 +95,19 @@ async def test_every_refusal_of_the_domain_has_its_status(
     monkeypatch.setattr(PostgresOrders, "add", refuse)
     answer = await client.post("/orders", json=order_body())
     assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{vars(type(error))['slug']}")
+    assert ("Retry-After" in answer.headers) is (status == 429)
+
+
+@pytest.mark.parametrize(("limit", "statuses"), [("", [201] * 100 + [429]), ("2", [201, 201, 429]), ("0", [201] * 102)])
+async def test_a_customer_may_have_so_many_open_orders(units: OrderUnits, limit: str, statuses: list[int]) -> None:
+    servers = {"DATABASE_URL": f"postgresql://{NOWHERE}/none", "RABBITMQ_URL": f"amqp://{NOWHERE}/"}
+    main = load_main(MAX_OPEN_ORDERS_PER_CUSTOMER=limit, **servers)
+    units.replace_servers_of(main.service)
+    customer = str(uuid4())
+    async with client_of(main) as client:
+        answers = [await client.post("/orders", json=order_body(customer_id=customer)) for _ in statuses]
+        assert [answer.status_code for answer in answers] == statuses
+        assert (await client.post("/orders", json=order_body())).status_code == 201
 
 
 def test_no_refusal_of_the_domain_is_left_out() -> None:
@@ -100,7 +115,13 @@ def test_no_refusal_of_the_domain_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("CURRENCY", "euro"), ("ORDER_EXPIRES_AFTER_SECONDS", "0"), ("DATABASE_URL", "mysql://x")]
+    ("name", "value"),
+    [
+        ("CURRENCY", "euro"),
+        ("ORDER_EXPIRES_AFTER_SECONDS", "0"),
+        ("MAX_OPEN_ORDERS_PER_CUSTOMER", "-1"),
+        ("DATABASE_URL", "mysql://x"),
+    ],
 )
 def test_a_wrong_setting_ends_the_start_with_a_sentence(
     name: str, value: str, capsys: pytest.CaptureFixture[str]

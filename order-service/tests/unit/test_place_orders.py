@@ -1,21 +1,25 @@
 """Placing orders: what is taken, what is refused, and what a second request under one key gets."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
+from chassis.ports.identity import UNCHECKED, Principal, Role
 
 from application.cancel_orders import CancelOrder, cancel_orders
 from application.place_orders import Placed, PlaceOrder, PlaceOrders
-from domain.errors import IdempotencyKeyReused, InvalidOrder
+from domain.errors import IdempotencyKeyReused, InvalidOrder, TooManyOpenOrders
 from domain.events import Line, OrderCreated
 from domain.order import Status
-from infrastructure.orders import ORDERS
+from infrastructure.orders import ORDERS, PostgresOrders
 from tests.builders import NOON, TRACEPARENT
-from tests.running import OrderUnits
+from tests.running import OrderUnits, ask_again
 
-place_orders = PlaceOrders(currency="EUR", expires_after=timedelta(minutes=15))
+LIMIT = 3
+place_orders = PlaceOrders(currency="EUR", expires_after=timedelta(minutes=15), max_open_orders=LIMIT)
 
 
 CUSTOMER, PRODUCT = uuid4(), uuid4()
@@ -49,6 +53,23 @@ async def test_an_accepted_order_is_kept_and_told(units: OrderUnits) -> None:
     )
     assert told.traceparent == TRACEPARENT
     assert told.event_id != order.id  # that one is the decision's
+
+
+@pytest.mark.parametrize(
+    ("roles", "trusted"), [(None, True), ({"staff"}, True), ({"service", "customer"}, True), ({"customer"}, False)]
+)
+async def test_a_customer_may_not_name_a_price_which_is_told_with_the_order_and_whenever_it_asks_again(
+    units: OrderUnits, roles: set[Role] | None, trusted: bool
+) -> None:
+    asked = command()
+    caller = UNCHECKED if roles is None else Principal("issuer", "me", frozenset(roles), asked.customer_id)
+    await placed(units, replace(asked, caller=caller))
+    units.now += timedelta(minutes=1)
+    await units.run(ask_again)
+    first, again = units.published
+    assert isinstance(first.event, OrderCreated)
+    assert first.event.price_trusted is trusted
+    assert (again.event, again.repeat) == (first.event, True)
 
 
 async def test_each_order_of_a_batch_is_answered_in_its_place(units: OrderUnits) -> None:
@@ -139,3 +160,66 @@ async def test_keys_are_apart(units: OrderUnits) -> None:
     results = await placed(units, command("one"), command("two"), command(None))
     assert [result.replayed for result in results] == [False, False, False]
     assert len({result.order.id for result in results}) == 3
+
+
+def kinds(results: Sequence[object]) -> list[type]:
+    return [type(result) for result in results]
+
+
+@pytest.mark.parametrize("batches", [[7], [1] * 7, [2, 2, 3]], ids=str)
+async def test_a_customer_has_no_more_open_orders_than_the_limit_however_they_come(
+    units: OrderUnits, batches: list[int]
+) -> None:
+    other = uuid4()
+    results: list[object] = []
+    for size in batches:
+        results += (await units.run(place_orders, [*[command()] * size, command(customer=other)]))[:-1]
+    assert kinds(results) == [Placed] * 3 + [TooManyOpenOrders] * 4
+    assert len([event for event in units.events if event.customer_id == CUSTOMER]) == LIMIT
+    assert len([event for event in units.events if event.customer_id == other]) == min(len(batches), LIMIT)
+
+
+async def test_an_order_that_is_final_makes_room_for_another(units: OrderUnits) -> None:
+    first, *_ = await placed(units, *[command()] * LIMIT)
+    assert await placed(units, command()) == []
+    await units.run(cancel_orders, [CancelOrder(first.order.id)])
+    assert kinds(await units.run(place_orders, [command()] * 2)) == [Placed, TooManyOpenOrders]
+
+
+async def test_at_the_limit_a_key_still_gets_its_first_answer(units: OrderUnits) -> None:
+    [first, *_] = await placed(units, command("key"), *[command()] * (LIMIT - 1))
+    again, refused = await units.run(place_orders, [command("key"), command()])
+    assert isinstance(again, Placed)
+    assert (again.replayed, again.order.id) == (True, first.order.id)
+    assert isinstance(refused, TooManyOpenOrders)
+    assert kinds(await units.run(place_orders, [command("key", price="20.00")])) == [IdempotencyKeyReused]
+
+
+async def test_a_replay_takes_no_other_order_s_place(units: OrderUnits) -> None:
+    await placed(units, command("key"), *[command()] * (LIMIT - 2))
+    assert kinds(await units.run(place_orders, [command("key"), command("key"), command(), command()])) == [
+        *[Placed] * 3,
+        TooManyOpenOrders,
+    ]
+
+
+async def test_an_order_over_the_limit_keeps_no_key(units: OrderUnits) -> None:
+    first, *_ = await placed(units, *[command()] * LIMIT)
+    refused = await units.run(place_orders, [command("key"), command("key"), command("key", price="20.00")])
+    assert kinds(refused) == [TooManyOpenOrders] * 3
+    assert units.server.keys == {}
+
+    await units.run(cancel_orders, [CancelOrder(first.order.id)])
+    [result] = await placed(units, command("key", price="20.00"))
+    assert not result.replayed
+
+
+async def test_what_is_refused_for_itself_counts_for_nothing(units: OrderUnits) -> None:
+    batch = [too_dear(), too_dear("key"), *[command()] * LIMIT]
+    assert kinds(await units.run(place_orders, batch)) == [InvalidOrder, InvalidOrder, *[Placed] * LIMIT]
+
+
+async def test_without_a_limit_nobody_counts(units: OrderUnits, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlimited = PlaceOrders(currency="EUR", expires_after=timedelta(minutes=15), max_open_orders=0)
+    monkeypatch.delattr(PostgresOrders, "count_open")
+    assert kinds(await units.run(unlimited, [command()] * 10)) == [Placed] * 10

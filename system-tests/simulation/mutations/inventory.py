@@ -1,6 +1,6 @@
 """Mistakes with stock and its reservations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -60,8 +60,10 @@ def not_all_or_nothing() -> None:
     reservation = module("domain.reservation").Reservation
     reserve = reservation.reserve
 
-    def reserve_what_is_there(self: Any, lines: Any, total_amount: Any, currency: Any, stock: Any, now: Any) -> None:
-        reserve(self, lines, total_amount, currency, stock, now)
+    def reserve_what_is_there(
+        self: Any, lines: Any, amount: Any, currency: Any, stock: Any, now: Any, **ways: Any
+    ) -> None:
+        reserve(self, lines, amount, currency, stock, now, **ways)
         for line in lines if self.status == "refused" else ():
             if line.product_id in stock and stock[line.product_id].has(line.quantity):
                 stock[line.product_id].reserve(line.quantity, now)
@@ -157,13 +159,38 @@ def held_anew() -> None:
     handle_events._follow = follow_again
 
 
+@mutation("stock held at whatever price an order names", INVENTORY)
+def held_at_any_price() -> None:
+    reservation = module("domain.reservation")
+    refusal = reservation._refusal
+
+    def refuse_no_price(lines: Any, stock: Any, *, price_trusted: bool) -> Any:
+        at_its_price = [
+            replace(line, price=getattr(stock.get(line.product_id), "price", None) or line.price) for line in lines
+        ]
+        return refusal(at_its_price, stock, price_trusted=price_trusted)
+
+    reservation._refusal = refuse_no_price
+
+
+@mutation("a price that is not trusted taken for one that is", INVENTORY)
+def every_price_trusted() -> None:
+    reservation = module("domain.reservation").Reservation
+    reserve = reservation.reserve
+
+    def reserve_trustingly(self: Any, *order: Any, **_: Any) -> Any:
+        return reserve(self, *order, price_trusted=True)
+
+    reservation.reserve = reserve_trustingly
+
+
 @mutation("stock held for an order past its deadline", INVENTORY)
 def held_past_deadline() -> None:
     reservation = module("domain.reservation").Reservation
     reserve = reservation.reserve
 
-    def reserve_always(self: Any, lines: Any, total_amount: Any, currency: Any, stock: Any, now: Any) -> Any:
+    def reserve_always(self: Any, lines: Any, amount: Any, currency: Any, stock: Any, now: Any, **ways: Any) -> Any:
         before = min(now, self.expires_at - timedelta(microseconds=1))
-        return reserve(self, lines, total_amount, currency, stock, before)
+        return reserve(self, lines, amount, currency, stock, before, **ways)
 
     reservation.reserve = reserve_always

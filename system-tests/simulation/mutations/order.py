@@ -103,3 +103,15 @@ def no_deadline() -> None:
         return []
 
     module("infrastructure.orders").PostgresOrders.locked_overdue = locked_overdue
+
+
+@mutation("an order that asks again has forgotten that its price is not trusted", ORDER)
+def trusted_when_it_asks_again() -> None:
+    order = module("domain.order").Order
+    remind = order.remind
+
+    def remind_trustingly(self: Any, now: Any) -> Any:
+        self.price_trusted = True
+        return remind(self, now)
+
+    order.remind = remind_trustingly

@@ -17,6 +17,8 @@ from starlette.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
+_LATER = {429, 503}
+"""Statuses that say when to come again."""
 _SLUGS = {404: "not-found", 405: "method-not-allowed"}
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # as RFC 9110 has them; http.HTTPStatus only later
 
@@ -67,7 +69,8 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {"description": _title(status), "content": content} for status in (*statuses, 503)
     }
     wait = header("Seconds to wait before the next try.", type="integer", required=True)
-    responses[503]["headers"] = {"Retry-After": wait}
+    for status in _LATER & responses.keys():
+        responses[status]["headers"] = {"Retry-After": wait}
     return responses
 
 
@@ -123,8 +126,7 @@ def failure(request: Request, error: Exception) -> Response:
     if is_outage(error) or isinstance(error, Conflict):
         log.debug("request refused", path=request.url.path, reason=reason_of(error))
         detail = "The service can't do this right now. Try again later, with the same Idempotency-Key if it had one."
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        return _response(request, Problem(503, "unavailable", detail, headers=headers))
+        return _response(request, Problem(503, "unavailable", detail))
     log.error("request failed", path=request.url.path, trace_id=trace_id(request.state.traceparent), exc_info=error)
     detail = "Something went wrong in the service; it was logged under this trace_id."
     return _response(request, Problem(500, "internal-error", detail))
@@ -141,4 +143,5 @@ def _response(request: Request, problem: Problem) -> Response:
     }
     if problem.errors:
         body["errors"] = problem.errors
-    return Response(orjson.dumps(body), problem.status, dict(problem.headers or {}), MEDIA_TYPE)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if problem.status in _LATER else {}
+    return Response(orjson.dumps(body), problem.status, headers | dict(problem.headers or {}), MEDIA_TYPE)

@@ -11,7 +11,16 @@ from chassis.http.openapi import reference
 from chassis.http.problems import Problem, validation_problem
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+)
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
@@ -22,6 +31,8 @@ BODY_WITHIN_SECONDS = 20
 # A double round-trips a decimal of up to 15 significant digits, and NUMERIC(12,2) has at most 12.
 JsonNumber = Annotated[Decimal, PlainSerializer(float, return_type=float), WithJsonSchema({"type": "number"})]
 
+_CENT = Decimal("0.01")
+_PRICE = r"^(?=.*[1-9])[0-9]{1,10}(\.[0-9]{1,2})?$"
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 # A number that a double may round: pydantic reads every number with a point as a double.
 _LONG_NUMBER = re.compile(rb"[:,\[]\s*-?[0-9][0-9.eE+-]{15,}")
@@ -36,6 +47,31 @@ def _as_integer(value: object) -> object:
 
 INTEGRAL = BeforeValidator(_as_integer)
 """Makes a strict int accept 2.0, as JSON Schema does, but not "2" or true."""
+
+
+def _plain_decimal(value: object) -> object:
+    """Refuses strings like "1_0", " 1e2 " and digits of other scripts, which Decimal accepts."""
+    if isinstance(value, str) and not re.fullmatch(_PRICE, value):
+        raise ValueError("a price is a number over 0 with at most two decimals")
+    return value
+
+
+Price = Annotated[
+    Decimal,
+    BeforeValidator(_plain_decimal),
+    Field(gt=0, max_digits=12, decimal_places=2, allow_inf_nan=False),
+    AfterValidator(lambda price: price.quantize(_CENT)),
+    WithJsonSchema(
+        {
+            "description": "The price of one piece, with at most two decimals.",
+            "anyOf": [
+                {"type": "number", "minimum": 0.01, "maximum": 9999999999.99},
+                {"type": "string", "pattern": _PRICE},
+            ],
+        }
+    ),
+]
+"""A NUMERIC(12,2) over 0: a JSON number, or a string. Two decimals, however many the request has."""
 
 
 class RequestModel(BaseModel):

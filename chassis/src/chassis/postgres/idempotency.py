@@ -31,6 +31,13 @@ OWNERS = text(
     JOIN idempotency_keys USING (caller, key)
     """
 )
+RELEASE = text(
+    """
+    DELETE FROM idempotency_keys AS known
+    USING unnest(CAST(:callers AS text[]), CAST(:keys AS text[])) AS c (caller, key)
+    WHERE known.caller = c.caller AND known.key = c.key
+    """
+)
 PRUNE = deletion("idempotency_keys", f"created_at < now() - make_interval(hours => {KEPT_HOURS})")
 
 
@@ -68,3 +75,10 @@ async def claim(connection: AsyncConnection, claims: Sequence[Claim]) -> dict[UU
     found = [Claim(*row) for row in await connection.execute(OWNERS, names)]
     owners = {(owner.caller, owner.key): owner for owner in found}
     return {claim.resource_id: owners[claim.caller, claim.key] for claim in claims}
+
+
+async def release(connection: AsyncConnection, claims: Sequence[Claim]) -> None:
+    """Gives up keys that these claims got in the same transaction, for requests that are refused after all."""
+    if claims:
+        names = {"callers": [claim.caller for claim in claims], "keys": [claim.key for claim in claims]}
+        await connection.execute(RELEASE, names)

@@ -62,6 +62,12 @@ class Mapped(Generic[A]):
         query = select(self.table).where(by < bindparam("before", type_=Uuid), *conditions)
         return self._does("page", query.order_by(by.desc()).limit(bindparam("most")), by, conditions)
 
+    def count(self, by: Column[Any], present: Column[Any]) -> Executable:
+        """Counts the rows in which `present` is not null, for each of `values` that the column `by` has in any."""
+        wanted = by == func.any(bindparam("values", type_=ARRAY(by.type)))
+        query = select(by, func.count()).where(wanted, present.is_not(None)).group_by(by)
+        return self._does("count", query, by, present)
+
     def lock_due(self, due: Column[Any], *conditions: ColumnElement[bool]) -> Executable:
         """Locks rows whose time has come, the oldest first and `most` at most; skips rows that are locked already."""
         query = select(self.table).where(due <= func.now(), *conditions).order_by(due).limit(bindparam("most"))
@@ -147,6 +153,11 @@ class PostgresRepository(Generic[A]):
     async def newest(self, statement: Executable, *, before: UUID | None, limit: int, **parameters: object) -> list[A]:
         """What a `page` statement reads."""
         return await self.read(statement, before=before or _ABOVE_ALL, most=limit, **parameters)
+
+    async def counts(self, statement: Executable, values: Iterable[Any]) -> dict[Any, int]:
+        """What a `count` statement counts, by value."""
+        rows = await self._connection.execute(statement, {"values": list(values)})
+        return {row[0]: row[1] for row in rows}
 
     async def locked(self, keys: Sequence[UUID]) -> dict[UUID, A]:
         """The aggregates that exist, by key, locked in the order of their keys until the transaction ends."""

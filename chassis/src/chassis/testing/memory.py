@@ -6,6 +6,7 @@ is not there can be neither seen nor locked. tests/test_repository.py holds this
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -190,6 +191,13 @@ class Connection:
         below = sorted((row for row in rows if row[place] < parameters["before"]), key=lambda row: row[place])
         return Result(below[::-1][: parameters["most"]])
 
+    async def _count(
+        self, mapped: Mapped[Any], parameters: Parameters, by: Column[Any], present: Column[Any]
+    ) -> Result:
+        value, filled = mapped.columns.index(by.name), mapped.columns.index(present.name)
+        rows = self.server.rows(mapped.table.name).values()
+        return Result(Counter(row[value] for row in rows if row[filled] and row[value] in parameters["values"]).items())
+
     async def _insert(self, mapped: Mapped[Any], parameters: Parameters) -> Result:
         inserted = 0
         for row in sorted(_typed(mapped, parameters["rows"]), key=lambda row: row[mapped.key]):
@@ -293,6 +301,11 @@ class Connection:
         keys = zip(parameters["callers"], parameters["keys"], strict=True)
         return Result((self.keys.get(key) or self.server.keys[key])[:4] for key in keys)
 
+    async def _release(self, parameters: Parameters) -> Result:
+        for key in zip(parameters["callers"], parameters["keys"], strict=True):
+            del self.keys[key]
+        return Result()
+
     async def _prune_keys(self, _: Parameters) -> Result:
         before = self.server.now() - timedelta(hours=idempotency.KEPT_HOURS)
         self.server.keys = {key: row for key, row in self.server.keys.items() if row.created_at >= before}
@@ -305,6 +318,7 @@ _MAPPED: dict[str, Callable[..., Awaitable[Result]]] = {
     "lock due": Connection._lock_due,
     "find": Connection._find,
     "page": Connection._page,
+    "count": Connection._count,
     "insert": Connection._insert,
     "update": Connection._update,
     "prune": Connection._prune,
@@ -321,6 +335,7 @@ _NAMED: dict[object, Callable[[Connection, Parameters], Awaitable[Result]]] = {
     outbox.UNLOCK: Connection._unlock,
     idempotency.CLAIM: Connection._claim,
     idempotency.OWNERS: Connection._owners,
+    idempotency.RELEASE: Connection._release,
     idempotency.PRUNE: Connection._prune_keys,
 }
 

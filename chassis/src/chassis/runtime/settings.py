@@ -75,7 +75,7 @@ class ServiceSettings(_Settings):
     environment: Literal["development", "production"] = "development"
     container: bool = False
     """Set by the images: whoever runs one says at which address its port is published, by BIND_ADDRESS."""
-    bind_address: str = ""
+    bind_address: str = "127.0.0.1"
     internal_address: str = ""
     oidc_issuer: str = ""
     oidc_audience: str = ""
@@ -92,9 +92,10 @@ class ServiceSettings(_Settings):
     def refusals(self) -> Iterator[str]:
         yield from super().refusals()
         if not self.in_production:
-            if (self.container or self.bind_address) and not is_loopback(self.bind_address):
+            address = self.bind_address if "bind_address" in self.model_fields_set or not self.container else ""
+            if not is_loopback(address):
                 yield (
-                    f"BIND_ADDRESS is {self.bind_address or 'not set'}, and in development nobody is checked: publish"
+                    f"BIND_ADDRESS is {address or 'not set'}, and in development nobody is checked: publish"
                     " the port at 127.0.0.1 and say so, or set ENVIRONMENT=production (see docs/security.md)"
                 )
             return

@@ -9,7 +9,8 @@ else is looking at are hidden meanwhile.
 
 A redriven event keeps its ids and goes to the queue that set it aside and to no other, so whoever has taken it in
 already does nothing. It leaves the dead letters once its queue has it: whoever is interrupted, or comes at the same
-time as somebody else, sends it twice at worst. What is not redriven or dropped stays where it is.
+time as somebody else, sends it twice at worst. What is not redriven or dropped stays where it is: a forged letter, for
+one, which can only be dropped.
 """
 
 import argparse
@@ -55,6 +56,13 @@ class DeadLetter:
         if self._death:
             return f"broker: {self._death.get('reason', 'unknown')}"
         return str(self.message.headers.get("x-reason", "unknown"))
+
+    @property
+    def hopeless(self) -> str | None:
+        """Why it must not be sent back."""
+        if self.message.headers.get("x-reason") == "forged":
+            return "is forged: nobody who may say so has said what is in it. Show it, find out who sent it, drop it"
+        return None
 
     @property
     def at(self) -> str:
@@ -141,8 +149,9 @@ async def _ready(channel: AbstractChannel, queue: str, number: int) -> None:
 
 async def act(url: str, command: str, services: Sequence[str], *, wanted: str | None, dry_run: bool) -> int:
     """Does it, and says so line by line; returns how many letters it was done to. `wanted` is an id, or to look how ids
-    begin; None means all of them. Raises Refused, and has done nothing then, if that is no letter's whole id."""
-    number, alike = 0, set()
+    begin; None means all of them. Raises Refused, and has done nothing then, if that is no letter's whole id or if the
+    letter must not be sent back; of all letters such ones are left."""
+    number, alike, left = 0, set[str](), list[str]()
     changes = command in ("redrive", "drop")
     async with await aio_pika.connect(url, timeout=ANSWER_TIMEOUT_SECONDS) as connection:
         channel = await connection.channel(on_return_raises=True)
@@ -153,6 +162,9 @@ async def act(url: str, command: str, services: Sequence[str], *, wanted: str | 
                 if changes:
                     alike.add(_plain(letter.id))
                     continue
+            if command == "redrive" and (hopeless := letter.hopeless):
+                left.append(f"Not sent back: {_plain(letter.id)} of {letter.service} {hopeless}.")
+                continue
             if command == "redrive" and not dry_run:
                 await letter.redrive(channel)
             if changes and not dry_run:
@@ -161,6 +173,10 @@ async def act(url: str, command: str, services: Sequence[str], *, wanted: str | 
             print(letter.text() if command == "show" else letter.line())
     if alike and not number:
         raise Refused(f"{command} takes a whole id; {wanted} is how these begin: {', '.join(sorted(alike))}")
+    if left and wanted is not None:
+        raise Refused(left[0])
+    for sentence in left:
+        print(sentence)
     return number
 
 

@@ -57,14 +57,14 @@ class Bus:
             headers=None if exchange else sent_before(events[0]),
         )
 
-    async def state(self, queue: str) -> tuple[int, int]:
-        """How many messages are ready in the queue, and how many consumers it has; (0, 0) where there is none."""
+    async def state(self, queue: str, *, absent: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+        """How many messages are ready in the queue, and how many consumers it has."""
         channel = await self._connection.channel()
         try:
             found = (await channel.declare_queue(queue, passive=True)).declaration_result
             return found.message_count or 0, found.consumer_count or 0
         except ChannelNotFoundEntity:
-            return 0, 0
+            return absent
         finally:
             await channel.close()
 

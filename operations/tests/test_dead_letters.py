@@ -211,7 +211,7 @@ async def test_what_the_broker_set_aside_says_when_and_why_and_keeps_its_routing
         "time": datetime(2026, 11, 24, tzinfo=UTC),
         "routing-keys": ["thing.happened"],
     }
-    waited = {"reason": "expired", "queue": "order_events.retry.1s", "routing-keys": [SERVICE]}
+    waited = {"reason": "expired", "queue": f"{SERVICE}.retry.1s", "routing-keys": [SERVICE]}
     exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE)
     headers: dict[str, Any] = {"x-reason": "handler-error", "x-attempts": 1, "x-death": [waited, death]}
     await exchange.publish(Message(b"{}", headers=headers), SERVICE)

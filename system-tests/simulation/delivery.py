@@ -113,7 +113,7 @@ class Delivery:
             self.dead_letters.append((str(message.headers.get("x-reason")), str(message.headers.get("x-error"))))
         elif (micros := waits_for(queue)) is not None:
             self._in_retry.append(message)
-            message.headers.setdefault("x-routing-key", message.routing_key)
+            message.routing_key = queues()[queue]["x-dead-letter-routing-key"]
             driver.after(micros, lambda: self._back_from_retry(message))
         else:
             fault = driver.trouble.strikes(QUEUE_FAULTS, queue)
@@ -236,9 +236,7 @@ class Delivery:
 
     def attached(self, node: Node) -> None:
         """The process has declared what it needs, and consumes."""
-        self._declared |= {
-            queue for queue in queues() if queue == f"{node.service}.dlq" or waits_for(queue) is not None
-        }
+        self._declared |= {queue for queue in queues() if queue.startswith(f"{node.service}.")}
         self._driver.at(self._driver.now, lambda: self._declare(node.service))
 
     def poison(self, service: str) -> None:

@@ -21,7 +21,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from chassis.messaging.broker import Broker
 from chassis.messaging.envelope import SINGLE, Decoder, Unreadable
 from chassis.messaging.origin import Origin
-from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, RETRY_DELAYS_SECONDS, retry_name
+from chassis.messaging.topology import RETRY_DELAYS_SECONDS, Queue
 from chassis.ports.errors import Conflict, Rejected, is_outage, reason_of
 from chassis.ports.events import Received
 from prometheus_client import Counter, Histogram
@@ -95,6 +95,7 @@ class Consumer(Generic[U]):
     ) -> None:
         self._broker = broker
         self._service = service
+        self._places = Queue(service, ())
         self._decoder = decoder
         self._units = units
         self.use_case = use_case
@@ -260,7 +261,7 @@ class Consumer(Generic[U]):
             await self._dead_letter(delivery, "handler-error", reason_of(error), error)
             return
         delay = RETRY_DELAYS_SECONDS[delivery.origin.attempts]
-        await self._publish(delivery, retry_name(delay), "handler-error", reason_of(error))
+        await self._publish(delivery, self._places.retry(delay), "handler-error", reason_of(error))
         EVENTS_RETRIED.inc()
         log.warning(
             "event set aside",
@@ -271,17 +272,17 @@ class Consumer(Generic[U]):
         )
 
     async def _dead_letter(self, delivery: Delivery, reason: str, detail: str, error: Exception | None = None) -> None:
-        await self._publish(delivery, DEAD_LETTER_EXCHANGE, reason, detail)
+        await self._publish(delivery, self._places.dead_letters, reason, detail)
         EVENTS_DEAD_LETTERED.labels(reason).inc()
         log.error("event dead-lettered", reason=reason, detail=detail, exc_info=error, **_names(delivery))
 
-    async def _publish(self, delivery: Delivery, exchange: str, reason: str, detail: str) -> None:
+    async def _publish(self, delivery: Delivery, place: str, reason: str, detail: str) -> None:
         body, content_type = delivery.alone()
         await self._broker.publish(
-            self._service,
+            place,
             body,
             content_type,
-            exchange=exchange,
+            exchange=self._places.aside,
             headers={
                 "x-reason": reason,
                 "x-service": self._service,

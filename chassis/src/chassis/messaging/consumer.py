@@ -182,7 +182,7 @@ class Consumer(Generic[U]):
         await queue.cancel(careful)
 
     def _deliveries(self, message: AbstractIncomingMessage) -> list[Delivery]:
-        origin = Origin.of(message)
+        origin = Origin.of(message, self._service, verified=self._broker.verified)
         return [Delivery(event, message, origin) for event in self._decoder.decode(message.body, message.content_type)]
 
     async def _handle(self, deliveries: Sequence[Delivery]) -> None:

@@ -88,14 +88,15 @@ class Queue:
         ]
 
 
-async def assert_topology(channel: AbstractChannel, queue: Queue) -> AbstractQueue:
-    """Declares what the service needs and doesn't exist yet."""
+async def assert_topology(channel: AbstractChannel, queue: Queue, *, passive: bool = False) -> AbstractQueue:
+    """Declares what the service needs and doesn't exist yet. If `passive`, raises aio_pika's ChannelNotFoundEntity
+    instead; that a binding is missing shows only in messages that no queue takes."""
     for name, kind in queue.exchanges.items():
-        await channel.declare_exchange(name, kind, durable=True)
+        await channel.declare_exchange(name, kind, durable=True, passive=passive)
     declared = {
-        name: await channel.declare_queue(name, durable=True, arguments=arguments)
+        name: await channel.declare_queue(name, durable=True, arguments=arguments, passive=passive)
         for name, arguments in queue.queues.items()
     }
-    for source, destination, key in queue.bindings:
+    for source, destination, key in queue.bindings if not passive else ():
         await declared[destination].bind(source, key)
     return declared[queue.service]

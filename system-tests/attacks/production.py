@@ -1,0 +1,89 @@
+"""A vhost furnished for production: a broker user for each service, each with a password in a file."""
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import aio_pika
+import httpx
+from aio_pika.abc import AbstractChannel
+from chassis.messaging.origin import OPERATOR
+from chassis.testing import broker_urls, make_vhost
+
+from operations.addresses import SERVICES
+from system import DEFINITIONS
+
+STEP = DEFINITIONS.with_name("load_definitions.py")
+USERS = (*SERVICES, OPERATOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    administrator: str
+    """The AMQP address of who may do everything."""
+    vhost: str
+    folder: Path
+
+    def set_password(self, user: str, password: str | None = None) -> None:
+        (self.folder / user).write_text(f"{password or secrets.token_urlsafe()}\n")
+
+    def url(self, user: str, password: str | None = None) -> str:
+        parts = urlsplit(self.administrator)
+        password = password or (self.folder / user).read_text().strip()
+        return urlunsplit(parts._replace(netloc=f"{user}:{password}@{parts.hostname}:{parts.port}"))
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Of the step that loads the definitions."""
+        files = {f"{user.upper().replace('-', '_')}_RABBITMQ_PASSWORD_FILE": str(self.folder / user) for user in USERS}
+        return os.environ | files | {"RABBITMQ_MANAGEMENT_URL": f"{broker_urls()[1]}/{self.vhost}"}
+
+    async def load(self, environment: str = "production") -> "subprocess.CompletedProcess[str]":
+        return await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, str(STEP)],
+            env={**self.environment, "ENVIRONMENT": environment},
+            capture_output=True,
+            text=True,
+        )
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """While the step watches the broker."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(STEP), "--watch", env={**self.environment, "ENVIRONMENT": "production"}
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            await process.wait()
+
+    @asynccontextmanager
+    async def channel(self, user: str) -> AsyncIterator[AbstractChannel]:
+        """Of somebody who has the user's password."""
+        async with await aio_pika.connect(self.url(user)) as connection:
+            yield await connection.channel(on_return_raises=True)
+
+
+@asynccontextmanager
+async def guarded(folder: Path) -> AsyncIterator[Guarded]:
+    """An empty vhost, which goes again with the users."""
+    url, vhost, delete = await asyncio.to_thread(make_vhost)
+    broker = Guarded(url, vhost, folder)
+    for user in USERS:
+        broker.set_password(user)
+    try:
+        yield broker
+    finally:
+        await asyncio.to_thread(delete)
+        async with httpx.AsyncClient(base_url=broker_urls()[1], timeout=30) as client:
+            for user in USERS:
+                await client.delete(f"/api/users/{user}")

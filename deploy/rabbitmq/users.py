@@ -57,7 +57,7 @@ def agrees(user: Entry) -> bool:
     if not user or user["tags"] or user["hashing_algorithm"] != _HASHING:
         return False
     salt = base64.b64decode(user["password_hash"])[:4]
-    return hashed(password(user["name"]), salt) == user["password_hash"]
+    return bool(hashed(password(user["name"]), salt) == user["password_hash"])
 
 
 def names(definitions: Entry) -> list[str]:

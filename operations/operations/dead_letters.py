@@ -68,12 +68,8 @@ class DeadLetter:
         """Why it must not be sent back. `verified` if the broker vouches for each message's user_id."""
         if self.message.headers.get("x-reason") == "forged":
             return "is forged: nobody who may say so has said what is in it. Show it, find out who sent it, drop it"
-        sender = self.message.user_id
-        if (
-            not verified
-            or sender in (self.service, OPERATOR)
-            or {publisher(name) for name, _ in self.events} == {sender}
-        ):
+        sender, publishers = self.message.user_id, {publisher(name) for name, _ in self.events}
+        if not verified or sender in (self.service, OPERATOR) or publishers == {sender}:
             return None
         return f"was put there by {_plain(sender or 'nobody known')}, who publishes no such events: show it, drop it"
 

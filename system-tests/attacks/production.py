@@ -56,11 +56,17 @@ class Guarded:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """While the step watches the broker."""
+        """While the step watches the broker, which it has furnished once."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, str(STEP), "--watch", env={**self.environment, "ENVIRONMENT": "production"}
+            sys.executable,
+            str(STEP),
+            "--watch",
+            env={**self.environment, "ENVIRONMENT": "production"},
+            stdout=subprocess.PIPE,
         )
+        assert process.stdout is not None
         try:
+            assert await process.stdout.readline()
             yield
         finally:
             process.terminate()

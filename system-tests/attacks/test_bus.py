@@ -370,6 +370,26 @@ async def test_what_the_broker_set_aside_is_redriven_if_its_publisher_sent_it(
 # The step that furnishes the broker
 
 
+async def test_whatever_the_broker_loses_comes_back(bus: Guarded) -> None:
+    async with bus.watched(), httpx.AsyncClient(base_url=broker_urls()[1], timeout=30) as client:
+        for path in (
+            f"/api/queues/{bus.vhost}/{ORDER}.retry.30s",
+            f"/api/exchanges/{bus.vhost}/{ORDER}.aside",
+            f"/api/bindings/{bus.vhost}/e/{EXCHANGE}/q/{ORDER}/payment.processed",
+            f"/api/users/{NOTIFICATION}",
+            f"/api/permissions/{bus.vhost}/{ORDER}",
+            f"/api/topic-permissions/{bus.vhost}/{ORDER}",
+        ):
+            there = (await client.get(path)).json()
+            (await client.delete(path)).raise_for_status()
+
+            async def is_back(path: str = path, like: type = type(there)) -> bool:
+                answer = await client.get(path)
+                return answer.status_code == 200 and bool(answer.json()) and isinstance(answer.json(), like)
+
+            await eventually(is_back, seconds=60)
+
+
 async def test_a_broker_that_lost_everything_is_furnished_again(bus: Guarded) -> None:
     async with bus.watched(), httpx.AsyncClient(base_url=broker_urls()[1], timeout=30) as client:
         for name in SERVICES:

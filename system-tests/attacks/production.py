@@ -1,6 +1,7 @@
 """A vhost furnished for production: a broker user for each service, each with a password in a file."""
 
 import asyncio
+import json
 import os
 import secrets
 import subprocess
@@ -9,18 +10,24 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
 import aio_pika
 import httpx
+from aio_pika import Message
 from aio_pika.abc import AbstractChannel
+from chassis.messaging.envelope import SINGLE
 from chassis.messaging.origin import OPERATOR
+from chassis.messaging.topology import EXCHANGE
 from chassis.testing import broker_urls, make_vhost
 
 from operations.addresses import SERVICES
-from system import DEFINITIONS
+from system import DEFINITIONS, ROOT
 
 STEP = DEFINITIONS.with_name("load_definitions.py")
+ORDER, INVENTORY, PAYMENT, NOTIFICATION, *_ = SERVICES
 USERS = (*SERVICES, OPERATOR)
 
 
@@ -93,3 +100,16 @@ async def guarded(folder: Path) -> AsyncIterator[Guarded]:
         async with httpx.AsyncClient(base_url=broker_urls()[1], timeout=30) as client:
             for user in USERS:
                 await client.delete(f"/api/users/{user}")
+
+
+def event(name: str, **changes: Any) -> dict[str, Any]:
+    [path] = ROOT.glob(f"*/contracts/{name}.example.json")
+    example: dict[str, Any] = json.loads(path.read_text())
+    return example | {"id": str(uuid4())} | changes
+
+
+async def publish(
+    channel: AbstractChannel, document: object, key: str, *, exchange: str = EXCHANGE, **properties: Any
+) -> None:
+    target = await channel.get_exchange(exchange, ensure=False) if exchange else channel.default_exchange
+    await target.publish(Message(json.dumps(document).encode(), content_type=SINGLE, **properties), key)

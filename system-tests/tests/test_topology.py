@@ -82,6 +82,7 @@ async def load(url: str) -> None:
 async def test_the_retry_queues_of_earlier_versions_go_once_they_are_empty(empty_vhost: tuple[Bus, str]) -> None:
     """What waits in them arrives: order-service's at once, the other in so long a time that somebody takes it away."""
     channel, url = empty_vhost
+    await load(url)
     for name, ttl in (("order_events.retry.1s", 1), ("order_events.retry.30s", 10**8)):
         exchange = await channel.channel.declare_exchange(name, ExchangeType.FANOUT, durable=True)
         arguments: dict[str, Any] = {
@@ -92,7 +93,6 @@ async def test_the_retry_queues_of_earlier_versions_go_once_they_are_empty(empty
             "x-overflow": "reject-publish",
         }
         await (await channel.channel.declare_queue(name, durable=True, arguments=arguments)).bind(exchange)
-    await load(url)
     await channel.send(b"waiting", routing_key="order-service", exchange="order_events.retry.1s")
     await channel.send(b"waiting", routing_key="order-service", exchange="order_events.retry.30s")
 

@@ -12,6 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 from chassis.messaging.envelope import BATCH, SINGLE
 from chassis.messaging.topology import EXCHANGE
+from chassis.ports.events import routing_key as key_of
 
 Event = dict[str, Any]
 
@@ -31,29 +32,39 @@ class Bus:
         routing_key: str,
         exchange: str = EXCHANGE,
         message_id: str | None = "a message of the tests",
+        headers: dict[str, Any] | None = None,
     ) -> None:
         """Publishes the bytes as they are; under a queue's name and the exchange "" they go to that queue alone."""
         message = aio_pika.Message(
-            body, content_type=content_type, message_id=message_id, delivery_mode=aio_pika.DeliveryMode.PERSISTENT
+            body,
+            content_type=content_type,
+            message_id=message_id,
+            headers=headers,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         )
         target = await self.channel.get_exchange(exchange, ensure=False) if exchange else self.channel.default_exchange
         await target.publish(message, routing_key)
 
     async def send_events(self, events: Sequence[Event], *, routing_key: str, exchange: str = EXCHANGE) -> None:
-        """One event alone, or several as a batch."""
-        if len(events) == 1:
-            await self.send(json.dumps(events[0]).encode(), routing_key=routing_key, exchange=exchange)
-        else:
-            await self.send(json.dumps(list(events)).encode(), BATCH, routing_key=routing_key, exchange=exchange)
+        """One event alone, or several of one type as a batch. To a queue alone they go as if they had been published
+        before, as a retry or a redrive does."""
+        one = len(events) == 1
+        await self.send(
+            json.dumps(events[0] if one else list(events)).encode(),
+            SINGLE if one else BATCH,
+            routing_key=routing_key,
+            exchange=exchange,
+            headers=None if exchange else sent_before(events[0]),
+        )
 
-    async def state(self, queue: str) -> tuple[int, int]:
-        """How many messages are ready in the queue, and how many consumers it has; (0, 0) where there is none."""
+    async def state(self, queue: str, *, absent: tuple[int, int] = (0, 0)) -> tuple[int, int]:
+        """How many messages are ready in the queue, and how many consumers it has."""
         channel = await self._connection.channel()
         try:
             found = (await channel.declare_queue(queue, passive=True)).declaration_result
             return found.message_count or 0, found.consumer_count or 0
         except ChannelNotFoundEntity:
-            return 0, 0
+            return absent
         finally:
             await channel.close()
 
@@ -89,6 +100,11 @@ async def bus(rabbitmq_url: str) -> AsyncIterator[Bus]:
         yield Bus(connection, await connection.channel(on_return_raises=True))
     finally:
         await connection.close()
+
+
+def sent_before(event: Event) -> dict[str, Any]:
+    """The header of a message that brings such events again."""
+    return {"x-routing-key": key_of(event["type"])}
 
 
 def events_in(message: AbstractIncomingMessage) -> list[Event]:

@@ -1,12 +1,15 @@
 """A man in the middle, between the exchange of events and the queues: what RabbitMQ may do in its worst hour.
 
-Every event reaches every reader twice or more, late, in any order, and in other company than it was sent in.
+Every event reaches every reader twice or more, late, in any order, and in other company than it was sent in (but of its
+own type: a message has one routing key).
 """
 
 import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import groupby
+from operator import itemgetter
 
 from aio_pika.abc import AbstractIncomingMessage
 
@@ -35,6 +38,9 @@ async def disorder(bus: Bus, management: Management, chance: random.Random) -> A
             await forwarding
 
 
+_type = itemgetter("type")
+
+
 async def _forward(
     bus: Bus,
     arrived: "asyncio.Queue[AbstractIncomingMessage]",
@@ -53,7 +59,8 @@ async def _forward(
             chance.shuffle(events)
             number = len(events) if ending.is_set() else round(len(events) * chance.random() * (1 - _SHARE_HELD_BACK))
             if number := number or min(1, len(events)):
-                # Under the queue's own name, as the retry queues deliver: the routing key says nothing of the events.
-                await bus.send_events(events[:number], routing_key=queue, exchange="")
+                # Under the queue's own name, as the retry queues deliver.
+                for _, alike in groupby(sorted(events[:number], key=_type), key=_type):
+                    await bus.send_events(list(alike), routing_key=queue, exchange="")
                 del events[:number]
         await asyncio.sleep(_EVERY_SECONDS)

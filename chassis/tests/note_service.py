@@ -104,7 +104,7 @@ def happened(order_id: UUID | None = None, event_id: UUID | None = None, **chang
         "specversion": "1.0",
         "id": str(event_id or uuid7()),
         "type": "ThingHappened",
-        "source": "elsewhere",
+        "source": "thing-service",
         "subject": order,
         "traceparent": TRACE,
         "data": {"order_id": order},

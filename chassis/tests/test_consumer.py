@@ -92,6 +92,44 @@ async def test_one_bad_event_harms_no_other_and_is_set_aside_alone(
     assert headers["x-error"] == ("never heard of it" * 100)[:500]
 
 
+@pytest.mark.parametrize(
+    ("forgery", "key", "said"),
+    [
+        ({"source": "other-service"}, "thing.happened", "by thing-service, not by other-service"),
+        ({}, "thing.vanished", "ThingHappened came under the routing key thing.vanished"),
+    ],
+)
+async def test_an_event_from_the_wrong_service_or_under_the_wrong_key_is_forged(
+    running: Running, channel: AbstractChannel, database: Database, forgery: dict[str, object], key: str, said: str
+) -> None:
+    forged, good = happened() | forgery, happened()
+    async with running(take_notes):
+        await (await channel.get_queue(SERVICE)).bind(EXCHANGE, key)
+        exchange = await channel.get_exchange(EXCHANGE)
+        await exchange.publish(Message(orjson.dumps(forged), content_type=SINGLE), key)
+        (letter,) = await dead_letters(channel, 1)
+        await send(channel, good)
+        await eventually(lambda: equals(noted(database), orders(good)))
+    assert orjson.loads(letter.body) == forged
+    assert (letter.headers["x-reason"], letter.headers["x-routing-key"]) == ("forged", key)
+    assert said in str(letter.headers["x-error"])
+
+
+async def test_an_event_that_is_sent_again_is_held_to_the_routing_key_that_its_message_names(
+    running: Running, channel: AbstractChannel, database: Database
+) -> None:
+    """As a retry and a redrive do."""
+    nameless, named = happened(), happened()
+    async with running(take_notes):
+        for event, key in ((nameless, SERVICE), (named, "thing.happened")):
+            message = Message(orjson.dumps(event), content_type=SINGLE, headers={"x-routing-key": key})
+            await channel.default_exchange.publish(message, SERVICE)
+        (letter,) = await dead_letters(channel, 1)
+        await eventually(lambda: equals(noted(database), orders(named)))
+    assert orjson.loads(letter.body) == nameless
+    assert letter.headers["x-reason"] == "forged"
+
+
 async def test_a_batch_that_loses_to_another_transaction_is_run_again_as_a_whole(
     running: Running, channel: AbstractChannel, database: Database
 ) -> None:

@@ -77,6 +77,7 @@ def _edit(path: str, value: object) -> Callable[[Documents], None]:
             "the schema tells of other fields than are sent",
         ),
         ("NoteTaken.example > traceparent", None, "the example does not show each field"),
+        ("NoteTaken.example > source", "order-service", "readers take it from note-service alone"),
         ("NoteTaken.example > subject", "order-2", "the example's subject is not its order"),
         ("history/NoteTaken.2026-01-02.example", None, "the example is not the last one that is kept"),
         ("history/NoteTaken.2026-01-01.example", {"data": {}}, "an example that was given once breaks it"),

@@ -15,13 +15,13 @@ from chassis.messaging import consumer as consumer_module
 from chassis.messaging.broker import Broker
 from chassis.messaging.envelope import SINGLE
 from chassis.messaging.publisher import Publisher
-from chassis.messaging.topology import EXCHANGE, retry_name
+from chassis.messaging.topology import EXCHANGE
 from chassis.ports.errors import Rejected, Unavailable
 from chassis.ports.events import Received
 from chassis.postgres.database import Database
 from chassis.testing import eventually
 from tests.consuming import Running, dead_letters, equals, orders, send
-from tests.note_service import SERVICE, NotesUnitOfWork, happened, noted, outbox_size, take_notes
+from tests.note_service import QUEUE, SERVICE, NotesUnitOfWork, happened, noted, outbox_size, take_notes
 from tests.watch import committed, grow_old, is_empty, seen
 
 FULL_AT_ONE = {"x-max-length": 1, "x-overflow": "reject-publish"}
@@ -99,7 +99,7 @@ async def refusing(name: str, channel: AbstractChannel, rabbitmq_url: str) -> As
     await (await channel.get_queue(name)).purge()
 
 
-@pytest.mark.parametrize("queue", [DEAD_LETTERS, retry_name(30)])
+@pytest.mark.parametrize("queue", [DEAD_LETTERS, QUEUE.retry(30)])
 async def test_an_event_that_cannot_be_set_aside_stays_in_its_queue_and_harms_none_beside_it(
     running: Running,
     channel: AbstractChannel,
@@ -134,7 +134,7 @@ async def test_an_event_that_cannot_be_set_aside_stays_in_its_queue_and_harms_no
             await eventually(lambda: equals(noted(database), orders(bad, good)))
 
 
-@pytest.mark.parametrize("queue", [DEAD_LETTERS, retry_name(1)])
+@pytest.mark.parametrize("queue", [DEAD_LETTERS, QUEUE.retry(1)])
 async def test_an_event_whose_place_aside_is_gone_stays_until_it_is_made_anew(
     running: Running, channel: AbstractChannel, monkeypatch: pytest.MonkeyPatch, queue: str
 ) -> None:

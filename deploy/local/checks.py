@@ -14,7 +14,7 @@ import tools
 from console import Problem, say
 
 _LONGEST_FILE = 400
-_SCRIPTS = layout.ROOT / "deploy" / "local"
+_SCRIPTS = (layout.ROOT / "deploy" / "local", layout.ROOT / "deploy" / "rabbitmq")
 _LENDER = layout.ROOT / "chassis"
 """Whose tools check what is no project, and every project's layers: import-linter brings packages (rich) that a service
 would load at its start, where it found them."""
@@ -33,7 +33,7 @@ def run(only: str = "") -> bool:
     checks = [check for name in names for check in _of_project(layout.ROOT / name, poetry)]
     if not only:
         checks += [
-            *_of_code(_SCRIPTS, _LENDER),
+            *(check for folder in _SCRIPTS for check in _of_code(folder, _LENDER)),
             (layout.ROOT, "length", _too_long),
             (layout.ROOT, "declared", _declared),
         ]

@@ -44,7 +44,8 @@ def run(*, check: bool = False) -> list[str]:
 def _definitions(services: list[Declared]) -> str:
     """What is there already keeps its place."""
     document = json.loads(layout.DEFINITIONS.read_text())
-    document["queues"] = _merged(document["queues"], [queue for service in services for queue in service["queues"]])
+    for kind in ("exchanges", "queues"):
+        document[kind] = _merged(document[kind], [entry for service in services for entry in service[kind]])
     bindings = [binding for service in services for binding in service["bindings"]]
     names = {service["service"] for service in services}
     kept = [old for old in document["bindings"] if old["destination"] not in names or old in bindings]
@@ -54,8 +55,11 @@ def _definitions(services: list[Declared]) -> str:
 
 def _merged(old: list[Declared], new: list[Declared]) -> list[Declared]:
     named = {entry["name"]: entry for entry in new if "name" in entry}
-    updated = [named.get(entry.get("name", ""), entry) for entry in old]
-    return updated + [entry for entry in new if entry not in updated]
+    merged = [named.get(entry.get("name", ""), entry) for entry in old]
+    for entry in new:
+        if entry not in merged:
+            merged.append(entry)
+    return merged
 
 
 def _table(services: list[Declared]) -> str:

@@ -4,6 +4,8 @@ import base64
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -76,13 +78,13 @@ def start(profile: Profile) -> None:
         time.sleep(0.1)
 
 
-def load_definitions(profile: Profile, vhost: str = "%2F") -> None:
-    """Makes exchanges, queues and bindings as the definitions file says; those that exist stay as they are."""
-    try:
-        call(profile, "POST", f"/api/definitions/{vhost}", layout.DEFINITIONS.read_bytes())
-    except urllib.error.HTTPError as error:
-        answer = error.read().decode(errors="replace")
-        raise Problem(f"RabbitMQ refuses {layout.DEFINITIONS.relative_to(layout.ROOT)}: {error}.", answer) from None
+def load_definitions(profile: Profile) -> None:
+    """Runs the step that compose runs too."""
+    step = layout.DEFINITIONS.with_name("load_definitions.py")
+    environment = layout.inherited_environment() | {"RABBITMQ_MANAGEMENT_URL": management_url(profile)}
+    done = subprocess.run([sys.executable, step], env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise Problem(f"RabbitMQ did not take {layout.DEFINITIONS.relative_to(layout.ROOT)}.", done.stderr)
 
 
 def url(profile: Profile) -> str:

@@ -9,12 +9,18 @@ else is looking at are hidden meanwhile.
 
 A redriven event keeps its ids and goes to the queue that set it aside and to no other, so whoever has taken it in
 already does nothing. It leaves the dead letters once its queue has it: whoever is interrupted, or comes at the same
-time as somebody else, sends it twice at worst. What is not redriven or dropped stays where it is.
+time as somebody else, sends it twice at worst. What is not redriven or dropped stays where it is: a forged letter, for
+one, which can only be dropped.
+
+In production (ENVIRONMENT) a letter is sent back only if the service whose queue set it aside has put it there, or the
+broker has and its events' publisher sent it: readers believe what comes from the operators' user, so that anybody else
+who got a letter in here would be believed too.
 """
 
 import argparse
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +29,9 @@ import aio_pika
 import orjson
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from chassis.messaging.origin import OPERATOR
 from chassis.messaging.topology import Queue
+from chassis.ports.events import publisher
 
 from operations.addresses import SERVICES, Refused, rabbitmq_url
 from operations.waiting import until
@@ -55,6 +63,15 @@ class DeadLetter:
         if self._death:
             return f"broker: {self._death.get('reason', 'unknown')}"
         return str(self.message.headers.get("x-reason", "unknown"))
+
+    def unfit(self, *, verified: bool) -> str | None:
+        """Why it must not be sent back. `verified` if the broker vouches for each message's user_id."""
+        if self.message.headers.get("x-reason") == "forged":
+            return "is forged: nobody who may say so has said what is in it. Show it, find out who sent it, drop it"
+        sender, publishers = self.message.user_id, {publisher(name) for name, _ in self.events}
+        if not verified or sender in (self.service, OPERATOR) or publishers == {sender}:
+            return None
+        return f"was put there by {_plain(sender or 'nobody known')}, who publishes no such events: show it, drop it"
 
     @property
     def at(self) -> str:
@@ -88,13 +105,14 @@ class DeadLetter:
         headers = "\n".join(f"{name}: {value!s}" for name, value in sorted(self.message.headers.items()))
         return f"{self.line()}\n\n{_plain(headers)}\n\n{_plain(self.message.body.decode(errors='backslashreplace'))}"
 
-    async def redrive(self, channel: AbstractChannel) -> None:
+    async def redrive(self, channel: AbstractChannel, *, verified: bool) -> None:
         """Publishes it to the queue that set it aside; its attempts are counted anew. Returns once it is there."""
         again = Message(
             self.message.body,
             content_type=self.message.content_type,
             message_id=self.id,
             delivery_mode=DeliveryMode.PERSISTENT,
+            user_id=OPERATOR if verified else None,
             headers={"x-routing-key": self.routing_key} if self.routing_key else {},
         )
         async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
@@ -139,10 +157,13 @@ async def _ready(channel: AbstractChannel, queue: str, number: int) -> None:
     await until(back, within_seconds=_BACK_WITHIN_SECONDS, every_seconds=0.02)
 
 
-async def act(url: str, command: str, services: Sequence[str], *, wanted: str | None, dry_run: bool) -> int:
+async def act(
+    url: str, command: str, services: Sequence[str], *, wanted: str | None, dry_run: bool, verified: bool = False
+) -> int:
     """Does it, and says so line by line; returns how many letters it was done to. `wanted` is an id, or to look how ids
-    begin; None means all of them. Raises Refused, and has done nothing then, if that is no letter's whole id."""
-    number, alike = 0, set()
+    begin; None means all of them. Raises Refused, and has done nothing then, if that is no letter's whole id or if the
+    letter must not be sent back; of all letters such ones are left."""
+    number, alike, left = 0, set[str](), list[str]()
     changes = command in ("redrive", "drop")
     async with await aio_pika.connect(url, timeout=ANSWER_TIMEOUT_SECONDS) as connection:
         channel = await connection.channel(on_return_raises=True)
@@ -153,14 +174,21 @@ async def act(url: str, command: str, services: Sequence[str], *, wanted: str | 
                 if changes:
                     alike.add(_plain(letter.id))
                     continue
+            if command == "redrive" and (unfit := letter.unfit(verified=verified)):
+                left.append(f"Not sent back: {_plain(letter.id)} of {letter.service} {unfit}.")
+                continue
             if command == "redrive" and not dry_run:
-                await letter.redrive(channel)
+                await letter.redrive(channel, verified=verified)
             if changes and not dry_run:
                 await letter.message.ack()
             number += 1
             print(letter.text() if command == "show" else letter.line())
     if alike and not number:
         raise Refused(f"{command} takes a whole id; {wanted} is how these begin: {', '.join(sorted(alike))}")
+    if left and wanted is not None:
+        raise Refused(left[0])
+    for sentence in left:
+        print(sentence)
     return number
 
 
@@ -177,8 +205,12 @@ def run(options: argparse.Namespace) -> int:
     action = options.action
     if action in ("redrive", "drop") and not (options.id or options.all):
         raise Refused(f"{action} needs --id or --all", 2)
+    verified = os.environ.get("ENVIRONMENT") == "production"
+    acting = act(
+        rabbitmq_url(), action, options.services, wanted=options.id, dry_run=options.dry_run, verified=verified
+    )
     try:
-        number = asyncio.run(act(rabbitmq_url(), action, options.services, wanted=options.id, dry_run=options.dry_run))
+        number = asyncio.run(acting)
     except (OSError, aio_pika.exceptions.AMQPError) as error:
         raise Refused(f"The broker's answer: {error!r}. Is it up, and are these its queues?") from None
     done = {"redrive": "sent back", "drop": "dropped"}.get(action, "found")

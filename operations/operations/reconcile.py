@@ -72,8 +72,8 @@ class Found:
             self._unknown(entry.reservation, entry.payment, [charge for charge in own if not charge.refunded])
         else:
             refunded = any(charge.refunded for charge in own)
-            for event, reason in _lost_facts(entry.order, entry.reservation, entry.payment, refunded=refunded):
-                self.orders.append({"type": event, "data": {"order_id": entry.order["id"], "reason": reason}})
+            for event, data in _lost_facts(entry.order, entry.reservation, entry.payment, refunded=refunded):
+                self.orders.append({"type": event, "data": {"order_id": entry.order["id"], **data}})
             for charge in own:
                 self._charged(entry.order, entry.payment, charge)
         for charge in charges:
@@ -124,21 +124,22 @@ class Found:
 
 def _lost_facts(
     order: Row, reservation: Row | None, payment: Row | None, *, refunded: bool
-) -> Iterator[tuple[str, str | None]]:
+) -> Iterator[tuple[str, Data]]:
     """What the others know and the order does not: the event that told of it is gone, or the order's decision is, which
     it says again when it hears of the fact. Nobody is told of a charge that was given back (`refunded`) in the
     time that is lost."""
     held, paid, told = _status(reservation), _status(payment), {entry["event"] for entry in order["timeline"]}
     if held == "held" and order["status"] in FINAL:
-        yield "InventoryReserved", None
-    if paid == "completed" and (order["status"] in UNDONE or (order["status"] in OPEN and not refunded)):
-        yield "PaymentProcessed", None
+        yield "InventoryReserved", {}
+    untold = order["status"] in UNDONE or (order["status"] in OPEN and not refunded)
+    if payment is not None and paid == "completed" and untold:
+        yield "PaymentProcessed", {"amount": payment["amount"], "currency": payment["currency"]}
     if order["status"] not in UNDONE:
         return
     if reservation is not None and held == "released" and "InventoryReleased" not in told:
-        yield "InventoryReleased", reservation["reason"]
+        yield "InventoryReleased", {"reason": reservation["reason"]}
     if payment is not None and paid == "refunded" and "PaymentRefunded" not in told:
-        yield "PaymentRefunded", payment["reason"]
+        yield "PaymentRefunded", {"reason": payment["reason"]}
 
 
 def _payment_id(entry: Entry, charge: Charge) -> UUID:

@@ -13,14 +13,14 @@ from typing import IO
 import aio_pika
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aio_pika.exceptions import ChannelNotFoundEntity
-from chassis.messaging.topology import RETRY_DELAYS_SECONDS, Queue, retry_name
+from chassis.messaging.topology import RETRY_DELAYS_SECONDS, Queue
 
 from operations.addresses import SERVICES, Refused
 
 # What waits for a retry moves to its service's queue by itself: the retries are emptied first, and all of it until
 # nothing was found any more.
 QUEUES = (
-    *(retry_name(delay) for delay in RETRY_DELAYS_SECONDS),
+    *(Queue(name, ()).retry(delay) for name in SERVICES for delay in RETRY_DELAYS_SECONDS),
     *SERVICES,
     *(Queue(name, ()).dead_letters for name in SERVICES),
 )

@@ -109,6 +109,24 @@ async def test_one_letter_is_redriven_or_dropped_by_its_id(
     await eventually(lambda: _counts(channel, dead=0, own=1))
 
 
+async def test_a_forged_letter_is_shown_and_dropped_and_never_sent_back(
+    letters: None, channel: AbstractChannel, rabbitmq_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE)
+    await exchange.publish(Message(b"{}", message_id="lie", headers={"x-reason": "forged"}), SERVICE)
+
+    with pytest.raises(Refused, match=r"^Not sent back: lie of order-service is forged: .* drop it\.$"):
+        await act(rabbitmq_url, "redrive", [SERVICE], wanted="lie", dry_run=False)
+    await eventually(lambda: _counts(channel, dead=4, own=0))
+    for dry_run in (True, False):
+        assert await act(rabbitmq_url, "redrive", [SERVICE], wanted=None, dry_run=dry_run) == 3
+        assert "Not sent back: lie of order-service is forged" in capsys.readouterr().out
+    await eventually(lambda: _counts(channel, dead=1, own=3))
+    for command in ("show", "drop"):
+        assert await act(rabbitmq_url, command, [SERVICE], wanted="lie", dry_run=False) == 1
+    await eventually(lambda: _counts(channel, dead=0, own=3))
+
+
 async def _counts(channel: AbstractChannel, *, dead: int, own: int) -> bool:
     return (await in_queue(channel, f"{SERVICE}.dlq"), await in_queue(channel, SERVICE)) == (dead, own)
 
@@ -193,7 +211,7 @@ async def test_what_the_broker_set_aside_says_when_and_why_and_keeps_its_routing
         "time": datetime(2026, 11, 24, tzinfo=UTC),
         "routing-keys": ["thing.happened"],
     }
-    waited = {"reason": "expired", "queue": "order_events.retry.1s", "routing-keys": [SERVICE]}
+    waited = {"reason": "expired", "queue": f"{SERVICE}.retry.1s", "routing-keys": [SERVICE]}
     exchange = await channel.get_exchange(DEAD_LETTER_EXCHANGE)
     headers: dict[str, Any] = {"x-reason": "handler-error", "x-attempts": 1, "x-death": [waited, death]}
     await exchange.publish(Message(b"{}", headers=headers), SERVICE)

@@ -190,6 +190,11 @@ def test_a_fact_is_told_again_with_the_reason_that_its_service_has() -> None:
     assert told["InventoryReleased"] == told["PaymentRefunded"] == {"order_id": order_id("it"), "reason": CANCELLED}
 
 
+def test_a_payment_is_told_again_with_its_amount() -> None:
+    (line,) = take((entry("pending", "held", "completed"), [])).orders
+    assert line["data"] == {"order_id": order_id("it"), "amount": TOTAL, "currency": "USD"}
+
+
 def test_a_payment_that_was_opened_under_another_id_is_known_by_it() -> None:
     """As those were that are older than the rule for the id."""
     known = entry("cancelled", "released", "void")

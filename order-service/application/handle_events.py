@@ -19,14 +19,25 @@ from domain.order import Order, Status
 
 
 async def handle_events(events: Sequence[Received], unit: OrderUnit) -> None:
-    """Raises Rejected for a fact about an order that doesn't exist."""
+    """Raises Rejected for a fact about an order that doesn't exist, and for a payment of another amount than the
+    order's."""
     orders = await unit.orders.locked([event.data.order_id for event in events])
     for event in events:
         order = orders.get(event.data.order_id)
         if order is None:
             raise Rejected("unknown-order", f"{event.type} about order {event.data.order_id}, which is not ours")
+        _expect_the_orders_amount(order, event.data)
         if not (_apply(order, event.data, unit.now) or (_contradicts(order, event.data) and order.repeat_decision())):
             unit.unchanged(event)
+
+
+def _expect_the_orders_amount(order: Order, fact: object) -> None:
+    """Raises Rejected. Whoever charges knows the amount from the order, so a wrong one is no mistake."""
+    match fact:
+        case PaymentProcessed(amount=amount, currency=currency):
+            paid, due = (amount, currency), (order.total_amount, order.currency)
+            if paid != due:
+                raise Rejected("forged", f"{amount} {currency} were paid for order {order.id}, not {due[0]} {due[1]}")
 
 
 def _apply(order: Order, fact: object, now: datetime) -> bool:

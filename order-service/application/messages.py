@@ -1,6 +1,7 @@
 """The facts that this service reads, each with the fields that it uses."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from uuid import UUID
 
 from chassis.ports.events import Slug
@@ -25,7 +26,10 @@ class InventoryUnavailable(FactWithReason): ...
 class InventoryReleased(FactWithReason): ...
 
 
-class PaymentProcessed(Fact): ...
+@dataclass(frozen=True, slots=True)
+class PaymentProcessed(Fact):
+    amount: Decimal
+    currency: str
 
 
 class PaymentFailed(FactWithReason): ...

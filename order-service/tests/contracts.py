@@ -20,6 +20,9 @@ def contracts_of(event: str) -> Contracts:
 
 
 def fact(name: str, order_id: str, **data: object) -> dict[str, Any]:
-    """An event of another service about this order: the example of its contract, with an id of its own."""
+    """An event of another service about this order: the example of its contract, with an id of its own. A payment is
+    of what an `order_body` costs."""
     event = contracts_of(name).example(name)
-    return event | {"id": str(uuid7()), "subject": order_id, "data": event["data"] | {"order_id": order_id, **data}}
+    cost = {"amount": 39.98} if name == "PaymentProcessed" else {}
+    said = event["data"] | {"order_id": order_id, **cost, **data}
+    return event | {"id": str(uuid7()), "subject": order_id, "data": said}

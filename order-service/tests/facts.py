@@ -1,6 +1,7 @@
 """What the other services report about an order."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from uuid import UUID
 
 from application.messages import (
@@ -27,8 +28,9 @@ def released(order_id: UUID) -> object:
     return InventoryReleased(order_id, "cancelled-by-customer")
 
 
-def paid(order_id: UUID) -> object:
-    return PaymentProcessed(order_id)
+def paid(order_id: UUID, amount: str = "39.98", currency: str = "USD") -> object:
+    """By default what `an_order` of one line costs."""
+    return PaymentProcessed(order_id, Decimal(amount), currency)
 
 
 def payment_failed(order_id: UUID) -> object:

@@ -10,7 +10,7 @@ from chassis.messaging.envelope import BATCH, SINGLE
 from chassis.messaging.topology import EXCHANGE
 from chassis.ports.events import routing_key
 
-from bus import Bus, Event
+from bus import Bus, Event, sent_before
 from system import DEFINITIONS, ROOT
 
 TOKEN = re.compile(rb"poison-\d+-[a-z-]+")
@@ -72,5 +72,10 @@ def poisons(service: str, number: int) -> list[Poison]:
 async def send(channel: Bus, poison: Poison) -> None:
     """Puts it into the service's queue, and into no other."""
     await channel.send(
-        poison.body, poison.content_type, routing_key=poison.service, exchange="", message_id=poison.token
+        poison.body,
+        poison.content_type,
+        routing_key=poison.service,
+        exchange="",
+        message_id=poison.token,
+        headers=sent_before(read_by(poison.service)),
     )

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import httpx
-from chassis.messaging.topology import RETRY_DELAYS_SECONDS, retry_name
+from chassis.messaging.topology import Queue
 
 from bus import bus
 from chaos.catalogue import Catalogue
@@ -69,7 +69,7 @@ async def _unquiet(system: System, initial: Mapping[UUID, int]) -> list[str]:
         await database.close()
     if under_way:
         return [f"{under_way} orders, reservations, payments or events are still under way."]
-    queues = [*SERVICES, *(retry_name(delay) for delay in RETRY_DELAYS_SECONDS)]
+    queues = [name for service in SERVICES for name in Queue(service, ()).queues if not name.endswith(".dlq")]
     async with httpx.AsyncClient(base_url=management_url(), timeout=30) as client:
         answer = await client.get(f"/api/queues/{system.vhost}")
         waiting = {queue["name"]: queue.get("messages", -1) for queue in answer.json()}

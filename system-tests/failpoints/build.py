@@ -14,7 +14,7 @@ from aio_pika import IncomingMessage
 from chassis.messaging.broker import Broker
 from chassis.messaging.consumer import Consumer
 from chassis.messaging.publisher import Publisher
-from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, EXCHANGE
+from chassis.messaging.topology import EXCHANGE
 from chassis.ports.events import Outgoing, Received
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -53,7 +53,7 @@ def patch_outbox() -> None:
     ) -> None:
         if exchange != EXCHANGE:
             await publish(self, routing_key, *message, exchange=exchange, **rest)
-            reached("set-aside-before-ack", DEAD_LETTERS if exchange == DEAD_LETTER_EXCHANGE else RETRIES)
+            reached("set-aside-before-ack", DEAD_LETTERS if routing_key.endswith(".dlq") else RETRIES)
             return
         await reached_slowly("unconfirmed", routing_key)
         await publish(self, routing_key, *message, **rest)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from chassis.messaging.envelope import BATCH, SINGLE, join
 from chassis.messaging.topology import EXCHANGE
+from chassis.ports.events import routing_key
 
 from simulation.fleet import Node
 from simulation.rabbit import Stored, queues, route, waits_for
@@ -112,7 +113,7 @@ class Delivery:
             self.dead_letters.append((str(message.headers.get("x-reason")), str(message.headers.get("x-error"))))
         elif (micros := waits_for(queue)) is not None:
             self._in_retry.append(message)
-            message.headers.setdefault("x-routing-key", message.routing_key)
+            message.routing_key = queues()[queue]["x-dead-letter-routing-key"]
             driver.after(micros, lambda: self._back_from_retry(message))
         else:
             fault = driver.trouble.strikes(QUEUE_FAULTS, queue)
@@ -235,9 +236,7 @@ class Delivery:
 
     def attached(self, node: Node) -> None:
         """The process has declared what it needs, and consumes."""
-        self._declared |= {
-            queue for queue in queues() if queue == f"{node.service}.dlq" or waits_for(queue) is not None
-        }
+        self._declared |= {queue for queue in queues() if queue.startswith(f"{node.service}.")}
         self._driver.at(self._driver.now, lambda: self._declare(node.service))
 
     def poison(self, service: str) -> None:
@@ -245,21 +244,26 @@ class Delivery:
         dice = self._driver.dice("poison")
         body, content_type = dice.choice(POISON)
         good = [event for message in self._history_of(service) for event in _events(message)]
+        headers: dict[str, str | int] = {}
         if content_type == SINGLE and body.startswith(b"{") and good and dice.random() < 0.5:
-            body, content_type = join([body, dice.choice(good)])
+            neighbour = dice.choice(good)
+            headers["x-routing-key"] = routing_key(orjson.loads(neighbour)["type"])
+            body, content_type = join([body, neighbour])
         self.poisoned += 1
-        self._deliver_later(service, Stored(body, content_type, POISONED), 0)
+        self._deliver_later(service, Stored(body, content_type, POISONED, headers), 0)
 
     def regroup(self, service: str) -> None:
         """Events that were sent before come again, in messages of another composition."""
         dice = self._driver.dice("regroup")
-        events = [event for message in self._history_of(service) for event in _events(message)]
-        dice.shuffle(events)
-        while events:
-            size = dice.randint(1, len(events))
-            batch, events = events[:size], events[size:]
-            body, content_type = join(batch)
-            self._deliver_later(service, Stored(body, content_type, "regrouped"), dice.randrange(SECOND))
+        by_key: dict[str, list[bytes]] = {}
+        for message in self._history_of(service):
+            by_key.setdefault(message.routing_key, []).extend(_events(message))
+        for key, events in by_key.items():
+            dice.shuffle(events)
+            while events:
+                size = dice.randint(1, len(events))
+                batch, events = events[:size], events[size:]
+                self._deliver_later(service, Stored(*join(batch), key), dice.randrange(SECOND))
 
     def send_old_events_again(self) -> None:
         for service in SERVICES:

@@ -82,6 +82,8 @@ class Incoming:
 class Link:
     """Stands in for chassis.messaging.broker.Broker."""
 
+    verified = False
+
     def __init__(self, calls: Calls, owner: Mortal, replica: int) -> None:
         self.connected = False
         self.on_connected: Callable[[], None] = lambda: None  # the process sweeps its outbox itself

@@ -1,18 +1,22 @@
 """The map of exchanges and queues: what the services assert, what deploy/rabbitmq/definitions.json says, and what the
 code publishes and reads are the same."""
 
+import asyncio
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from typing import Any
 
 import httpx
 import pytest
+from aio_pika import ExchangeType
 from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, EXCHANGE
 from chassis.ports.events import routing_key
+from chassis.testing import eventually, make_vhost
 
-from bus import Management
+from bus import Bus, Management, bus
 from operations.addresses import SERVICES
 from system import DEFINITIONS, ROOT, System, management_url
 
@@ -58,6 +62,56 @@ async def test_the_services_assert_what_the_definitions_say(
         asserted = await Management(client, bare_system.vhost).definitions()
 
     assert _comparable(kind, asserted[kind]) == _comparable(kind, definitions[kind])
+
+
+@pytest.fixture
+async def empty_vhost(servers: None) -> AsyncIterator[tuple[Bus, str]]:
+    """A vhost in which there is nothing yet, and the management API's address for it."""
+    rabbitmq_url, vhost, delete = await asyncio.to_thread(make_vhost)
+    async with bus(rabbitmq_url) as channel:
+        yield channel, f"{management_url()}/{vhost}"
+    await asyncio.to_thread(delete)
+
+
+async def load(url: str) -> None:
+    step, environment = DEFINITIONS.with_name("load_definitions.py"), os.environ | {"RABBITMQ_MANAGEMENT_URL": url}
+    done = await asyncio.to_thread(subprocess.run, [sys.executable, str(step)], env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+async def test_the_retry_queues_of_earlier_versions_go_once_they_are_empty(empty_vhost: tuple[Bus, str]) -> None:
+    """What waits in them arrives: order-service's at once, the other in so long a time that somebody takes it away."""
+    channel, url = empty_vhost
+    await load(url)
+    for name, ttl in (("order_events.retry.1s", 1), ("order_events.retry.30s", 10**8)):
+        exchange = await channel.channel.declare_exchange(name, ExchangeType.FANOUT, durable=True)
+        arguments: dict[str, Any] = {
+            "x-queue-type": "quorum",
+            "x-message-ttl": ttl,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+        await (await channel.channel.declare_queue(name, durable=True, arguments=arguments)).bind(exchange)
+    await channel.send(b"waiting", routing_key="order-service", exchange="order_events.retry.1s")
+    await channel.send(b"waiting", routing_key="order-service", exchange="order_events.retry.30s")
+
+    async def left() -> list[str]:
+        await load(url)
+        return [name for name in ("order_events.retry.1s", "order_events.retry.30s") if await exists(channel, name)]
+
+    await eventually(lambda: equals(left(), ["order_events.retry.30s"]), seconds=60)
+    assert await channel.state("order-service") == (1, 0)
+    await (await channel.channel.get_queue("order_events.retry.30s", ensure=False)).purge()
+    await eventually(lambda: equals(left(), []), seconds=60)
+
+
+async def exists(channel: Bus, queue: str) -> bool:
+    return await channel.state(queue, absent=(-1, 0)) != (-1, 0)
+
+
+async def equals(value: Awaitable[Any], expected: object) -> bool:
+    return bool(await value == expected)
 
 
 def test_every_event_that_is_read_is_published_by_one_service(declared: dict[str, dict[str, Any]]) -> None:

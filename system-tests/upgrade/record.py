@@ -20,7 +20,7 @@ from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import httpx
-from chassis.messaging.topology import RETRY_DELAYS_SECONDS, retry_name
+from chassis.messaging.topology import Queue
 
 from bus import Management, bus
 from operations import backup
@@ -32,7 +32,7 @@ from upgrade.recorder import Recorder
 from upgrade.recording import RECORDINGS, Document, Waiting
 from upgrade.scenes import play
 
-_QUEUES = (*SERVICES, *(f"{name}.dlq" for name in SERVICES), *(retry_name(delay) for delay in RETRY_DELAYS_SECONDS))
+_QUEUES = tuple(name for service in SERVICES for name in Queue(service, ()).queues)
 _STATES = {
     "orders": {"pending", "confirmed", "completed", "failed", "cancelled"},
     "reservations": {"held", "sold", "released", "refused", "void"},
@@ -103,7 +103,7 @@ async def _contents(recorder: Recorder) -> str:
     lines += [f"outboxes: {found.outboxes}", f"messages: {dict(waiting)}", f"of several events: {dict(batches)}"]
     missing = {name: wanted - states[name].keys() for name, wanted in _STATES.items()}
     unknown = sum(payment["outcome_unknown"] for payment in found.payments.values())
-    retries = waiting.keys() & {retry_name(delay) for delay in RETRY_DELAYS_SECONDS}
+    retries = [name for name in waiting if ".retry." in name]
     whole = (
         not any(missing.values())
         and unknown

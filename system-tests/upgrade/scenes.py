@@ -7,7 +7,7 @@ second scene on, so that its queue keeps what the customers have not been told y
 import json
 from uuid import uuid4
 
-from chassis.messaging.topology import retry_name
+from chassis.messaging.topology import Queue
 from chassis.testing import eventually
 
 from operations.addresses import SERVICES
@@ -90,11 +90,11 @@ async def dead_letters(shop: Recorder, line: Line) -> None:
     await shop.place("dead-lettered by payment", PAID, line)
 
     async def waits_longest() -> bool:
-        return (await shop.channel.state(retry_name(30)))[0] == 1
+        return (await shop.channel.state(Queue(PAYMENT, ()).retry(30)))[0] == 1
 
     await eventually(waits_longest)
     await shop.place("to be retried by payment", PAID, line)
-    await shop.put_aside(retry_name(5), events=1)
+    await shop.put_aside(Queue(PAYMENT, ()).retry(5), events=1)
     await shop.put_aside(f"{PAYMENT}.dlq", events=1)
     await shop.stop(PAYMENT)
     await shop.database.execute(_MEND_PAYMENTS)

@@ -155,10 +155,9 @@ async def test_an_event_delivered_twice_takes_effect_once(
 ) -> None:
     order = await place(service)
     reserved, released = fact("InventoryReserved", order["id"]), fact("InventoryReleased", order["id"])
-    body = orjson.dumps([reserved, released, reserved, released])
-    await others.send("inventory.reserved", body, BATCH)
+    await others.report(reserved, released, reserved, released)
     await others.send("inventory.reserved", orjson.dumps(reserved), SINGLE)
-    await others.send("inventory.released", body, BATCH)
+    await others.report(reserved, released, released)
     await others.report(fact("PaymentProcessed", order["id"]))
     await until(service, order["id"], "completed")
 
@@ -240,13 +239,14 @@ async def test_bad_events_harm_no_good_one_of_their_message(service: httpx.Async
     first, second = await place(service), await place(service)
     unknown = fact("PaymentProcessed", str(uuid7()))
     invalid = fact("PaymentProcessed", "none")
-    cursed = fact("InventoryUnavailable", (await place(service))["id"], reason="null character \x00")
+    cursed = fact("PaymentProcessed", (await place(service))["id"], currency="null character \x00")
     batch = [fact("PaymentProcessed", first["id"]), invalid, unknown, cursed, fact("PaymentProcessed", second["id"])]
     await others.send("payment.processed", orjson.dumps(batch), BATCH)
 
     for order in (first, second):
         await until(service, order["id"], "completed")
     assert (await others.dead_letter(orjson.dumps(unknown))).headers["x-reason"] == "unknown-order"
+    assert (await others.dead_letter(orjson.dumps(cursed))).headers["x-reason"] == "forged"
     assert (await others.dead_letter(orjson.dumps(invalid))).headers["x-reason"] == "invalid-data"
 
 

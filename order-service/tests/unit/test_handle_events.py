@@ -168,6 +168,21 @@ async def test_all_events_of_an_order_bear_the_trace_of_its_request(later: Order
     assert {told.traceparent for told in later.published} == {TRACEPARENT}
 
 
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("payment", [("39.97", "USD"), ("0.01", "USD"), ("39.98", "EUR")])
+async def test_a_payment_of_another_amount_than_the_orders_is_forged(
+    later: OrderUnits, status: Status, payment: tuple[str, str]
+) -> None:
+    order = order_in(status)
+    await later.put(ORDERS, order)
+
+    with pytest.raises(Rejected, match=f"{' '.join(payment)} were paid for order {order.id}, not 39.98 USD") as refusal:
+        await later.run(handle_events, [received(paid(order.id, *payment))])
+
+    assert refusal.value.reason == "forged"
+    assert later.kept(ORDERS)[order.id].status is status
+
+
 @pytest.mark.parametrize("fact", FACTS)
 async def test_a_fact_about_an_order_that_is_not_ours_is_rejected(later: OrderUnits, fact: Fact) -> None:
     order = order_in(Status.PENDING)

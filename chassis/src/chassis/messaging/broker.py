@@ -59,7 +59,10 @@ class QueueConsumer(Protocol):
 
 
 class Broker:
-    def __init__(self, url: str, queue: Queue) -> None:
+    def __init__(self, url: str, queue: Queue, *, verified: bool = False) -> None:
+        """`verified` if each service logs in as the user of its own name, which may not declare anything: RabbitMQ then
+        vouches for the sender of each message, and a deploy step declares exchanges, queues and bindings."""
+        self.verified = verified
         self._url = url
         self._queue = queue
         self._consumer: QueueConsumer | None = None
@@ -103,6 +106,7 @@ class Broker:
             delivery_mode=DeliveryMode.PERSISTENT,
             message_id=str(uuid7()),
             timestamp=datetime.now(UTC),
+            user_id=self._queue.service if self.verified else None,
             headers=dict(headers or {}),
         )
         try:
@@ -169,7 +173,7 @@ class Broker:
     async def _open(self, consuming: AbstractConnection, publishing: AbstractConnection) -> None:
         async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
             self._administration = await consuming.channel()
-            queue = await assert_topology(self._administration, self._queue)
+            queue = await assert_topology(self._administration, self._queue, passive=self.verified)
             publisher = await publishing.channel(publisher_confirms=True, on_return_raises=True)
             if self._consumer is not None:
                 channel = await consuming.channel()
@@ -199,7 +203,7 @@ class Broker:
                 )
             async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
                 if loop.time() > assert_at:
-                    await assert_topology(self._administration, self._queue)
+                    await assert_topology(self._administration, self._queue, passive=self.verified)
                     assert_at = loop.time() + ASSERT_EVERY_SECONDS
                 own = await self._administration.declare_queue(self._queue.service, passive=True)
                 if (

@@ -20,7 +20,8 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from chassis.messaging.broker import Broker
 from chassis.messaging.envelope import SINGLE, Decoder, Unreadable
-from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, RETRY_DELAYS_SECONDS, retry_name
+from chassis.messaging.origin import Origin
+from chassis.messaging.topology import RETRY_DELAYS_SECONDS, Queue
 from chassis.ports.errors import Conflict, Rejected, is_outage, reason_of
 from chassis.ports.events import Received
 from prometheus_client import Counter, Histogram
@@ -59,16 +60,15 @@ class Delivery:
 
     event: Received | Unreadable
     message: AbstractIncomingMessage
+    origin: Origin
 
     @property
-    def attempts(self) -> int:
-        value = self.message.headers.get("x-attempts", 0)
-        return min(max(value, 0), 1000) if type(value) is int else 0
-
-    @property
-    def routing_key(self) -> str:
-        """The event's original routing key; a retried message's own is the queue's name."""
-        return str(self.message.headers.get("x-routing-key") or self.message.routing_key or "")
+    def refusal(self) -> tuple[str, str] | None:
+        """Reason and detail, if the event can't be given to the use case."""
+        if isinstance(self.event, Unreadable):
+            return self.event.reason, self.event.detail
+        forgery = self.origin.contradicts(self.event)
+        return ("forged", forgery) if forgery else None
 
     def alone(self) -> tuple[bytes, str | None]:
         """Body and content type of a message with this event alone; the whole message if that is impossible."""
@@ -95,6 +95,7 @@ class Consumer(Generic[U]):
     ) -> None:
         self._broker = broker
         self._service = service
+        self._places = Queue(service, ())
         self._decoder = decoder
         self._units = units
         self.use_case = use_case
@@ -181,17 +182,23 @@ class Consumer(Generic[U]):
         await queue.cancel(careful)
 
     def _deliveries(self, message: AbstractIncomingMessage) -> list[Delivery]:
-        return [Delivery(event, message) for event in self._decoder.decode(message.body, message.content_type)]
+        origin = Origin.of(message, self._service, verified=self._broker.verified)
+        return [Delivery(event, message, origin) for event in self._decoder.decode(message.body, message.content_type)]
 
     async def _handle(self, deliveries: Sequence[Delivery]) -> None:
-        readable = [delivery for delivery in deliveries if isinstance(delivery.event, Received)]
+        readable: list[Delivery] = []
+        refused: list[tuple[Delivery, tuple[str, str]]] = []
+        for delivery in deliveries:
+            if refusal := delivery.refusal:
+                refused.append((delivery, refusal))
+            else:
+                readable.append(delivery)
         failed: list[tuple[Delivery, Exception]] = []
         for start in range(0, len(readable), MAX_EVENTS_A_BATCH):
             failed += await self._handle_together(readable[start : start + MAX_EVENTS_A_BATCH])
         # Last, because the broker may refuse to take them: then all messages come again, after the others took effect.
-        for delivery in deliveries:
-            if isinstance(delivery.event, Unreadable):
-                await self._dead_letter(delivery, delivery.event.reason, delivery.event.detail)
+        for delivery, (reason, detail) in refused:
+            await self._dead_letter(delivery, reason, detail)
         for delivery, error in failed:
             await self._set_aside(delivery, error)
 
@@ -250,11 +257,11 @@ class Consumer(Generic[U]):
         if isinstance(error, Rejected):
             await self._dead_letter(delivery, error.reason, str(error))
             return
-        if delivery.attempts >= len(RETRY_DELAYS_SECONDS):
+        if delivery.origin.attempts >= len(RETRY_DELAYS_SECONDS):
             await self._dead_letter(delivery, "handler-error", reason_of(error), error)
             return
-        delay = RETRY_DELAYS_SECONDS[delivery.attempts]
-        await self._publish(delivery, retry_name(delay), "handler-error", reason_of(error))
+        delay = RETRY_DELAYS_SECONDS[delivery.origin.attempts]
+        await self._publish(delivery, self._places.retry(delay), "handler-error", reason_of(error))
         EVENTS_RETRIED.inc()
         log.warning(
             "event set aside",
@@ -265,22 +272,22 @@ class Consumer(Generic[U]):
         )
 
     async def _dead_letter(self, delivery: Delivery, reason: str, detail: str, error: Exception | None = None) -> None:
-        await self._publish(delivery, DEAD_LETTER_EXCHANGE, reason, detail)
+        await self._publish(delivery, self._places.dead_letters, reason, detail)
         EVENTS_DEAD_LETTERED.labels(reason).inc()
         log.error("event dead-lettered", reason=reason, detail=detail, exc_info=error, **_names(delivery))
 
-    async def _publish(self, delivery: Delivery, exchange: str, reason: str, detail: str) -> None:
+    async def _publish(self, delivery: Delivery, place: str, reason: str, detail: str) -> None:
         body, content_type = delivery.alone()
         await self._broker.publish(
-            self._service,
+            place,
             body,
             content_type,
-            exchange=exchange,
+            exchange=self._places.aside,
             headers={
                 "x-reason": reason,
                 "x-service": self._service,
-                "x-routing-key": delivery.routing_key,
-                "x-attempts": delivery.attempts + 1,
+                "x-routing-key": delivery.origin.routing_key,
+                "x-attempts": delivery.origin.attempts + 1,
                 "x-error": detail[:500],
             },
         )
@@ -293,6 +300,6 @@ def _names(delivery: Delivery) -> dict[str, object]:
             "type": event.type,
             "event_id": str(event.id),
             "order": event.order_id,
-            "attempts": delivery.attempts + 1,
+            "attempts": delivery.origin.attempts + 1,
         }
-    return {"routing_key": delivery.routing_key, "bytes": len(event.raw)}
+    return {"routing_key": delivery.origin.routing_key, "bytes": len(event.raw)}

@@ -24,6 +24,13 @@ def routing_key(name: str) -> str:
     return ".".join(word.lower() for word in _WORD.findall(name))
 
 
+@cache
+def publisher(name: str) -> str:
+    """The service that publishes events of that name: order-service for OrderCreated. The broker's permissions follow
+    from the same word, the first of the routing key."""
+    return f"{routing_key(name).partition('.')[0]}-service"
+
+
 class OrderEvent(Protocol):
     """A domain event: a dataclass whose fields are the event's `data`. `name` is its CloudEvents type."""
 

@@ -76,7 +76,7 @@ class Service(Generic[U]):
         logs.configure(name, settings)
         pool_size = settings.database_pool_size
         database = Database(settings.database_url, pool_size=pool_size, service=name, schema=schema)
-        broker = Broker(settings.rabbitmq_url, Queue(name, list(consumed)))
+        broker = Broker(settings.rabbitmq_url, Queue(name, list(consumed)), verified=settings.in_production)
         return cls(
             name,
             unit_of_work=unit_of_work,

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 from chassis.messaging.envelope import SINGLE, Decoder
-from chassis.ports.events import Received
+from chassis.ports.events import Received, publisher
 from jsonschema import Draft202012Validator, FormatChecker, SchemaError  # type: ignore[import-untyped]  # it ships none
 
 _formats = FormatChecker(["uuid"])
@@ -65,6 +65,8 @@ class Contracts:
             yield "the schema tells of other fields than are sent"
         if example.keys() != schema["properties"].keys() - {"repeat"} or example["data"].keys() != data.keys():
             yield "the example does not show each field of an event that is said for the first time"
+        if example["source"] != publisher(name):
+            yield f"{example['source']} publishes it, though readers take it from {publisher(name)} alone"
         if example["subject"] != example["data"]["order_id"]:
             yield "the example's subject is not its order"
         if example not in kept[-1:]:

@@ -20,7 +20,7 @@ from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from chassis.messaging.envelope import Encoder
-from chassis.messaging.topology import DEAD_LETTER_ARGUMENTS, DEAD_LETTER_EXCHANGE, EXCHANGE, Queue
+from chassis.messaging.topology import Queue
 from chassis.ports.events import routing_key
 from chassis.ports.ids import uuid7
 from chassis.testing.contracts import published_events
@@ -144,8 +144,6 @@ def _summary(service: str, events: list[type[Any]], consumed: list[str]) -> dict
     """What the map of the broker and the table of events need."""
     queue = Queue(service, consumed)
     common = {"durable": True, "auto_delete": False}
-    bindings = [(DEAD_LETTER_EXCHANGE, queue.dead_letters, service)]
-    bindings += [(EXCHANGE, service, routing_key(name)) for name in consumed]
     return {
         "service": service,
         "published": [
@@ -158,10 +156,11 @@ def _summary(service: str, events: list[type[Any]], consumed: list[str]) -> dict
             for event in events
         ],
         "consumed": consumed,
-        "queues": [
-            {"name": service, **common, "arguments": queue.arguments},
-            {"name": queue.dead_letters, **common, "arguments": DEAD_LETTER_ARGUMENTS},
+        "exchanges": [
+            {"name": name, "type": kind.value, **common, "internal": False, "arguments": {}}
+            for name, kind in queue.exchanges.items()
         ],
+        "queues": [{"name": name, **common, "arguments": arguments} for name, arguments in queue.queues.items()],
         "bindings": [
             {
                 "source": source,
@@ -170,7 +169,7 @@ def _summary(service: str, events: list[type[Any]], consumed: list[str]) -> dict
                 "routing_key": key,
                 "arguments": {},
             }
-            for source, destination, key in bindings
+            for source, destination, key in queue.bindings
         ],
     }
 

@@ -43,7 +43,7 @@ def compose(
 
 settings = load(Settings)
 logs.configure(SERVICE, settings)
-broker = Broker(settings.rabbitmq_url, Queue(SERVICE, list(CONSUMED)))
+broker = Broker(settings.reader("rabbitmq_url"), Queue(SERVICE, list(CONSUMED)))
 recent = RecentNotifications()
 send, consumer = compose(broker, LogChannel(), recent)
 app = create_app(

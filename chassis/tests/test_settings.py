@@ -6,11 +6,22 @@ import pytest
 from chassis import testing
 from chassis.runtime import settings
 from chassis.runtime.settings import DatabaseSettings, PostgresSettings, ServiceSettings, load
+from structlog.testing import capture_logs
 
 ROOT = Path(__file__).resolve().parents[2]
 URL = "postgresql+asyncpg://me:mine@somewhere:15432/mine"
 BROKER = "amqp://me:mine@somewhere:15672/"
-VARIABLES = ("DATABASE_URL", "RABBITMQ_URL", "POSTGRES_PORT", "RABBITMQ_PORT", "LOG_LEVEL", "DATABASE_POOL_SIZE")
+OTHER = "postgresql+asyncpg://another:theirs@elsewhere:15432/mine"
+VARIABLES = (
+    "DATABASE_URL",
+    "RABBITMQ_URL",
+    "DATABASE_URL_FILE",
+    "RABBITMQ_URL_FILE",
+    "POSTGRES_PORT",
+    "RABBITMQ_PORT",
+    "LOG_LEVEL",
+    "DATABASE_POOL_SIZE",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +97,59 @@ def test_a_server_that_nothing_names_ends_the_process_with_a_sentence(
     assert load(PostgresSettings).database_url == URL, "migrations need no broker"
     monkeypatch.setenv("RABBITMQ_URL", BROKER)
     assert load(ServiceSettings).rabbitmq_url == BROKER
+
+
+@pytest.fixture
+def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with DATABASE_URL."""
+    file = tmp_path / "database.url"
+    file.write_text(f"{URL}\n")
+    monkeypatch.setenv("DATABASE_URL_FILE", str(file))
+    return file
+
+
+def test_a_secret_comes_from_a_file_and_is_read_anew(secret: Path) -> None:
+    found = load(PostgresSettings)
+    read = found.reader("database_url")
+    assert found.database_url == read() == URL
+    secret.write_text(OTHER)
+    assert read() == OTHER
+
+
+def test_a_url_wins_over_a_file_and_a_file_over_a_port(secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_PORT", "15432")
+    assert load(PostgresSettings).database_url == URL
+    monkeypatch.setenv("DATABASE_URL", OTHER)
+    assert load(PostgresSettings).reader("database_url")() == OTHER
+
+
+@pytest.mark.parametrize("content", [None, "", "\n", "somewhere", b"\xff"], ids=repr)
+def test_a_file_that_becomes_unusable_is_told_once_and_its_last_content_counts(
+    content: str | bytes | None, secret: Path
+) -> None:
+    read = load(PostgresSettings).reader("database_url")
+    secret.write_text(OTHER)
+    read()
+    secret.unlink() if content is None else secret.write_bytes(
+        content.encode() if isinstance(content, str) else content
+    )
+    with capture_logs() as logs:
+        assert [read(), read()] == [OTHER, OTHER]
+    assert [line["event"] for line in logs] == ["a secret's file is unusable: its last content counts"]
+    assert OTHER not in str(logs)
+
+    secret.write_text(URL)
+    assert read() == URL
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "DATABASE_URL_FILE can't be read: "), ("", "is empty"), ("mine", "DATABASE_URL: Value error, must look")],
+)
+def test_a_file_that_is_unusable_at_the_start_ends_the_process_with_a_sentence(
+    content: str | None, said: str, secret: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret.unlink() if content is None else secret.write_text(content)
+    with pytest.raises(SystemExit):
+        load(PostgresSettings)
+    assert said in capsys.readouterr().err

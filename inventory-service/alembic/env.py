@@ -1,8 +1,10 @@
 """Alembic's entry point: everything it does is in the chassis, and the same for every service."""
 
 from chassis.postgres.migrations import run
-from chassis.runtime.settings import PostgresSettings, load
+from chassis.runtime.settings import MigrationSettings, load
 
 from infrastructure.tables import SCHEMA, metadata
 
-run(metadata, SCHEMA, load(PostgresSettings).database_url)
+settings = load(MigrationSettings)
+production = settings.environment == "production"
+run(metadata, SCHEMA, settings.database_url, logins=settings.database_logins, production=production)

@@ -38,7 +38,7 @@ def composed(
         unit_of_work=PaymentUnitOfWork,
         consumed=CONSUMED,
         database=database,
-        broker=Broker(f"amqp://{NOWHERE}/", Queue("payment-service", list(CONSUMED))),
+        broker=Broker(lambda: f"amqp://{NOWHERE}/", Queue("payment-service", list(CONSUMED))),
     )
     _compose(service, Settings(payment_retry_delays_seconds=tuple(retry_delays)), gateway)
     return service

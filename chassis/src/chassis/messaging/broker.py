@@ -59,7 +59,8 @@ class QueueConsumer(Protocol):
 
 
 class Broker:
-    def __init__(self, url: str, queue: Queue) -> None:
+    def __init__(self, url: Callable[[], str], queue: Queue) -> None:
+        """`url` is read anew for each connection."""
         self._url = url
         self._queue = queue
         self._consumer: QueueConsumer | None = None
@@ -152,7 +153,7 @@ class Broker:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AbstractConnection]:
         connection = aio_pika.Connection(
-            aio_pika.connection.make_url(self._url, heartbeat=HEARTBEAT_SECONDS),
+            aio_pika.connection.make_url(self._url(), heartbeat=HEARTBEAT_SECONDS),
             client_properties={"connection_name": self._queue.service},
         )
         try:

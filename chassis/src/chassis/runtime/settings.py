@@ -2,14 +2,19 @@
 the repository's root."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+import structlog
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DOTENV = Path(__file__).resolve().parents[4] / ".env"
 """In a clone, where the chassis is installed in place; a container image has none."""
+
+
+log = structlog.get_logger()
 
 
 def _asyncpg_url(url: str) -> str:
@@ -18,7 +23,7 @@ def _asyncpg_url(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("postgresql", "postgres", "postgresql+asyncpg"):
         raise ValueError("must look like postgresql+asyncpg://user:password@host:5432/database")
-    return f"postgresql+asyncpg://{rest.replace('sslmode=', 'ssl=')}"  # from libpq's name to asyncpg's
+    return f"postgresql+asyncpg://{rest}"
 
 
 def _amqp_url(url: str) -> str:
@@ -27,13 +32,22 @@ def _amqp_url(url: str) -> str:
     return url
 
 
+_CHECKS = {"database_url": _asyncpg_url, "rabbitmq_url": _amqp_url}
 _LOCAL_URLS = {
     "database_url": ("postgres_port", "postgresql+asyncpg://postgres:postgres@localhost:{}/order_processing"),
     "rabbitmq_url": ("rabbitmq_port", "amqp://admin:admin@localhost:{}/"),
 }
 
 
+def _content(file: Path) -> str:
+    if content := file.read_text().strip():
+        return content
+    raise ValueError(f"{file} is empty")
+
+
 class _Settings(BaseSettings):
+    """Unless the secret `x` is given, it is what the file `x_file` contains."""
+
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
     @model_validator(mode="before")
@@ -46,14 +60,55 @@ class _Settings(BaseSettings):
             url: form.format(port) for url, (port, form) in ports.items() if port.isdecimal() and not given.get(url)
         }
 
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Runs before the validator above, for which a file's content is a given URL."""
+        files = {name: file for name in cls.model_fields if (file := given.get(f"{name}_file"))}
+        for name, file in files.items():
+            try:
+                given |= {f"{name}_file": None} if given.get(name) else {name: _content(Path(file))}
+            except (OSError, ValueError) as error:
+                raise ValueError(f"{name.upper()}_FILE can't be read: {error}") from None
+        return given
+
+    def reader(self, name: str) -> Callable[[], str]:
+        """Returns the secret when it is called. Its file, if it has one, is read anew each time; while that is missing
+        or contains no valid value, the last one counts."""
+        file: Path | None = getattr(self, f"{name}_file")
+        last, usable = str(getattr(self, name)), True
+
+        def read() -> str:
+            nonlocal last, usable
+            try:
+                if file is not None:
+                    last, usable = _CHECKS[name](_content(file)), True
+            except (OSError, ValueError) as error:
+                if usable:
+                    log.warning(
+                        "a secret's file is unusable: its last content counts", file=str(file), reason=str(error)
+                    )
+                usable = False
+            return last
+
+        return read
+
 
 class PostgresSettings(_Settings):
     database_url: Annotated[str, AfterValidator(_asyncpg_url)] = ""
+    database_url_file: Path | None = None
     postgres_port: str = ""
+
+
+class MigrationSettings(PostgresSettings):
+    environment: Literal["development", "production"] = "development"
+    database_logins: str = ""
+    database_logins_file: Path | None = None
 
 
 class ServiceSettings(_Settings):
     rabbitmq_url: Annotated[str, AfterValidator(_amqp_url)] = ""
+    rabbitmq_url_file: Path | None = None
     rabbitmq_port: str = ""
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
@@ -111,15 +112,25 @@ class MigrationRules:
                 assert query(database_url, f"SELECT {asked}") == [tuple(right in allowed for right in rights)], table
 
     def test_a_login_that_may_only_switch_to_the_owner_migrates_once_an_administrator_has(
-        self, history: History, monkeypatch: pytest.MonkeyPatch
+        self, history: History
     ) -> None:
+        """Its name is none that a running system on the same server may have."""
+        history.alembic("upgrade", "head")
+        user = f"test_{uuid4().hex[:8]}"
+        history.query(f"CREATE ROLE {user} LOGIN NOINHERIT PASSWORD '{user}' IN ROLE migrator")
         parts = urlsplit(history.url)
-        login = parts._replace(netloc=f"migrator_b:for-tests-only@{parts.hostname}:{parts.port or 5432}").geturl()
-        with monkeypatch.context() as administrator:
-            administrator.setenv("DATABASE_LOGINS", login)
-            history.alembic("upgrade", "head")
+        login = parts._replace(netloc=f"{user}:{user}@{parts.hostname}:{parts.port or 5432}").geturl()
         migrator = History(history.folder, login)
         migrator.alembic("downgrade", "base")
         migrator.alembic("upgrade", "head")
+        history.query(f"DROP ROLE {user}")
         assert self.tables_in(history) == self.tables
         assert history.query(f"SELECT count(*) FROM {self.schema}.inbox", user=self.schema) == [(0,)]
+
+    def test_production_refuses_the_password_of_development(
+        self, history: History, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        history.alembic("upgrade", "head")
+        monkeypatch.setenv("ENVIRONMENT", "production")
+        with pytest.raises(AssertionError, match=f"The role {self.schema} has its default password"):
+            history.alembic("upgrade", "head")

@@ -73,6 +73,10 @@ def shop(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     asyncio.run(shop.do("SELECT 1", *(f"DROP ROLE {role}" for role in made)))
 
 
+def dies(_: object) -> None:
+    raise SystemExit
+
+
 TABLE = ("SET ROLE {}_owner", "CREATE TABLE {}.things (id int GENERATED ALWAYS AS IDENTITY, name text)")
 
 
@@ -190,8 +194,10 @@ async def test_who_may_migrate_switches_to_the_owner_and_sees_nothing_otherwise(
         await shop.prepare(user=auditor)
 
 
-async def test_what_the_service_owned_before_is_the_owner_s_and_its_running_code_notices_nothing(shop: Shop) -> None:
-    """As the version before these roles left it."""
+async def test_what_the_service_owned_before_is_the_owner_s_and_its_running_code_notices_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the version before these roles left it; the first upgrade dies amid its work."""
     schema = shop.schema
     await shop.do(
         f"CREATE ROLE {schema}_auditor",
@@ -206,8 +212,12 @@ async def test_what_the_service_owned_before_is_the_owner_s_and_its_running_code
     async with shop.session(schema) as old:
         insert = await old.prepare(f'INSERT INTO {schema}."Some things" DEFAULT VALUES RETURNING id')
         await insert.fetch()
-        await shop.prepare()
+        with monkeypatch.context() as dying:
+            dying.setattr(roles.Roles, "_grant", dies)
+            with pytest.raises(SystemExit):
+                await shop.prepare()
         await insert.fetch()
+        await shop.prepare()
         assert await old.fetchval(f'SELECT count(*) FROM {schema}."Some things"') == 2
         with pytest.raises(DENIED):
             await old.execute(f'DROP TABLE {schema}."Some things"')

@@ -34,7 +34,7 @@ def rabbitmq_url() -> str:
 
 def _url(variable: str) -> str:
     url = os.environ.get(variable)
-    if file := os.environ.get(f"{variable}_FILE"):
+    if not url and (file := os.environ.get(f"{variable}_FILE")):
         try:
             url = Path(file).read_text().strip()
         except OSError as error:

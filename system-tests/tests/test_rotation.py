@@ -2,10 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_urlsafe
+from urllib.parse import quote
 from uuid import UUID
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
@@ -58,7 +59,7 @@ class Secrets:
         self._folder = folder
         self._system = system
         self._monkeypatch = monkeypatch
-        self.users: list[str] = []
+        self.user = f"rotated_{token_urlsafe(8)}"
         """Of the broker."""
 
     def start(self) -> None:
@@ -76,6 +77,11 @@ class Secrets:
                 await asyncio.to_thread(migrate, ROOT / name, self._system.database_url, "upgrade", "head")
             self._write(name, written)
 
+    async def last_use_in_the_database(self, administrator: asyncpg.Connection, login: str) -> str:
+        """When a session of the login last began or ended anything."""
+        last = SESSIONS.replace("count(*)", "coalesce(max(state_change)::text, '')")
+        return str(await administrator.fetchval(last, [f"{role}_{login}" for role in ROLES.values()]))
+
     async def shut_out_of_the_database(self, administrator: asyncpg.Connection, login: str) -> None:
         """As docs/operations.md says."""
         for role in ROLES.values():
@@ -89,18 +95,31 @@ class Secrets:
 
         await eventually(are_out)
 
-    async def let_in_to_the_broker(self, broker: httpx.AsyncClient) -> None:
-        user, password = f"rotated_{token_urlsafe(8)}", token_urlsafe()
-        (await broker.put(f"/api/users/{user}", json={"password": password, "tags": ""})).raise_for_status()
+    async def give_the_broker_another_password(self, broker: httpx.AsyncClient) -> None:
+        """The user stays: what it publishes bears its name."""
+        password = token_urlsafe()
+        (await broker.put(f"/api/users/{self.user}", json={"password": password, "tags": ""})).raise_for_status()
         rights = {"configure": ".*", "write": ".*", "read": ".*"}
-        (await broker.put(f"/api/permissions/{self._system.vhost}/{user}", json=rights)).raise_for_status()
-        self.users.append(user)
-        url = make_url(self._system.rabbitmq_url).set(username=user, password=password)
+        (await broker.put(f"/api/permissions/{self._system.vhost}/{self.user}", json=rights)).raise_for_status()
+        url = make_url(self._system.rabbitmq_url).set(username=self.user, password=password)
         self._write("rabbitmq", url.render_as_string(hide_password=False))
 
-    async def shut_out_of_the_broker(self, broker: httpx.AsyncClient) -> None:
-        """RabbitMQ closes the connections of a user that is deleted."""
-        (await broker.delete(f"/api/users/{self.users.pop(0)}")).raise_for_status()
+    async def close_connections_to_the_broker(self, broker: httpx.AsyncClient) -> None:
+        """Those of the password before."""
+        old = await self._connections(broker)
+        assert len(old) == 2 * len(SERVICES)
+        for name in old:
+            (await broker.delete(f"/api/connections/{quote(name)}")).raise_for_status()
+
+        async def are_renewed() -> bool:
+            new = await self._connections(broker)
+            return len(new) == len(old) and new.isdisjoint(old)
+
+        await eventually(are_renewed, seconds=60)
+
+    async def _connections(self, broker: httpx.AsyncClient) -> set[str]:
+        found = (await broker.get(f"/api/vhosts/{self._system.vhost}/connections")).json()
+        return {connection["name"] for connection in found if connection.get("user") == self.user}
 
     def _file(self, name: str) -> str:
         return str(self._folder / f"{name}.url")
@@ -125,7 +144,7 @@ async def test_passwords_of_database_and_broker_are_replaced_under_load(
         administrator = await asyncpg.connect(system.database_url.replace("+asyncpg", ""))
         secrets = Secrets(tmp_path, system, monkeypatch)
         await secrets.let_in_to_the_database("a")
-        await secrets.let_in_to_the_broker(broker)
+        await secrets.give_the_broker_another_password(broker)
         secrets.start()
         await system.healthy()
         shop = Shop(system.urls, client)
@@ -136,23 +155,18 @@ async def test_passwords_of_database_and_broker_are_replaced_under_load(
                 await customers.go_on()
                 await secrets.let_in_to_the_database("b")
                 await customers.go_on()
+                used = await secrets.last_use_in_the_database(administrator, "a")
+                await customers.go_on()
+                assert await secrets.last_use_in_the_database(administrator, "a") <= used
                 await secrets.shut_out_of_the_database(administrator, "a")
                 await customers.go_on()
-                await secrets.let_in_to_the_broker(broker)
-                await secrets.shut_out_of_the_broker(broker)
-                await customers.go_on()
+                await secrets.give_the_broker_another_password(broker)
+                await secrets.close_connections_to_the_broker(broker)
                 await system.healthy()
                 await customers.go_on()
-            assert await users_of(broker, system) == set(secrets.users)
             assert not await settled_books(system.database_url, {product: 1_000_000}, within_seconds=90)
             placed = await administrator.fetchval("SELECT count(*) FROM orders.orders WHERE status = 'completed'")
             assert placed >= len(customers.answers)
         finally:
             await administrator.close()
-            for _ in list(secrets.users):
-                await secrets.shut_out_of_the_broker(broker)
-
-
-async def users_of(broker: httpx.AsyncClient, system: System) -> set[str]:
-    connections: list[Mapping[str, str]] = (await broker.get(f"/api/vhosts/{system.vhost}/connections")).json()
-    return {connection["user"] for connection in connections}
+            (await broker.delete(f"/api/users/{secrets.user}")).raise_for_status()

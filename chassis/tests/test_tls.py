@@ -5,17 +5,19 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from chassis.messaging import broker as broker_module
 from chassis.messaging.broker import Broker
 from chassis.messaging.topology import Queue
 from chassis.ports.errors import Unavailable
 from chassis.postgres.database import Database
 from chassis.testing import eventually
 from sqlalchemy import text
-from structlog.testing import capture_logs
+from structlog.testing import CapturingLogger
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
@@ -127,8 +129,12 @@ async def test_the_database_is_taken_only_with_a_certificate_of_our_authority_un
         await database.stop()
 
 
+def says(log: CapturingLogger, words: str) -> bool:
+    return words in str(log.calls)
+
+
 async def test_the_broker_is_taken_only_with_a_certificate_of_our_authority_under_its_own_name(
-    rabbitmq_url: str, ours: Authority, another: Authority
+    rabbitmq_url: str, ours: Authority, another: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Terminator(rabbitmq_url, 5672, ours.certify("localhost"))
     async with server.listening(rabbitmq_url) as way:
@@ -136,9 +142,10 @@ async def test_the_broker_is_taken_only_with_a_certificate_of_our_authority_unde
         for context in (another.certify("localhost"), ours.certify("elsewhere")):
             server.context = context
             refusing = Broker(lambda: url, Queue("a-service", []))
-            with capture_logs() as logs:
-                await refusing.start()
-                await eventually(lambda: "certificate verify failed" in str(logs))
+            log = CapturingLogger()
+            monkeypatch.setattr(broker_module, "log", log)
+            await refusing.start()
+            await eventually(partial(says, log, "certificate verify failed"))
             assert not refusing.connected
             await refusing.stop()
 

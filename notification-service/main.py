@@ -44,7 +44,7 @@ def compose(
 
 settings = load(Settings)
 logs.configure(SERVICE, settings)
-broker = Broker(settings.rabbitmq_url, Queue(SERVICE, list(CONSUMED)), verified=settings.in_production)
+broker = Broker(settings.reader("rabbitmq_url"), Queue(SERVICE, list(CONSUMED)), verified=settings.in_production)
 recent = RecentNotifications()
 send, consumer = compose(broker, LogChannel(), recent)
 app = create_app(

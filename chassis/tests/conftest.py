@@ -16,7 +16,7 @@ pytest_plugins = ["chassis.testing", "tests.watch", "tests.consuming", "tests.pa
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, pool_size=10, service=SERVICE, schema="public")
+    database = Database(lambda: database_url, pool_size=10, service=SERVICE, schema="public")
     async with database.engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
     yield database
@@ -28,7 +28,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def broker(rabbitmq_url: str) -> AsyncIterator[Broker]:
     """Not started: a consumer may have to be named first."""
-    broker = Broker(rabbitmq_url, QUEUE)
+    broker = Broker(lambda: rabbitmq_url, QUEUE)
     yield broker
     await broker.stop()
 

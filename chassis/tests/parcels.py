@@ -298,7 +298,7 @@ async def store(store_url: str | None) -> AsyncIterator[Store]:
     if store_url is None:
         yield MemoryStore(cast(Database, MemoryDatabase(Server())))
         return
-    database = Database(store_url, pool_size=10, service="parcel-service", schema="public")
+    database = Database(lambda: store_url, pool_size=10, service="parcel-service", schema="public")
     async with database.engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
     yield PostgresStore(database)

@@ -181,7 +181,7 @@ async def test_a_deleted_binding_is_asserted_again(
     queue = await channel.get_queue(SERVICE)
     await queue.unbind(EXCHANGE, "thing.happened")
     monkeypatch.setattr(broker_module, "ASSERT_EVERY_SECONDS", 0.1)
-    await _close_connections(broker._url)  # the next connection asserts often
+    await _close_connections(broker._url())  # the next connection asserts often
 
     async def routable() -> bool:
         try:
@@ -219,7 +219,7 @@ async def test_a_broker_that_is_not_there_yet_is_waited_for() -> None:
 
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    waiting = Broker(f"amqp://admin:admin@127.0.0.1:{port}/", QUEUE)
+    waiting = Broker(lambda: f"amqp://admin:admin@127.0.0.1:{port}/", QUEUE)
     await waiting.start()
     await asyncio.wait_for(tried.wait(), 15)
     assert await waiting.problem() is not None

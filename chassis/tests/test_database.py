@@ -51,12 +51,33 @@ async def test_a_distrusted_pool_makes_its_connections_anew_and_leaves_no_sessio
     await observer.close()
 
 
+async def test_each_connection_is_replaced_before_its_next_use_once_the_url_is_another(
+    database_url: str, observer: asyncpg.Connection
+) -> None:
+    url = database_url
+    database = Database(lambda: url, pool_size=2, service="a-service", schema="public")
+    (busy, busy_pid), (idle, idle_pid) = await taken(database, 2)
+    await idle.close()
+    url = f"{database_url}?sslmode=prefer"
+
+    assert (await busy.execute(_PID)).scalar_one() == busy_pid, "a transaction ends where it began"
+    await busy.close()
+    again = await taken(database, 2)
+    assert {pid for _, pid in again}.isdisjoint({busy_pid, idle_pid})
+    for connection, _ in again:
+        await connection.close()
+    (connection, pid), *_ = await taken(database, 1)
+    assert pid in {pid for _, pid in again}, "once is enough"
+    await connection.close()
+    await database.stop()
+
+
 def test_a_distrusted_connection_is_cut_for_a_server_that_is_gone_takes_part_in_no_orderly_end(
     database: Database,
 ) -> None:
     cut: list[str] = []
     connection = SimpleNamespace(driver_connection=SimpleNamespace(terminate=lambda: cut.append("cut")))
-    entry = SimpleNamespace(info={})
+    entry = SimpleNamespace(info={"url": database._url()})
     database._on_connect(cast(Any, connection), cast(Any, entry))
     database._on_checkout(cast(Any, connection), cast(Any, entry), cast(Any, None))
     database.distrust()
@@ -166,7 +187,7 @@ async def test_a_transaction_whose_session_the_server_ends_is_interrupted_at_its
 
 
 async def test_a_full_pool_and_a_server_that_is_not_there_are_told_apart(database_url: str) -> None:
-    small = Database(database_url, pool_size=1, service=SERVICE, schema="public")
+    small = Database(lambda: database_url, pool_size=1, service=SERVICE, schema="public")
     small.engine.sync_engine.pool._timeout = 0.01  # type: ignore[attr-defined]
     connection = await small.connect()
     with pytest.raises(Unavailable, match="all connections to the database are busy"):
@@ -174,7 +195,9 @@ async def test_a_full_pool_and_a_server_that_is_not_there_are_told_apart(databas
     await connection.close()
     await small.stop()
 
-    nowhere = Database("postgresql+asyncpg://nobody@localhost:1/x", pool_size=1, service=SERVICE, schema="public")
+    nowhere = Database(
+        lambda: "postgresql+asyncpg://nobody@localhost:1/x", pool_size=1, service=SERVICE, schema="public"
+    )
     with pytest.raises(Unavailable, match="the database is away"):
         await nowhere.connect()
     assert await nowhere.problem() == "the database does not answer; the log says why"

@@ -15,7 +15,7 @@ class Unit(UnitOfWork):
 
 def a_service() -> Service[Unit]:
     database = Units(Unit).database
-    broker = Broker("amqp://localhost:1/", Queue("service", []))
+    broker = Broker(lambda: "amqp://localhost:1/", Queue("service", []))
     return Service("service", unit_of_work=Unit, consumed={}, database=database, broker=broker, guard=OPEN)
 
 

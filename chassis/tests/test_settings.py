@@ -7,11 +7,13 @@ import pytest
 from chassis import testing
 from chassis.runtime import settings
 from chassis.runtime.settings import DatabaseSettings, PostgresSettings, ServiceSettings, load
+from structlog.testing import CapturingLogger
 
 ROOT = Path(__file__).resolve().parents[2]
 URL = "postgresql+asyncpg://me:mine@somewhere:15432/mine"
 BROKER = "amqp://me:mine@somewhere:15672/"
-VARIABLES = [name.upper() for name in DatabaseSettings.model_fields]
+OTHER = "postgresql+asyncpg://another:theirs@elsewhere:15432/mine"
+VARIABLES = sorted({name.upper() for kind in (DatabaseSettings, MigrationSettings) for name in kind.model_fields})
 
 
 @pytest.fixture(autouse=True)
@@ -89,24 +91,6 @@ def test_a_server_that_nothing_names_ends_the_process_with_a_sentence(
     assert load(ServiceSettings).rabbitmq_url == BROKER
 
 
-@pytest.mark.parametrize(
-    ("libpq", "asyncpg"),
-    [
-        ("me:mine@somewhere/mine?sslmode=require", "me:mine@somewhere/mine?ssl=require"),
-        ("me:mine@somewhere/mine?a=b&sslmode=require", "me:mine@somewhere/mine?a=b&ssl=require"),
-        ("me:mine@somewhere/mine?sslmode=require&a=b@c", "me:mine@somewhere/mine?ssl=require&a=b@c"),
-        ("somewhere/mine?sslmode=require", "somewhere/mine?ssl=require"),
-        ("me:sslmode=?sslmode=@somewhere/mine", "me:sslmode=?sslmode=@somewhere/mine"),
-        ("me:mine@somewhere/sslmode=?nosslmode=1", "me:mine@somewhere/sslmode=?nosslmode=1"),
-    ],
-)
-def test_the_name_of_a_parameter_is_translated_and_no_password(
-    libpq: str, asyncpg: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", f"postgresql://{libpq}")
-    assert load(PostgresSettings).database_url == f"postgresql+asyncpg://{asyncpg}"
-
-
 SECURE = {
     "ENVIRONMENT": "production",
     "DATABASE_URL": "postgresql://orders:s3cret@db/orders?sslmode=verify-full",
@@ -170,3 +154,60 @@ def test_development_is_not_published_to_others(
     )
     for local in ("127.0.0.1", "localhost", "::1"):
         assert refused(servers | {"BIND_ADDRESS": local}, monkeypatch, capsys) == ""
+
+
+@pytest.fixture
+def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with DATABASE_URL."""
+    file = tmp_path / "database.url"
+    file.write_text(f"{URL}\n")
+    monkeypatch.setenv("DATABASE_URL_FILE", str(file))
+    return file
+
+
+def test_a_secret_comes_from_a_file_and_is_read_anew(secret: Path) -> None:
+    found = load(PostgresSettings)
+    read = found.reader("database_url")
+    assert found.database_url == read() == URL
+    secret.write_text(OTHER)
+    assert read() == OTHER
+
+
+def test_a_url_wins_over_a_file_and_a_file_over_a_port(secret: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_PORT", "15432")
+    assert load(PostgresSettings).database_url == URL
+    monkeypatch.setenv("DATABASE_URL", OTHER)
+    assert load(PostgresSettings).reader("database_url")() == OTHER
+
+
+@pytest.mark.parametrize("content", [None, "", "\n", "somewhere", b"\xff"], ids=repr)
+def test_a_file_that_becomes_unusable_is_told_once_and_its_last_content_counts(
+    content: str | bytes | None, secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = load(PostgresSettings).reader("database_url")
+    secret.write_text(OTHER)
+    read()
+    secret.unlink() if content is None else secret.write_bytes(
+        content.encode() if isinstance(content, str) else content
+    )
+    log = CapturingLogger()
+    monkeypatch.setattr(settings, "log", log)
+    assert [read(), read()] == [OTHER, OTHER]
+    assert [call.args for call in log.calls] == [("a secret's file is unusable: its last content counts",)]
+    assert OTHER not in str(log.calls)
+
+    secret.write_text(URL)
+    assert read() == URL
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "DATABASE_URL_FILE can't be read: "), ("", "is empty"), ("mine", "DATABASE_URL: Value error, must look")],
+)
+def test_a_file_that_is_unusable_at_the_start_ends_the_process_with_a_sentence(
+    content: str | None, said: str, secret: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret.unlink() if content is None else secret.write_text(content)
+    with pytest.raises(SystemExit):
+        load(PostgresSettings)
+    assert said in capsys.readouterr().err

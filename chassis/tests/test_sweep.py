@@ -162,7 +162,7 @@ async def test_while_one_replica_sweeps_the_others_and_no_other_service_leave_it
 ) -> None:
     await observer.execute("DROP SCHEMA IF EXISTS another CASCADE; CREATE SCHEMA another")
     await observer.execute("CREATE TABLE another.outbox (LIKE public.outbox INCLUDING ALL)")
-    another = Database(database_url, pool_size=10, service=SERVICE, schema="another")
+    another = Database(lambda: database_url, pool_size=10, service=SERVICE, schema="another")
     other_broker = SlowBroker()
     other_broker.confirms.set()
     await left_behind(database, 2)

@@ -36,7 +36,7 @@ class SlowBroker(Broker):
     """Confirms nothing until it is told to, and never what nobody reads."""
 
     def __init__(self) -> None:
-        super().__init__("", QUEUE)
+        super().__init__(lambda: "", QUEUE)
         self.there = True
         self.confirms = asyncio.Event()
         self.messages: list[tuple[str, int]] = []

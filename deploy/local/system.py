@@ -29,6 +29,7 @@ _NOT_OF_SERVICES = {
     *(variable for variable, _ in layout.PORTS.values()),
     *(layout.replicas_variable(name) for name in layout.SERVICES),
     *("EDGE", *(name for name in layout.settings() if name.startswith("EDGE_"))),
+    *("DATABASE_URL_FILE", "RABBITMQ_URL_FILE", "DATABASE_LOGINS", "DATABASE_LOGINS_FILE"),
     *("DATABASE_URL", "RABBITMQ_URL", "RABBITMQ_MANAGEMENT_URL", "RUN_WITH", "BIND_ADDRESS", "REQUIRE_SERVERS"),
 }
 

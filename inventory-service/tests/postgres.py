@@ -22,7 +22,7 @@ class Postgres(Inventory):
 
     def __init__(self, database_url: str) -> None:
         super().__init__()
-        self.database = Database(database_url, pool_size=10, service=SERVICE, schema=SCHEMA)
+        self.database = Database(lambda: database_url, pool_size=10, service=SERVICE, schema=SCHEMA)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[InventoryUnitOfWork]:

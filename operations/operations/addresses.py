@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 _SERVICES = json.loads(Path(__file__).with_name("services.json").read_text())
 SERVICES: tuple[str, ...] = tuple(_SERVICES)
 ROLES: dict[str, str] = {name: service["schema"] for name, service in _SERVICES.items() if service["schema"]}
-"""The schema of each service that has one, which is also the name of its role in the database."""
+"""The schema of each service that has one, which is also the name of its role in the database; who owns the schema is
+`<schema>_owner`."""
 SCHEMAS = tuple(ROLES.values())
 
 
@@ -33,6 +34,11 @@ def rabbitmq_url() -> str:
 
 def _url(variable: str) -> str:
     url = os.environ.get(variable)
+    if not url and (file := os.environ.get(f"{variable}_FILE")):
+        try:
+            url = Path(file).read_text().strip()
+        except OSError as error:
+            raise Refused(f"{variable}_FILE: {file} can't be read: {error.strerror}.", 2) from None
     if not url:
         raise Refused(f"{variable} is not set: start the system with `make up`, and use `make`, which sets it.", 2)
     return url

@@ -19,7 +19,7 @@ from operations.addresses import SCHEMAS, Refused, database_url, rabbitmq_url
 from operations.backup import check, name_of, postgres
 from operations.undelivered import take_out
 
-_ROLES = {*SCHEMAS, "auditor"}
+_ROLES = {*SCHEMAS, *(f"{schema}_owner" for schema in SCHEMAS), "auditor"}
 
 
 async def load(url: str, file: Path) -> None:

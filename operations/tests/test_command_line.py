@@ -1,5 +1,7 @@
 """One command line for all that an operator does."""
 
+from pathlib import Path
+
 import pytest
 
 from operations import __main__ as command_line
@@ -41,6 +43,21 @@ def test_where_nothing_names_a_server_a_line_says_how_to_name_it(command: str, v
     (line,) = shown.stderr.splitlines()
     assert line.startswith(f"{variable} is not set")
     assert "`make`" in line
+
+
+def test_a_url_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "database.url"
+    missing = run("books", DATABASE_URL_FILE=str(file))
+    assert (missing.returncode, missing.stderr) == (
+        2,
+        f"DATABASE_URL_FILE: {file} can't be read: No such file or directory.\n",
+    )
+
+    file.write_text("postgresql://auditor_a:a-secret@127.0.0.1:9/shop\n")
+    away = run("books", DATABASE_URL_FILE=str(file))
+    assert away.returncode == 2
+    assert "is the system up?" in away.stderr
+    assert "a-secret" not in away.stderr
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def composed(
         unit_of_work=PaymentUnitOfWork,
         consumed=CONSUMED,
         database=database,
-        broker=Broker(f"amqp://{NOWHERE}/", Queue("payment-service", list(CONSUMED))),
+        broker=Broker(lambda: f"amqp://{NOWHERE}/", Queue("payment-service", list(CONSUMED))),
         guard=OPEN,
     )
     _compose(service, Settings(payment_retry_delays_seconds=tuple(retry_delays)), gateway)

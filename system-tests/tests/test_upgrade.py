@@ -20,7 +20,7 @@ from chassis.testing import eventually, make_database, migrate
 
 from bus import Bus, bus
 from installed import installed
-from operations.addresses import ROLES
+from operations.addresses import ROLES, SCHEMAS
 from operations.books.rows import FINAL
 from operations.load import settled_books
 from shop import Shop
@@ -29,6 +29,9 @@ from upgrade.recording import RECORDINGS, Recording, Waiting
 from upgrade.replay import COLUMNS, load, load_database
 
 TAP = "order_events.tap"
+# A statement that every version runs, under locks and plans that it keeps.
+OLD_CODE = "WITH kept AS (UPDATE inbox SET processed_at = processed_at RETURNING 1) SELECT count(*) FROM kept"
+OWNERS = "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
 
 pytestmark = [
     pytest.mark.skipif(
@@ -223,6 +226,30 @@ async def test_the_newest_migration_of_each_service_is_undone_without_loss_or_re
             assert await contents(url) == before, service
     finally:
         await asyncio.to_thread(drop)
+
+
+async def test_what_an_earlier_version_s_roles_owned_is_the_owners_while_its_code_runs(
+    servers: None, version: str
+) -> None:
+    url, drop = await asyncio.to_thread(make_database, *(ROOT / name for name in ROLES))
+    try:
+        await load_database(url, Recording.read(RECORDINGS / version))
+        old = {schema: await session_of(schema, url) for schema in SCHEMAS}
+        before = {schema: await old[schema].fetchval(OLD_CODE) for schema in SCHEMAS}
+        await migrate_all(url)
+        for schema, session in old.items():
+            assert await session.fetchval(OLD_CODE) == before[schema] > 0
+            owners = await session.fetch(OWNERS)
+            assert {row[0] for row in owners} == {f"{schema}_owner"}
+            await session.close()
+    finally:
+        await asyncio.to_thread(drop)
+
+
+async def session_of(schema: str, url: str) -> asyncpg.Connection:
+    """As the service logs in, by its role's name."""
+    login = {"user": schema, "password": schema, "server_settings": {"search_path": schema}}
+    return await asyncpg.connect(url.replace("+asyncpg", ""), **login)
 
 
 async def refusal_of_downgrade(service: str, url: str) -> str:

@@ -155,7 +155,7 @@ async def test_a_request_that_cannot_be_meant_is_a_problem(
 
 
 async def test_an_outage_is_answered_with_when_to_come_again(main: ModuleType, client: httpx.AsyncClient) -> None:
-    main.service.database = Database(f"postgresql+asyncpg://{NOWHERE}/none", pool_size=1, service="", schema="")
+    main.service.database = Database(lambda: f"postgresql+asyncpg://{NOWHERE}/none", pool_size=1, service="", schema="")
     for answer in [
         await client.get(f"/inventory/{PRODUCT}"),
         await client.get("/inventory"),

@@ -28,7 +28,7 @@ def payments_url(database_url: str) -> str:
 async def database(payments_url: str, database_url: str) -> AsyncIterator[Database]:
     """The service's tables, empty at the beginning and at the end."""
     async with emptied(database_url, SCHEMA, metadata):
-        database = Database(payments_url, pool_size=10, service="payment-service", schema=SCHEMA)
+        database = Database(lambda: payments_url, pool_size=10, service="payment-service", schema=SCHEMA)
         yield database
         await database.stop()
 

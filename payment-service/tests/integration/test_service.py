@@ -143,7 +143,7 @@ async def test_an_attempt_that_a_killed_process_left_is_made_again_by_the_one_th
         """
     )
     ids = {"id": payment_id, "order_id": order, "customer_id": CUSTOMER}
-    database = Database(payments_url, pool_size=2, service=SERVICE, schema=SCHEMA)
+    database = Database(lambda: payments_url, pool_size=2, service=SERVICE, schema=SCHEMA)
     async with database.autocommit() as connection:
         await connection.execute(left_behind, ids | {"amount": Decimal("39.98"), "traceparent": TRACEPARENT})
     await database.stop()
@@ -163,7 +163,7 @@ async def test_what_was_published_leaves_the_outbox(
     service: httpx.AsyncClient, others: World, payments_url: str
 ) -> None:
     await everything_before_is_done(others)
-    database = Database(payments_url, pool_size=2, service=SERVICE, schema=SCHEMA)
+    database = Database(lambda: payments_url, pool_size=2, service=SERVICE, schema=SCHEMA)
 
     async def empty() -> bool:
         async with database.autocommit() as connection:

@@ -59,9 +59,10 @@ class QueueConsumer(Protocol):
 
 
 class Broker:
-    def __init__(self, url: str, queue: Queue, *, verified: bool = False) -> None:
-        """`verified` if each service logs in as the user of its own name, which may not declare anything: RabbitMQ then
-        vouches for the sender of each message, and a deploy step declares exchanges, queues and bindings."""
+    def __init__(self, url: Callable[[], str], queue: Queue, *, verified: bool = False) -> None:
+        """`url` is read anew for each connection. `verified` if each service logs in as the user of its own name, which
+        may not declare anything: RabbitMQ then vouches for the sender of each message, and a deploy step declares
+        exchanges, queues and bindings."""
         self.verified = verified
         self._url = url
         self._queue = queue
@@ -156,7 +157,7 @@ class Broker:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AbstractConnection]:
         connection = aio_pika.Connection(
-            aio_pika.connection.make_url(self._url, heartbeat=HEARTBEAT_SECONDS),
+            aio_pika.connection.make_url(self._url(), heartbeat=HEARTBEAT_SECONDS),
             client_properties={"connection_name": self._queue.service},
         )
         try:

@@ -1,14 +1,16 @@
 """Connections to PostgreSQL, and the translation of its errors."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 import structlog
 from chassis.ports.errors import Conflict, Interrupted, Unavailable, reason_of
-from sqlalchemy import event, text
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy import event, make_url, text
+from sqlalchemy.engine import Dialect, ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -26,6 +28,8 @@ _MIGRATE = "the schema lacks its tables: run `alembic upgrade head` first"
 # Statements find their rows by keys, even in tables that the planner still believes to be small. They share a generic
 # plan: for a batch of one, planning costs more than a better plan could save.
 _PLANNING = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
+
+_LIBPQ_TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 
 CLOSED_WITHIN_SECONDS = 3.0
 
@@ -49,12 +53,29 @@ def _in_our_words(context: ExceptionContext) -> BaseException | None:
     return None
 
 
+def make_engine(url: Callable[[], str], **options: Any) -> AsyncEngine:
+    """An engine that reads the URL, and the certificates that the URL names, anew for each connection. Each entry of
+    its pool has the URL of its connection as `info["url"]`."""
+    engine = create_async_engine("postgresql+asyncpg://", **options)
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def read(dialect: Dialect, entry: ConnectionPoolEntry, _: object, arguments: dict[str, Any]) -> None:
+        entry.info["url"] = url()
+        parsed = make_url(entry.info["url"])
+        tls = {name: value for name, value in parsed.query.items() if name in _LIBPQ_TLS}
+        arguments |= dialect.create_connect_args(parsed.difference_update_query(tls))[1]
+        arguments["dsn"] = f"postgresql://?{urlencode(tls)}"  # asyncpg takes libpq's names only in a DSN
+
+    return engine
+
+
 class Database:
     """The connection pool of one service; every connection's search_path is the service's schema."""
 
-    def __init__(self, url: str, *, pool_size: int, service: str, schema: str) -> None:
+    def __init__(self, url: Callable[[], str], *, pool_size: int, service: str, schema: str) -> None:
         self.schema = schema
-        self.engine = create_async_engine(
+        self._url = url
+        self.engine = make_engine(
             url,
             pool_size=pool_size,
             max_overflow=0,
@@ -105,7 +126,7 @@ class Database:
         entry.info["generation"] = self._generation
 
     def _on_checkout(self, connection: DBAPIConnection, entry: ConnectionPoolEntry, _: PoolProxiedConnection) -> None:
-        if entry.info["generation"] != self._generation:
+        if (entry.info["generation"], entry.info["url"]) != (self._generation, self._url()):
             connection.driver_connection.terminate()  # an orderly close would wait for a server that is gone
             raise DisconnectionError
 

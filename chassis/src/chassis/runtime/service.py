@@ -75,8 +75,8 @@ class Service(Generic[U]):
         """The service on the servers that the settings name, with its logs."""
         logs.configure(name, settings)
         pool_size = settings.database_pool_size
-        database = Database(settings.database_url, pool_size=pool_size, service=name, schema=schema)
-        broker = Broker(settings.rabbitmq_url, Queue(name, list(consumed)), verified=settings.in_production)
+        database = Database(settings.reader("database_url"), pool_size=pool_size, service=name, schema=schema)
+        broker = Broker(settings.reader("rabbitmq_url"), Queue(name, list(consumed)), verified=settings.in_production)
         return cls(
             name,
             unit_of_work=unit_of_work,

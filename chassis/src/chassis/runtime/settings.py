@@ -1,13 +1,13 @@
 """The settings of every service (`DATABASE_URL`, `RABBITMQ_URL`, ...), read from the environment, then from `.env` at
 the repository's root."""
 
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
+import structlog
 from chassis.ports.addresses import is_loopback
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,15 +16,16 @@ DOTENV = Path(__file__).resolve().parents[4] / ".env"
 """In a clone, where the chassis is installed in place; a container image has none."""
 
 
+log = structlog.get_logger()
+
+
 def _asyncpg_url(url: str) -> str:
     if not url:
         return url
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("postgresql", "postgres", "postgresql+asyncpg"):
         raise ValueError("must look like postgresql+asyncpg://user:password@host:5432/database")
-    access, at, place = rest.partition("@") if "@" in rest else ("", "", rest)
-    place = re.sub(r"([?&])sslmode=", r"\1ssl=", place)  # from libpq's name to asyncpg's
-    return f"postgresql+asyncpg://{access}{at}{place}"
+    return f"postgresql+asyncpg://{rest}"
 
 
 def _amqp_url(url: str) -> str:
@@ -33,6 +34,7 @@ def _amqp_url(url: str) -> str:
     return url
 
 
+_CHECKS = {"database_url": _asyncpg_url, "rabbitmq_url": _amqp_url}
 _LOCAL_URLS = {
     "database_url": ("postgres_port", "postgresql+asyncpg://postgres:postgres@localhost:{}/order_processing"),
     "rabbitmq_url": ("rabbitmq_port", "amqp://admin:admin@localhost:{}/"),
@@ -42,8 +44,22 @@ _LOCAL_URLS = {
 _DEFAULT_PASSWORDS = ("", "postgres", "admin", "guest")
 
 
+def _content(file: Path) -> str:
+    if content := file.read_text().strip():
+        return content
+    raise ValueError(f"{file} is empty")
+
+
 class _Settings(BaseSettings):
+    """Unless the secret `x` is given, it is what the file `x_file` contains."""
+
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+
+    environment: Literal["development", "production"] = "development"
+
+    @property
+    def in_production(self) -> bool:
+        return self.environment == "production"
 
     @model_validator(mode="before")
     @classmethod
@@ -55,6 +71,39 @@ class _Settings(BaseSettings):
             url: form.format(port) for url, (port, form) in ports.items() if port.isdecimal() and not given.get(url)
         }
 
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Runs before the validator above, for which a file's content is a given URL."""
+        files = {name: file for name in cls.model_fields if (file := given.get(f"{name}_file"))}
+        for name, file in files.items():
+            try:
+                given |= {f"{name}_file": None} if given.get(name) else {name: _content(Path(file))}
+            except (OSError, ValueError) as error:
+                raise ValueError(f"{name.upper()}_FILE can't be read: {error}") from None
+        return given
+
+    def reader(self, name: str) -> Callable[[], str]:
+        """Returns the secret when it is called. Its file, if it has one, is read anew each time; while that is missing
+        or contains no valid value, the last one counts."""
+        file: Path | None = getattr(self, f"{name}_file")
+        last, usable = str(getattr(self, name)), True
+
+        def read() -> str:
+            nonlocal last, usable
+            try:
+                if file is not None:
+                    last, usable = _CHECKS[name](_content(file)), True
+            except (OSError, ValueError) as error:
+                if usable:
+                    log.warning(
+                        "a secret's file is unusable: its last content counts", file=str(file), reason=str(error)
+                    )
+                usable = False
+            return last
+
+        return read
+
     def refusals(self) -> Iterator[str]:
         """Why nothing may start with these settings: a sentence each, which says what to set."""
         for name in _LOCAL_URLS:
@@ -64,15 +113,21 @@ class _Settings(BaseSettings):
 
 class PostgresSettings(_Settings):
     database_url: Annotated[str, AfterValidator(_asyncpg_url)] = ""
+    database_url_file: Path | None = None
     postgres_port: str = ""
+
+
+class MigrationSettings(PostgresSettings):
+    database_logins: str = ""
+    database_logins_file: Path | None = None
 
 
 class ServiceSettings(_Settings):
     rabbitmq_url: Annotated[str, AfterValidator(_amqp_url)] = ""
+    rabbitmq_url_file: Path | None = None
     rabbitmq_port: str = ""
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    environment: Literal["development", "production"] = "development"
     container: bool = False
     """Set by the images: whoever runs one says at which address its port is published, by BIND_ADDRESS."""
     bind_address: str = "127.0.0.1"
@@ -84,10 +139,6 @@ class ServiceSettings(_Settings):
     oidc_customer_claim: str = "sub"
     oidc_token_type: str = "at+jwt"  # noqa: S105 (a name)
     allow_development_issuer: bool = False
-
-    @property
-    def in_production(self) -> bool:
-        return self.environment == "production"
 
     def refusals(self) -> Iterator[str]:
         yield from super().refusals()

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
@@ -90,16 +92,45 @@ class MigrationRules:
         assert self.tables_in(history) == self.tables
         assert history.query(f"SELECT count(*) FROM {self.schema}.{HISTORY}") == [(1,)]
 
-    def test_everything_is_the_role_s_own_and_the_auditor_s_to_read(self, database_url: str) -> None:
+    def test_everything_is_the_owner_s_with_rows_for_the_service_and_reading_for_the_auditor(
+        self, database_url: str
+    ) -> None:
         owners = f"""
             SELECT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = '{self.schema}'::regnamespace
             UNION SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = '{self.schema}'
         """
-        assert query(database_url, owners) == [(self.schema,)]
-        for table in self.tables:
-            rights = query(
-                database_url,
-                f"SELECT has_table_privilege('auditor', '{self.schema}.{table}', 'SELECT'),"
-                f" has_table_privilege('auditor', '{self.schema}.{table}', 'INSERT, UPDATE, DELETE, TRUNCATE')",
-            )
-            assert rights == [(True, False)], table
+        assert query(database_url, owners) == [(f"{self.schema}_owner",)]
+        # A role that PostgreSQL brings along stands for any other service's.
+        usage = f"SELECT has_schema_privilege('pg_monitor', '{self.schema}', 'USAGE')"
+        assert query(database_url, usage) == [(False,)]
+        rights = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
+        for role, allowed in ((self.schema, rights[:4]), ("auditor", rights[:1])):
+            for table in self.tables:
+                asked = ", ".join(
+                    f"has_table_privilege('{role}', '{self.schema}.{table}', '{right}')" for right in rights
+                )
+                assert query(database_url, f"SELECT {asked}") == [tuple(right in allowed for right in rights)], table
+
+    def test_a_login_that_may_only_switch_to_the_owner_migrates_once_an_administrator_has(
+        self, history: History
+    ) -> None:
+        """Its name is none that a running system on the same server may have."""
+        history.alembic("upgrade", "head")
+        user = f"test_{uuid4().hex[:8]}"
+        history.query(f"CREATE ROLE {user} LOGIN NOINHERIT PASSWORD '{user}' IN ROLE migrator")
+        parts = urlsplit(history.url)
+        login = parts._replace(netloc=f"{user}:{user}@{parts.hostname}:{parts.port or 5432}").geturl()
+        migrator = History(history.folder, login)
+        migrator.alembic("downgrade", "base")
+        migrator.alembic("upgrade", "head")
+        history.query(f"DROP ROLE {user}")
+        assert self.tables_in(history) == self.tables
+        assert history.query(f"SELECT count(*) FROM {self.schema}.inbox", user=self.schema) == [(0,)]
+
+    def test_production_refuses_the_password_of_development(
+        self, history: History, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        history.alembic("upgrade", "head")
+        monkeypatch.setenv("ENVIRONMENT", "production")
+        with pytest.raises(AssertionError, match=f"The role {self.schema} has its default password"):
+            history.alembic("upgrade", "head")

@@ -6,7 +6,7 @@ import pytest
 from chassis.testing.running import running
 from chassis.testing.world import World, make_reader, world
 
-from infrastructure.tables import SCHEMA
+from infrastructure.tables import SCHEMA, metadata
 from tests.postgres import Postgres
 from tests.running import load_main
 
@@ -24,7 +24,8 @@ def inventory_url(database_url: str) -> str:
 async def postgres(inventory_url: str) -> AsyncIterator[Postgres]:
     """The tables are empty at first."""
     postgres = Postgres(inventory_url)
-    await postgres.execute("TRUNCATE inventory_items, reservations, inbox, outbox")
+    for table in metadata.sorted_tables:
+        await postgres.execute(f"DELETE FROM {table.name}")
     yield postgres
     await postgres.database.stop()
 

@@ -154,7 +154,7 @@ def test_a_reason_is_one_line_and_not_too_long() -> None:
 
 async def test_no_value_gets_into_a_traceback_or_a_log(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "sqlalchemy.engine")  # as LOG_LEVEL=DEBUG does
-    database = Database(database_url, pool_size=1, service=SERVICE, schema="public")
+    database = Database(lambda: database_url, pool_size=1, service=SERVICE, schema="public")
     failing = text("SELECT CAST(:customer AS text), 1 / CAST(:zero AS integer)")
     values = {"customer": "Ada Lovelace", "zero": 0}
     with pytest.raises(DBAPIError) as raised:

@@ -16,7 +16,7 @@ from chassis.testing import make_database
 from sqlalchemy import MetaData, event, make_url
 from sqlalchemy.pool import NullPool
 
-PASSWORD = "any:ASCII/will?do#@%$1"
+PASSWORD = "any:ASCII/will?do#@%$1"  # noqa: S105 (of the test's own roles)
 DENIED = asyncpg.InsufficientPrivilegeError
 
 
@@ -118,7 +118,7 @@ async def test_both_logins_have_the_service_s_rights_and_the_newest_password(sho
     for user in (first, second):
         await shop.do("INSERT INTO {}.things (name) VALUES ('x')", user=user)
     with pytest.raises(asyncpg.InvalidPasswordError):
-        await shop.do("SELECT 1", user=first, password="an-earlier-one")
+        await shop.do("SELECT 1", user=first, password="an-earlier-one")  # noqa: S106
 
     await shop.do(f"ALTER ROLE {first} NOLOGIN")
     await shop.prepare(shop.login(first))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from chassis import testing
 from chassis.runtime import settings
-from chassis.runtime.settings import DatabaseSettings, PostgresSettings, ServiceSettings, load
+from chassis.runtime.settings import DatabaseSettings, MigrationSettings, PostgresSettings, ServiceSettings, load
 from structlog.testing import CapturingLogger
 
 ROOT = Path(__file__).resolve().parents[2]

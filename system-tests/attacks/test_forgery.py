@@ -62,7 +62,7 @@ async def reader(bus: Guarded, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(consumer_module, "RETRY_DELAYS_SECONDS", (1,))
     names = [path.name.partition(".")[0] for path in ROOT.glob("*/contracts/*.example.json")]
     reading = Reader()
-    broker = Broker(bus.url(ORDER), Queue(ORDER, ()), verified=True)
+    broker = Broker(lambda: bus.url(ORDER), Queue(ORDER, ()), verified=True)
     consumer = Consumer(
         broker,
         service=ORDER,

@@ -39,8 +39,7 @@ _LOCAL_URLS = {
     "database_url": ("postgres_port", "postgresql+asyncpg://postgres:postgres@localhost:{}/order_processing"),
     "rabbitmq_url": ("rabbitmq_port", "amqp://admin:admin@localhost:{}/"),
 }
-
-
+_ENCRYPTED = {"database_url": "sslmode=verify-full", "rabbitmq_url": "amqps://"}
 _DEFAULT_PASSWORDS = ("", "postgres", "admin", "guest")
 
 
@@ -106,9 +105,15 @@ class _Settings(BaseSettings):
 
     def refusals(self) -> Iterator[str]:
         """Why nothing may start with these settings: a sentence each, which says what to set."""
-        for name in _LOCAL_URLS:
-            if not getattr(self, name, "unused"):
+        for name, encrypted in _ENCRYPTED.items():
+            if not (url := getattr(self, name, "unused")):
                 yield f"{name.upper()} is not set: export it, or write it into .env at the root (see .env.example)"
+            elif self.in_production and url != "unused":
+                parts = urlsplit(url)
+                if encrypted not in (f"{parts.scheme}://", *parts.query.split("&")):
+                    yield f"{name.upper()} must have {encrypted}: in production every server proves who it is, by TLS"
+                if parts.password in (*_DEFAULT_PASSWORDS, parts.username):
+                    yield f"{name.upper()} has a password that everybody knows: give {parts.username} one of its own"
 
 
 class PostgresSettings(_Settings):
@@ -153,14 +158,6 @@ class ServiceSettings(_Settings):
         for name in ("oidc_issuer", "oidc_audience", "internal_address"):
             if not getattr(self, name):
                 yield f"{name.upper()} is not set, and ENVIRONMENT=production needs it (see .env.example)"
-        for name, encrypted in (("database_url", "ssl=verify-full"), ("rabbitmq_url", "amqps://")):
-            if not (url := getattr(self, name, "")):
-                continue
-            if encrypted not in url:
-                yield f"{name.upper()} must have {encrypted}: in production every server proves who it is, by TLS"
-            user, password = urlsplit(url).username, urlsplit(url).password
-            if password in (*_DEFAULT_PASSWORDS, user):
-                yield f"{name.upper()} has a password that everybody knows: give {user} one of its own"
         if self.oidc_issuer and not self.oidc_issuer.startswith("https://") and not self.allow_development_issuer:
             yield (
                 "OIDC_ISSUER must begin with https://; ALLOW_DEVELOPMENT_ISSUER=true believes one without, whose tokens"

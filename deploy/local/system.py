@@ -197,7 +197,8 @@ def _up_natively(profile: Profile) -> None:
         ports.refuse_taken(named)
         profile.ports |= named
     # A replica that is started again keeps its port, which the edge knows.
-    needed = missing + ([replicas.internal(name) for name in missing] if profile.secure else [])
+    services = [name for name in missing if name != replicas.ISSUER]
+    needed = missing + ([replicas.internal(name) for name in services] if profile.secure else [])
     unnamed = [name for name in needed if name not in profile.ports or not ports.is_free(profile.ports[name])]
     profile.ports |= zip(unnamed, ports.choose(len(unnamed), avoiding=profile.ports.values()), strict=True)
     if edge_is_missing:

@@ -92,7 +92,7 @@ def main() -> int:
 def _profile(command: str) -> str:
     """Who forgets SECURE=1 means the secure system all the same if nothing else runs."""
     name = profiles.wanted()
-    others = name == profiles.SYSTEM and command not in ("up", "reset") and "SECURE" not in os.environ
+    others = name == profiles.SYSTEM and command not in ("up", "reset", "servers") and "SECURE" not in os.environ
     if others and supervisor.runs(profiles.load(profiles.SECURE)) and not system.anything_runs(profiles.load(name)):
         return profiles.SECURE
     return name

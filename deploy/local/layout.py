@@ -38,6 +38,7 @@ MAKE_VARIABLES |= {"SECURE", "ROLE", "SUB"}
 
 # make's own variables, those of our Makefile, and an activated environment would lead our child processes astray.
 _NOT_INHERITED = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "COMMAND_LINE", "YES", "ONLY", "CHANGED", "ARGS", "SERVICE"}
+_NOT_INHERITED |= {"SECURE", "ROLE", "SUB"}
 _NOT_INHERITED |= {"VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH"}
 
 

@@ -7,6 +7,7 @@ The charge of an order must succeed at once there (PAYMENT_SUCCESS_RATE=1), as i
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -31,6 +32,7 @@ def main() -> int:
 def check(service_ports: Mapping[str, int]) -> None:
     """Runs each block as a person would; raises Problem at the first whose answer is not what stands below it."""
     variables = {layout.PORTS[name][0]: str(port) for name, port in service_ports.items()}
+    variables["SECURE"] = os.environ.get("SECURE", "")
     for block, answer in _blocks():
         _run(block, answer, variables)
 

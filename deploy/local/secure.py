@@ -69,7 +69,7 @@ def of_service(profile: Profile, name: str) -> dict[str, str]:
         "RABBITMQ_URL_FILE": _file(profile, f"{service}.rabbitmq-url"),
         "OIDC_ISSUER": issuer_url(profile),
         "OIDC_AUDIENCE": AUDIENCE,
-        "OIDC_DISCOVERY_URL": "",
+        "OIDC_DISCOVERY_URL": f"{issuer_url(profile)}/.well-known/openid-configuration",
         "ALLOW_DEVELOPMENT_ISSUER": "true",
         "ALLOW_SIMULATED_GATEWAY": "true",
         "INTERNAL_ADDRESS": f"127.0.0.1:{profile.ports[internal(name)]}",

@@ -148,17 +148,16 @@ async def test_the_broker_speaks_tls_only_and_knows_no_guest(system: Secured) ->
             assert not plain.recv(100).startswith((b"AMQP", b"\x01")), "it has answered in AMQP"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 async def test_no_secret_is_in_a_command_line_an_environment_or_a_log(system: Secured) -> None:
     secrets = [*system.secrets()]
     assert len(secrets) == 21
     assert min(map(len, secrets)) >= 32
-    processes = system.processes()
-    texts = {f"process {pid}": text for pid, text in processes.items()}
-    texts |= {path.name: path.read_text(errors="replace") for path in (system.home / "log").iterdir()}
-    assert {name for name in ("uvicorn", "haproxy", "postgres", "beam") if name in str(processes)} == {
-        *("uvicorn", "haproxy", "postgres", "beam")
-    }
-    assert {where for where, text in texts.items() for secret in secrets if secret in text} == set()
+    programs = system.processes()
+    assert [name for name in ("uvicorn", "haproxy", "postgres", "beam") if name not in str(programs)] == []
+    logs = {path.name: path.read_text(errors="replace") for path in (system.home / "log").iterdir()}
+    found = {where for where, text in (programs | logs).items() for secret in secrets if secret in text}
+    assert found | {where for where, text in logs.items() if "eyJ" in text} == set()  # which is how a token begins
 
 
 async def test_only_its_owner_reads_the_secrets(system: Secured) -> None:

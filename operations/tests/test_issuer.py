@@ -13,6 +13,7 @@ from chassis.ports.errors import Unavailable
 
 from operations.__main__ import main
 from operations.issuer import Keys, app, keys_here, url_here
+from operations.tokens import client
 
 CUSTOMER = "5d0f4a1c-94ab-4b3c-8a38-7f1f2f0d9e11"
 
@@ -102,3 +103,19 @@ def test_what_no_service_would_believe_is_not_signed(
     assert main(["token", *arguments]) == 2
     said: Mapping[str, str] = capsys.readouterr()._asdict()
     assert said == {"out": "", "err": f"{sentence}\n"}
+
+
+async def test_the_tool_asks_as_staff_in_production_and_as_nobody_in_development(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ENVIRONMENT", raising=False)
+    assert "Authorization" not in client().headers
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    principal = await believing(Clock()).verified(client().headers["Authorization"].removeprefix("Bearer "))
+    assert (principal.subject, [*principal.roles]) == ("operations", ["staff"])
+
+
+def test_no_load_is_put_on_production(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    assert main(["load"]) == 2
+    assert "load is for development" in capsys.readouterr().err

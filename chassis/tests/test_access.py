@@ -17,6 +17,7 @@ from chassis.http.tokens import Issuer, Trust
 from chassis.testing import eventually
 from chassis.testing.access import AUDIENCE, DISCOVERY_URL, ISSUER, FakeIssuer
 from fastapi import APIRouter, FastAPI, Request, Response
+from structlog.testing import CapturingLogger
 
 
 def an_app(guard: Guard) -> FastAPI:
@@ -117,6 +118,22 @@ async def test_a_customer_who_sends_too_much_has_to_wait_and_nobody_else(
     assert (await client.post("/bare", headers=there.as_("customer", sub="modest"))).status_code == 200
     for _ in answers:
         assert (await client.get("/names", headers=there.as_("staff", sub="greedy"))).status_code == 200
+
+
+async def test_who_was_refused_what_is_in_the_log_and_no_token(
+    client: httpx.AsyncClient, there: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = CapturingLogger()
+    monkeypatch.setattr(access, "log", log)
+    known, unknown = there.token("customer", sub="me"), there.token("customer", sub="me", aud="another")
+    for token in (known, unknown):
+        await client.get("/names", headers={"authorization": f"Bearer {token}"})
+    assert [(call.kwargs["caller"], call.kwargs["path"]) for call in log.calls] == [
+        (f"{ISSUER} me", "/names"),
+        (None, "/names"),
+    ]
+    assert known not in str(log.calls)
+    assert unknown not in str(log.calls)
 
 
 async def test_what_is_not_there_needs_no_token_and_neither_health_nor_documents_are(

@@ -259,6 +259,8 @@ async def test_answers_bear_hsts_and_nobodys_software(house: House) -> None:
             answer = await client.get(path, headers={"Host": "shop.example"})
             assert int(answer.headers["strict-transport-security"].removeprefix("max-age=")) >= 31_536_000
             assert "server" not in answer.headers
+            assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+            assert answer.headers["referrer-policy"] == "no-referrer"
 
 
 SMUGGLED = b"GET /orders/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"

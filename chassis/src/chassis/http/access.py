@@ -23,6 +23,7 @@ from chassis.http.health import Check
 from chassis.http.problems import Problem
 from chassis.ports.addresses import is_loopback
 from chassis.ports.identity import UNCHECKED, Principal, Role
+from chassis.ports.tracing import trace_id
 from fastapi import Request
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -114,13 +115,30 @@ class TokensRequired:
         route = next((route for route in routes if route.matches(scope)[0] is Match.FULL), None)
         if route is None:
             return _NOBODY  # there is nothing to guard: the router answers 404 or 405
-        principal = await self._principal(scope)
+        who: str | None = None
+        try:
+            principal = await self._principal(scope)
+            who = principal.name
+            self._check(principal, route)
+        except Problem as refusal:
+            trace = trace_id(scope["state"]["traceparent"])
+            log.warning(
+                "caller refused",
+                caller=who,
+                reason=refusal.detail,
+                method=scope["method"],
+                path=scope["path"],
+                trace_id=trace,
+            )
+            raise
+        return principal
+
+    def _check(self, principal: Principal, route: BaseRoute) -> None:
         if principal.roles.isdisjoint(allowed(route)):
             raise Problem(403, "forbidden", "None of your roles may do this; docs/security.md lists who may.")
         if principal.roles == _CUSTOMER and (wait := self._allowance.take(principal.subject)):
             detail = "You send more requests than one customer may. Try again later."
             raise Problem(429, "too-many-requests", detail, headers={"Retry-After": str(math.ceil(wait))})
-        return principal
 
     async def _principal(self, scope: Scope) -> Principal:
         given = [value for name, value in scope["headers"] if name == b"authorization"]

@@ -76,6 +76,7 @@ class Issuer:
             return known[1]
         claims = self._decode(token, await self._key_of(token))
         principal = self._principal(claims)
+        log.info("token verified", caller=principal.name, roles=sorted(principal.roles))
         left = min(int(claims["exp"]) - time.time(), REMEMBERED_SECONDS)
         while len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.pop(next(iter(self._remembered)))

@@ -121,14 +121,13 @@ class TokensRequired:
             who = principal.name
             self._check(principal, route)
         except Problem as refusal:
-            trace = trace_id(scope["state"]["traceparent"])
             log.warning(
                 "caller refused",
                 caller=who,
                 reason=refusal.detail,
                 method=scope["method"],
-                path=scope["path"],
-                trace_id=trace,
+                route=getattr(route, "path", ""),  # not the path, which may be long: a flood would wash the log away
+                trace_id=trace_id(scope["state"]["traceparent"]),
             )
             raise
         return principal
@@ -177,13 +176,13 @@ class LocalOnly:
             self._watching.cancel()
 
     async def admit(self, scope: Scope, routes: Sequence[BaseRoute]) -> Principal:
-        server = scope.get("server")
-        if server and not self._published and _is_elsewhere(server[0]):
-            raise Problem(403, "not-local", _REFUSAL)
+        for peer in (scope.get("server"), scope.get("client")):  # the client's, as a proxy on this machine tells it
+            if peer and not self._published and _is_elsewhere(peer[0]):
+                raise Problem(403, "not-local", _REFUSAL)
         for name, value in scope["headers"]:
             if name == b"host" and _is_foreign(f"//{value.decode('latin-1')}"):
                 raise Problem(403, "foreign-host", "In development only local names are answered: use localhost.")
-            if name == b"origin" and (value == b"null" or _is_foreign(value.decode("latin-1"))):
+            if name == b"origin" and not _is_page_of_this_machine(value.decode("latin-1")):
                 raise Problem(403, "foreign-origin", "In development only pages of this machine may call.")
         return UNCHECKED
 
@@ -228,6 +227,15 @@ def _is_elsewhere(address: str) -> bool:
     except ValueError:  # a path, or the name that a test gives
         return False
     return not is_loopback(address)
+
+
+@lru_cache(maxsize=256)
+def _is_page_of_this_machine(origin: str) -> bool:
+    try:
+        host = urlsplit(origin).hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(host) or host.endswith(".localhost")
 
 
 @lru_cache(maxsize=256)

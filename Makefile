@@ -18,12 +18,14 @@ SERVICE ?=
 ONLY ?=
 CHANGED ?=
 FILE ?=
+ROLE ?=
+SUB ?=
 ARGS ?=
 export ARGS
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install poetry up down start stop logs reset status demo load books dead-letters backup restore reconcile simulate chaos bench mutate test contracts check sbom audit pin test-compose
+.PHONY: help install poetry up down token start stop logs reset status demo load books dead-letters backup restore reconcile simulate chaos bench mutate test contracts check sbom audit pin test-compose
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +33,11 @@ help: ## This list
 install: ## Fill every project's .venv from its lock file
 	@$(RUN) install
 
-up: ## Start the system, by Docker or natively (RUN_WITH=native|docker chooses; EDGE=1 ORDER_SERVICE_REPLICAS=3: with HTTPS and replicas)
+up: ## Start the system, by Docker or natively (RUN_WITH=native|docker chooses; EDGE=1 ORDER_SERVICE_REPLICAS=3: with HTTPS and replicas; SECURE=1: as in production)
 	@$(RUN) up
+
+token: ## An access token for the system of SECURE=1 (ROLE=customer SUB=<uuid>, ROLE=staff; ARGS="--seconds 60")
+	@$(RUN) token --role "$(ROLE)" --sub "$(SUB)"
 
 down: ## Stop it; the data is kept
 	@$(RUN) down

@@ -10,19 +10,19 @@ import ports
 import supervisor
 import tools
 from console import Problem, shown, size, tail
-from profiles import SYSTEM, Profile
-from replicas import EDGE, processes, service_of
+from profiles import Profile
+from replicas import EDGE, internal, processes, service_of
 
 _PORTS = ("edge", "edge-metrics")
 _ANSWERS_WITHIN_SECONDS = 30
 
 
-def wanted() -> bool:
-    return layout.setting("EDGE") not in ("", "0")
+def wanted(profile: Profile) -> bool:
+    return profile.secure or layout.setting("EDGE") not in ("", "0")
 
 
 def choose_ports(profile: Profile) -> None:
-    if profile.name == SYSTEM:
+    if profile.personal:
         chosen = {name: ports.named(name) for name in _PORTS}
         ports.refuse_taken(chosen)
     else:
@@ -39,11 +39,9 @@ def start(profile: Profile) -> None:
     lines = []
     for service in layout.SERVICES:
         lines.append(f"backend {service} from service\n")
-        lines += [
-            f"    server {name} 127.0.0.1:{profile.ports[name]} check\n"
-            for name in processes(profile)
-            if service_of(name) == service
-        ]
+        for name in (process for process in processes(profile) if service_of(process) == service):
+            health = f" port {profile.ports[internal(name)]} verifyhost {service}" if profile.secure else ""
+            lines.append(f"    server {name} 127.0.0.1:{profile.ports[name]} check{health}\n")
     backends.write_text("".join(lines))
     settings = {name: layout.setting(name) for name in layout.settings() if name.startswith("EDGE_")}
     environment = {name: value for name, value in settings.items() if value} | {
@@ -53,6 +51,11 @@ def start(profile: Profile) -> None:
         "EDGE_METRICS_PORT": str(profile.ports["edge-metrics"]),
         "EDGE_CERTIFICATE": str(certificates / "edge.crt"),
     }
+    if profile.secure:
+        environment |= {
+            "EDGE_SERVICES_CA": str(certificates / "ca.crt"),
+            "EDGE_CLIENT_CERTIFICATE": str(certificates / "edge.crt"),
+        }
     haproxy = packages.find("haproxy") or "haproxy"
     command = (haproxy, "-W", "-f", layout.ROOT / "deploy" / "edge" / "haproxy.cfg", "-f", backends)
     supervisor.launch(profile, EDGE, command, environment, layout.ROOT)

@@ -28,11 +28,13 @@ PORTS = {
     "rabbitmq-management": ("RABBITMQ_MANAGEMENT_PORT", 15672),
     "edge": ("EDGE_PORT", 8443),
     "edge-metrics": ("EDGE_METRICS_PORT", 8404),
+    "issuer": ("ISSUER_PORT", 8090),
 } | {name: (f"{name.upper().replace('-', '_')}_PORT", service["port"]) for name, service in _SERVICES.items()}
 SERVER_PORTS = ("postgres", "rabbitmq", "rabbitmq-management")
 
 # What make's command line may set besides the settings.
 MAKE_VARIABLES = {"PYTHON", "SHELL", "SERVICE", "ONLY", "CHANGED", "FILE", "ARGS", "YES", "SEED", "RUNS", "MINUTES"}
+MAKE_VARIABLES |= {"SECURE", "ROLE", "SUB"}
 
 # make's own variables, those of our Makefile, and an activated environment would lead our child processes astray.
 _NOT_INHERITED = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "COMMAND_LINE", "YES", "ONLY", "CHANGED", "ARGS", "SERVICE"}

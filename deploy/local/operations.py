@@ -20,10 +20,10 @@ COMMANDS = ("books", "dead-letters", "reconcile", "demo", "load")
 
 def run(profile: Profile, *command: str) -> int:
     """Returns the command's exit status."""
-    if not profile.ports:
+    if not profile.ports and command[0] != "token":
         raise Problem("The system was never started: `make up` first.")
     install.install(["operations"])
-    environment = layout.inherited_environment() | system.addresses(profile)
+    environment = layout.inherited_environment() | (system.addresses(profile) if profile.ports else {})
     if _in_docker(profile):
         environment["COMPOSE"] = shlex.join(docker.compose_program() or ())
     elif (programs := postgresql.programs()) is not None:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import layout
+import secure
 import supervisor
 import tools
 from console import Problem, shown, size, tail
@@ -32,6 +33,11 @@ listen_addresses = '127.0.0.1'
 port = {port}
 unix_socket_directories = ''
 """
+_TLS = """
+ssl = on
+ssl_cert_file = 'server.crt'
+ssl_key_file = 'server.key'
+"""
 
 
 def programs() -> Path | None:
@@ -51,8 +57,13 @@ def start(profile: Profile) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     prefix = _ordinary_user()
     if not (data / "PG_VERSION").exists():
-        _initialise(folder, prefix, data, log)
+        _initialise(profile, folder, prefix)
     settings = layout.POSTGRES_SETTINGS.read_text() + _SETTINGS.format(port=profile.ports[NAME])
+    if profile.secure:
+        settings += _TLS
+        write_private(data / "pg_hba.conf", "hostssl all all all scram-sha-256\n")
+        for kind in ("crt", "key"):
+            write_private(data / f"server.{kind}", (profile.home / "tls" / f"{NAME}.{kind}").read_text())
     write_private(data / "local.conf", settings)  # never through a link, which the server's user could have put there
     _remove_stale_number(data / "postmaster.pid")
     if prefix:
@@ -67,11 +78,17 @@ def url(profile: Profile, user: str = layout.POSTGRES_USER, password: str = layo
     return f"postgresql+asyncpg://{user}:{password}@localhost:{profile.ports[NAME]}/{layout.DATABASE}"
 
 
-def _initialise(folder: Path, prefix: list[str], data: Path, log: Path) -> None:
+def _password(profile: Profile) -> str:
+    """The superuser's."""
+    return secure.secret(profile, secure.DATABASE_ADMINISTRATOR) if profile.secure else layout.POSTGRES_PASSWORD
+
+
+def _initialise(profile: Profile, folder: Path, prefix: list[str]) -> None:
+    data = profile.home / "postgres"
     data.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=data.parent) as secret:
         password = Path(secret) / "password"
-        password.write_text(layout.POSTGRES_PASSWORD + "\n")
+        write_private(password, f"{_password(profile)}\n")
         options = ["-U", layout.POSTGRES_USER, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
         command: list[str | Path] = [folder / "initdb", "-D", data, f"--pwfile={password}", *options]
         if prefix:
@@ -79,7 +96,7 @@ def _initialise(folder: Path, prefix: list[str], data: Path, log: Path) -> None:
             holding: list[str | Path] = ["sh", "-c", 'exec 3<"$1" 4<"$2"; shift 2; exec "$@"', "sh", data, password]
             place = ["-D", _DATA_HELD, f"--pwfile={_PASSWORD_HELD}"]
             command = [*holding, *prefix, folder / "initdb", *place, *options]
-        tools.run(command, log, "PostgreSQL's initdb failed", Path("/"))
+        tools.run(command, profile.log(NAME), "PostgreSQL's initdb failed", Path("/"))
     with (data / "postgresql.conf").open("a") as settings:
         settings.write("\ninclude = 'local.conf'\n")
 
@@ -88,7 +105,9 @@ def _await_database(profile: Profile, folder: Path, log_before: int) -> None:
     """Creates the database as soon as the server answers. After a crash the supervisor may have to start the server
     again, until the last session of the one before has noticed its end."""
     address = ("-h", "127.0.0.1", "-p", str(profile.ports[NAME]), "-U", layout.POSTGRES_USER)
-    environment = layout.inherited_environment() | {"PGPASSWORD": layout.POSTGRES_PASSWORD, "LC_ALL": "C"}
+    environment = layout.inherited_environment() | {"PGPASSWORD": _password(profile), "LC_ALL": "C"}
+    if profile.secure:
+        environment |= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(profile.home / "tls" / "ca.crt")}
     deadline, log = time.monotonic() + _ANSWERS_WITHIN_SECONDS, profile.log(NAME)
     while True:
         created = subprocess.run(

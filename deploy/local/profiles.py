@@ -1,4 +1,5 @@
-"""A profile is one pair of servers (and, for `system`, the services on it) with a folder of its own under `.run/`."""
+"""A profile is one pair of servers (and, for `system` and `secure`, the services on it) with a folder of its own under
+`.run/`."""
 
 import json
 import os
@@ -12,7 +13,7 @@ import layout
 import locks
 from console import Problem
 
-SYSTEM = "system"
+SYSTEM, SECURE = "system", "secure"
 
 
 @dataclass
@@ -23,6 +24,16 @@ class Profile:
     processes: dict[str, tuple[int, str]] = field(default_factory=dict)  # of an earlier version: see earlier.py
     secret: str = ""  # the supervisor's password
     settings: dict[str, str] = field(default_factory=dict)  # those that the services were started with
+
+    @property
+    def secure(self) -> bool:
+        """Whether it shows production, in which nothing has a password that everybody knows."""
+        return self.name.partition("-")[0] == SECURE
+
+    @property
+    def personal(self) -> bool:
+        """Whether it is a person's: it has the ports that the variables name, `.env` counts, what dies comes back."""
+        return self.name in (SYSTEM, SECURE)
 
     @property
     def home(self) -> Path:
@@ -45,6 +56,12 @@ class Profile:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
+
+
+def wanted() -> str:
+    """The one that SECURE chooses: 1 is `secure`; another word is one of its kind, for a test."""
+    word = os.environ.get("SECURE", "0") or "0"
+    return {"0": SYSTEM, "1": SECURE}.get(word, f"{SECURE}-{word}")
 
 
 def load(name: str) -> Profile:

@@ -4,6 +4,7 @@ import base64
 import os
 import secrets
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import layout
 import ports
 import profiles
+import secure
 import supervisor
 from console import Problem, shown, size, tail
 from profiles import Profile
@@ -33,11 +35,16 @@ _PLACES = (
 
 _SETTINGS = """\
 # Written at every start by deploy/local/rabbitmq.py.
-listeners.tcp.1 = 127.0.0.1:{port}
-management.tcp.ip = 127.0.0.1
-management.tcp.port = {management_port}
+listeners.{kind}.1 = 127.0.0.1:{port}
+management.{kind}.ip = 127.0.0.1
+management.{kind}.port = {management_port}
 default_user = {user}
 default_pass = {password}
+"""
+_TLS = """\
+listeners.tcp = none
+ssl_options.versions.1 = tlsv1.3
+ssl_options.versions.2 = tlsv1.2
 """
 
 
@@ -81,7 +88,8 @@ def start(profile: Profile) -> None:
 def load_definitions(profile: Profile) -> None:
     """Runs the step that compose runs too."""
     step = layout.DEFINITIONS.with_name("load_definitions.py")
-    environment = layout.inherited_environment() | {"RABBITMQ_MANAGEMENT_URL": management_url(profile)}
+    own = {"RABBITMQ_MANAGEMENT_URL": management_url(profile)}
+    environment = layout.inherited_environment() | (secure.of_definitions(profile) if profile.secure else own)
     done = subprocess.run([sys.executable, step], env=environment, capture_output=True, text=True)
     if done.returncode:
         raise Problem(f"RabbitMQ did not take {layout.DEFINITIONS.relative_to(layout.ROOT)}.", done.stderr)
@@ -96,24 +104,43 @@ def management_url(profile: Profile) -> str:
 
 
 def call(profile: Profile, method: str, path: str, body: bytes | None = None) -> bytes:
-    request = urllib.request.Request(f"http://127.0.0.1:{profile.ports[MANAGEMENT]}{path}", body, method=method)
-    secret = base64.b64encode(f"{layout.RABBITMQ_USER}:{layout.RABBITMQ_PASSWORD}".encode()).decode()
+    trust = ssl.create_default_context(cafile=str(profile.home / "tls" / "ca.crt") if profile.secure else None)
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
+    url = f"{'https' if profile.secure else 'http'}://127.0.0.1:{profile.ports[MANAGEMENT]}{path}"
+    request = urllib.request.Request(url, body, method=method)  # noqa: S310 (one of these two schemes)
+    secret = base64.b64encode(f"{layout.RABBITMQ_USER}:{_password(profile)}".encode()).decode()
     request.add_header("Authorization", f"Basic {secret}")
     request.add_header("Content-Type", "application/json")
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+    with direct.open(request, timeout=10) as answer:
         content: bytes = answer.read()
     return content
+
+
+def _password(profile: Profile) -> str:
+    """The administrator's."""
+    return secure.secret(profile, secure.BROKER_ADMINISTRATOR) if profile.secure else layout.RABBITMQ_PASSWORD
+
+
+def _tls(profile: Profile) -> str:
+    files = {"cacertfile": "ca.crt", "certfile": f"{NAME}.crt", "keyfile": f"{NAME}.key"}
+    return _TLS + "".join(
+        f"{listener}.{option} = {profile.home / 'tls' / file}\n"
+        for listener in ("ssl_options", "management.ssl")
+        for option, file in files.items()
+    )
 
 
 def _environment(profile: Profile, home: Path) -> dict[str, str]:
     """Everything that the start script would otherwise take from /etc and /var, so that it touches neither."""
     settings = home / "rabbitmq.conf"
     own = _SETTINGS.format(
+        kind="ssl" if profile.secure else "tcp",
         port=profile.ports[NAME],
         management_port=profile.ports[MANAGEMENT],
         user=layout.RABBITMQ_USER,
-        password=layout.RABBITMQ_PASSWORD,
+        password=_password(profile),
     )
+    own += _tls(profile) if profile.secure else ""
     profiles.write_private(settings, own + layout.RABBITMQ_SETTINGS.read_text())
     (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
     (home / "advanced.config").write_text("[].\n")

@@ -1,6 +1,7 @@
 """Takes the README at its word: runs its curl lines against a running system, and compares the answers with its own.
 
     python3 deploy/local/readme_lines.py order-service=8001 inventory-service=8002 payment-service=8003 ...
+    SECURE=1 python3 deploy/local/readme_lines.py edge=8443     # those of the secure way
 
 The charge of an order must succeed at once there (PAYMENT_SUCCESS_RATE=1), as it did for the README.
 """
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import layout
+import profiles
 from console import Problem, report, say
 
 
@@ -29,16 +31,18 @@ def main() -> int:
 def check(service_ports: Mapping[str, int]) -> None:
     """Runs each block as a person would; raises Problem at the first whose answer is not what stands below it."""
     variables = {layout.PORTS[name][0]: str(port) for name, port in service_ports.items()}
-    variables["ORDER"] = ""  # what the blocks hand on to each other
     for block, answer in _blocks():
         _run(block, answer, variables)
 
 
 def _blocks() -> list[tuple[str, str]]:
-    """The README's blocks with curl lines, each with the answer that stands below it, if any."""
-    text = (layout.ROOT / "README.md").read_text()
+    """The README's blocks with curl lines, each with the answer that stands below it, if any: for the system that
+    SECURE chooses."""
+    profile = profiles.wanted()
+    text = (layout.ROOT / "README.md").read_text().replace(".run/secure/", f".run/{profile}/")
     blocks = re.findall(r"^```bash\n(.*?)^```\n(?:\n```json\n(.*?)^```\n)?", text, flags=re.MULTILINE | re.DOTALL)
-    found = [(block, answer) for block, answer in blocks if "curl " in block]
+    secure = profile != profiles.SYSTEM
+    found = [(block, answer) for block, answer in blocks if "curl " in block and ("$SHOP" in block) == secure]
     if not found:
         raise Problem("README.md has no ```bash block with curl lines.")
     return found
@@ -76,12 +80,16 @@ def _masked(text: str) -> Any:
 
 
 def _shell(block: str, variables: dict[str, str]) -> str:
-    script = f'set -euo pipefail\n{block}\nprintf %s "ORDER=$ORDER"'
+    """What the block prints. Its variables are there for the next one."""
+    script = f"set -aeuo pipefail\n{block}\nprintf '\\0'; env -0"
     environment = layout.inherited_environment() | variables
-    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=layout.ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
     if done.returncode != 0:
         raise Problem("A line of the README fails.", f"{block}\n{done.stdout}{done.stderr}")
-    output, _, variables["ORDER"] = done.stdout.rpartition("ORDER=")
+    output, *assignments, _ = done.stdout.split("\0")
+    variables.update((name, value) for name, _, value in (pair.partition("=") for pair in assignments))
     return output.strip()
 
 

@@ -6,7 +6,7 @@ import layout
 from console import Problem
 from profiles import Profile
 
-EDGE = "edge"
+EDGE, ISSUER = "edge", "issuer"
 _MOST = 16
 
 
@@ -27,9 +27,18 @@ def service_of(name: str) -> str:
 
 
 def processes(profile: Profile) -> list[str]:
-    """Those that the profile was started with, the edge too if it has one."""
-    return [name for name in profile.ports if name == EDGE or service_of(name) in layout.SERVICES]
+    """Those that the profile was started with, the issuer and the edge too if it has them."""
+    return [name for name in profile.ports if name in (EDGE, ISSUER) or service_of(name) in layout.SERVICES]
 
 
 def of_services(profile: Profile) -> list[str]:
-    return [name for name in processes(profile) if name != EDGE]
+    return [name for name in processes(profile) if name not in (EDGE, ISSUER)]
+
+
+def internal(name: str) -> str:
+    """What the port is called at which a process serves health and metrics, where callers get neither."""
+    return f"{name}-internal"
+
+
+def health_port(profile: Profile, name: str) -> int:
+    return profile.ports.get(internal(name), profile.ports[name])

@@ -9,10 +9,11 @@ import packages
 import ports
 import postgresql
 import rabbitmq
+import secure
 import supervisor
 import tools
 from console import Problem, say
-from profiles import SYSTEM, Profile
+from profiles import Profile
 
 PAIR = (postgresql.NAME, rabbitmq.NAME)
 _OWNERS = {"postgres": postgresql.NAME, "rabbitmq": rabbitmq.NAME, "rabbitmq-management": rabbitmq.NAME}
@@ -47,6 +48,8 @@ def up(profile: Profile, *, definitions: bool) -> None:
             raise Problem("Docker could not start PostgreSQL and RabbitMQ: what compose says stands above.")
     else:
         provide()
+        if profile.secure:
+            secure.prepare(profile)
         supervisor.ensure(profile)
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda name: start_one(profile, name), PAIR))
@@ -97,6 +100,8 @@ def addresses(profile: Profile) -> dict[str, str]:
     """What programs need to find the servers, by the names of the variables that tell them."""
     if not profile.ports:
         raise Problem(f"The servers of '{profile.name}' were never started: start them first.")
+    if profile.secure:
+        return secure.of_operator(profile)
     return {
         "DATABASE_URL": postgresql.url(profile),
         "RABBITMQ_URL": rabbitmq.url(profile),
@@ -117,7 +122,7 @@ def provide() -> None:
 def choose_ports(profile: Profile) -> None:
     """Settles the ports of the servers that don't run yet."""
     wanted = [name for name in layout.SERVER_PORTS if not is_up(profile, _OWNERS[name])]
-    if profile.name == SYSTEM:
+    if profile.personal:
         chosen = {name: ports.named(name) for name in wanted}
         ports.refuse_taken(chosen)
     else:

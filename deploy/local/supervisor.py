@@ -25,7 +25,7 @@ import ports
 import replicas
 import tools
 from console import Problem, say, shown, size, tail
-from profiles import SYSTEM, Profile, write_private
+from profiles import Profile, write_private
 
 GRACE_SECONDS = 20  # for open requests; draining what has been committed comes on top
 _NAME = "supervisor"
@@ -35,6 +35,7 @@ _ANSWERS_WITHIN_SECONDS = 20
 _SERVERS = {"epmd": ("TERM", 5), "postgres": ("INT", 30), "rabbitmq": ("TERM", 60)}
 _SERVICE = ("TERM", GRACE_SECONDS + 15)
 _EDGE = ("TERM", 5)
+_SECURE_ONLY = (replicas.ISSUER, "definitions")
 _STOPPED_WITHIN_SECONDS = sum(seconds for _, seconds in (*_SERVERS.values(), _SERVICE)) + 30
 
 _CONFIGURATION = """\
@@ -198,9 +199,9 @@ def _configure(profile: Profile) -> None:
     (profile.ports[_NAME],) = ports.choose(1, avoiding=profile.ports.values())
     profile.secret = secrets.token_hex(16)
     profile.save()
-    restarts, retries = ("true", 1_000_000) if profile.name == SYSTEM else ("false", 3)
+    restarts, retries = ("true", 1_000_000) if profile.personal else ("false", 3)
     access = {"user": os.geteuid(), "port": profile.ports[_NAME], "secret": profile.secret}
-    programs = [*replicas.instances(), replicas.EDGE]
+    programs = [*_SECURE_ONLY, *replicas.instances(), replicas.EDGE]
     text = _CONFIGURATION.format(**access, services=",".join(programs))
     for priority, name in enumerate((*_SERVERS, *programs)):
         number, seconds = _stop(name)

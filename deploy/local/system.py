@@ -16,6 +16,7 @@ import ports
 import postgresql
 import rabbitmq
 import replicas
+import secure
 import servers
 import supervisor
 import tools
@@ -32,12 +33,13 @@ _NOT_OF_SERVICES = {
     *("DATABASE_URL_FILE", "RABBITMQ_URL_FILE", "DATABASE_LOGINS", "DATABASE_LOGINS_FILE"),
     *("DATABASE_URL", "RABBITMQ_URL", "RABBITMQ_MANAGEMENT_URL", "RUN_WITH", "BIND_ADDRESS", "REQUIRE_SERVERS"),
 }
+_OTHERS = {replicas.EDGE: edge.start, replicas.ISSUER: secure.start_issuer}
 
 
 def up(profile: Profile) -> None:
     """Starts what does not run yet, and returns once all is healthy."""
     mode = _mode(profile)
-    if profile.mode and mode != profile.mode and _anything_runs(profile):
+    if profile.mode and mode != profile.mode and anything_runs(profile):
         raise Problem(f"The system is up already, by other means ({profile.mode}): `make down` first.")
     profile.mode = mode
     if mode == "docker":
@@ -69,8 +71,8 @@ def start_one(profile: Profile, name: str) -> None:
     """Starts a process of a service, or the edge, without waiting for it."""
     if supervisor.alive(profile, name):
         return
-    if name == replicas.EDGE:
-        edge.start(profile)
+    if name in _OTHERS:
+        _OTHERS[name](profile)
         return
     service = replicas.service_of(name)
     program = install.python(service).with_name("uvicorn")
@@ -83,7 +85,7 @@ def start_one(profile: Profile, name: str) -> None:
     )
     address = ("--host", "127.0.0.1", "--port", str(profile.ports[name]))
     command = (program, "main:app", *address, *options)
-    supervisor.launch(profile, name, command, _environment(profile, service), layout.ROOT / service)
+    supervisor.launch(profile, name, command, _environment(profile, name), layout.ROOT / service)
 
 
 def wait(profile: Profile, names: Sequence[str], logs_before: Mapping[str, int] | None = None) -> None:
@@ -95,7 +97,7 @@ def wait(profile: Profile, names: Sequence[str], logs_before: Mapping[str, int] 
     deadline = time.monotonic() + _HEALTHY_WITHIN_SECONDS
     pids: dict[str, int] = {}
     while True:
-        answers = {name: health.ask(profile.ports[name]) for name in names}
+        answers = {name: health.ask(replicas.health_port(profile, name)) for name in names}
         for name in names:  # who answered on its port may have been another program
             pids[name] = supervisor.must_run(profile, name, since.get(name, 0), first_pid=pids.get(name, 0))
         waiting = [name for name in names if not health.is_well(replicas.service_of(name), *answers[name])]
@@ -106,12 +108,14 @@ def wait(profile: Profile, names: Sequence[str], logs_before: Mapping[str, int] 
             log, (status, body) = profile.log(name), answers[name]
             sentence = f"{name} is not healthy after {_HEALTHY_WITHIN_SECONDS} s: see above, and {shown(log)}."
             said = tail(log, 15, since.get(name, 0))
-            raise Problem(sentence, f"{said}\nGET {profile.ports[name]}/health: {status} {body}")
+            raise Problem(sentence, f"{said}\nGET {replicas.health_port(profile, name)}/health: {status} {body}")
         time.sleep(0.1)
 
 
 def addresses(profile: Profile) -> dict[str, str]:
     """Where servers and services are, by the names of the variables that tell programs."""
+    if profile.secure:
+        return servers.addresses(profile)
     urls = {f"{name.upper().replace('-', '_')}_URL": profile.ports.get(name) for name in layout.SERVICES}
     return servers.addresses(profile) | {name: f"http://127.0.0.1:{port}" for name, port in urls.items() if port}
 
@@ -131,6 +135,9 @@ def servers_run(profile: Profile) -> bool:
 
 
 def _mode(profile: Profile) -> str:
+    if profile.secure:
+        secure.refuse_other_ways()
+        return "native"
     wanted = layout.setting("RUN_WITH")
     if wanted not in ("", "native", "docker"):
         raise Problem(f"RUN_WITH is '{wanted}': set it to native or docker, or leave it out.")
@@ -138,19 +145,19 @@ def _mode(profile: Profile) -> str:
         raise Problem("RUN_WITH=docker, but no Docker engine with compose 2 answers: start it, or leave RUN_WITH out.")
     if profile.name != SYSTEM:
         return servers.mode()
-    if not wanted and profile.mode and _anything_runs(profile):
+    if not wanted and profile.mode and anything_runs(profile):
         return profile.mode
     return wanted or ("docker" if docker.answers() else "native")
 
 
-def _anything_runs(profile: Profile) -> bool:
+def anything_runs(profile: Profile) -> bool:
     if profile.mode == "docker":
         return any(row.get("State") == "running" for row in docker.containers())
     return supervisor.runs(profile) or earlier.runs(profile)
 
 
 def _up_in_docker(profile: Profile) -> None:
-    if edge.wanted() or replicas.instances() != list(layout.SERVICES):
+    if edge.wanted(profile) or replicas.instances() != list(layout.SERVICES):
         files = "-f docker-compose.yml -f docker-compose.edge.yml"
         lines = f"docker compose {files} up --build --scale order-service=3"
         raise Problem(f"EDGE and replicas are for RUN_WITH=native; in Docker it is `{lines}`.")
@@ -177,20 +184,22 @@ def _up_natively(profile: Profile) -> None:
         for name in replicas.processes(profile):
             del profile.ports[name]  # of an earlier start, which may have had more
     names = replicas.of_services(profile) or replicas.instances()
-    missing = [name for name in names if name not in running]
-    edge_is_missing = edge.wanted() and replicas.EDGE not in running
+    missing = [name for name in ([replicas.ISSUER] if profile.secure else []) + names if name not in running]
+    edge_is_missing = edge.wanted(profile) and replicas.EDGE not in running
     if not missing and not edge_is_missing and servers.running(profile):
         say("The system is up already.")
         wait(profile, names)
         return
     # Nobody should wait for an installation to be told of a taken port, or that something else is missing.
     servers.choose_ports(profile)
-    if profile.name == SYSTEM:
+    if profile.personal:
         named = {name: ports.named(name) for name in missing if name in layout.PORTS}
         ports.refuse_taken(named)
         profile.ports |= named
     # A replica that is started again keeps its port, which the edge knows.
-    unnamed = [name for name in missing if name not in profile.ports or not ports.is_free(profile.ports[name])]
+    services = [name for name in missing if name != replicas.ISSUER]
+    needed = missing + ([replicas.internal(name) for name in services] if profile.secure else [])
+    unnamed = [name for name in needed if name not in profile.ports or not ports.is_free(profile.ports[name])]
     profile.ports |= zip(unnamed, ports.choose(len(unnamed), avoiding=profile.ports.values()), strict=True)
     if edge_is_missing:
         edge.choose_ports(profile)
@@ -198,12 +207,14 @@ def _up_natively(profile: Profile) -> None:
         servers.provide()
     if edge_is_missing:
         packages.provide("haproxy")
-    install.install(layout.SERVICES)
+    install.install([*layout.SERVICES, *(["operations"] if profile.secure else [])])
     if not running:
         profile.settings = _settings(profile)
     profile.save()
     servers.up(profile, definitions=True)
     servers.introduce(profile)
+    if profile.secure:
+        secure.watch_definitions(profile)
     migrate(profile)
     say(f"starting {', '.join(missing) or replicas.EDGE}")
     logs_before = {name: size(profile.log(name)) for name in missing}
@@ -218,7 +229,7 @@ def _up_natively(profile: Profile) -> None:
 def _tell_what_changed(profile: Profile) -> None:
     """A service that runs keeps the settings and the port that it was started with."""
     changed = {name for name, value in _settings(profile).items() if value != profile.settings.get(name)}
-    if profile.name == SYSTEM:
+    if profile.personal:
         for name, (variable, _) in layout.PORTS.items():
             if layout.setting(variable) and ports.named(name) != profile.ports.get(name):
                 changed.add(variable)
@@ -232,9 +243,10 @@ def _tell_what_changed(profile: Profile) -> None:
 
 def migrate(profile: Profile) -> None:
     """Brings all three schemas up to date at the same time; the migrations lock each other out where they must."""
-    environment = layout.inherited_environment() | {"DATABASE_URL": postgresql.url(profile)}
 
     def upgrade(name: str) -> None:
+        own = secure.of_migration(profile, name) if profile.secure else {"DATABASE_URL": postgresql.url(profile)}
+        environment = layout.inherited_environment() | own
         command = (install.python(name).with_name("alembic"), "upgrade", "head")
         log = profile.log(f"migrate-{name}")
         tools.run(command, log, f"The migration of {name} failed or did not end", layout.ROOT / name, environment)
@@ -246,14 +258,17 @@ def migrate(profile: Profile) -> None:
 def _settings(profile: Profile) -> dict[str, str]:
     """What is set: `.env` first, the caller's variables over it. Ports and servers are not among them."""
     found = {"LOG_FORMAT": "json"}
-    if profile.name == SYSTEM:
+    if profile.personal:
         found |= {name: value for name, value in layout.dotenv().items() if value}
     found |= {name: value for name, value in os.environ.items() if name in layout.settings()}
     return {name: value for name, value in found.items() if name not in _NOT_OF_SERVICES}
 
 
-def _environment(profile: Profile, service: str) -> dict[str, str]:
+def _environment(profile: Profile, name: str) -> dict[str, str]:
     """What a service finds in its environment, over what it inherits: the settings, and our addresses over all."""
+    if profile.secure:
+        return _settings(profile) | secure.of_service(profile, name)
+    service = replicas.service_of(name)
     environment = _settings(profile) | {"RABBITMQ_URL": rabbitmq.url(profile)}
     if service in layout.DATABASE_ROLES:
         role = layout.DATABASE_ROLES[service]
@@ -262,6 +277,9 @@ def _environment(profile: Profile, service: str) -> dict[str, str]:
 
 
 def _introduce(profile: Profile) -> None:
+    if profile.secure:
+        secure.introduce(profile)
+        return
     say(f"\nThe system is up ({'in Docker' if profile.mode == 'docker' else 'natively'}):")
     for name in layout.SERVICES if profile.mode == "docker" else replicas.of_services(profile):
         say(f"  {name:<21} http://localhost:{profile.ports[name]}/docs")

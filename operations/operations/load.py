@@ -7,6 +7,7 @@ had to ask again, or if the books disagree.
 import argparse
 import asyncio
 import json
+import os
 import random
 import time
 from collections import Counter
@@ -229,6 +230,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if os.environ.get("ENVIRONMENT") == "production":
+        raise Refused("load is for development: an edge takes no such load from one address.", 2)
     url = database_url()
     try:
         return 0 if asyncio.run(_place_and_judge(url, service_urls(), options)) else 1

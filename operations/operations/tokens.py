@@ -4,8 +4,18 @@ Services believe it in production only where ALLOW_DEVELOPMENT_ISSUER=true says 
 """
 
 import argparse
+import os
+
+import httpx
 
 from operations.issuer import keys_here, token
+
+
+def client() -> httpx.AsyncClient:
+    """Asks the services as staff where they want a token."""
+    production = os.environ.get("ENVIRONMENT") == "production"
+    headers = {"Authorization": f"Bearer {token('staff', sub='operations', seconds=3600)}"} if production else {}
+    return httpx.AsyncClient(timeout=30, headers=headers)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

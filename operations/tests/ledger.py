@@ -65,6 +65,7 @@ ENDED = {
     "cancelled unasked": Kind("cancelled", CANCELLED, "released", "cancelled", {"attempts": 0}),
     "cancelled between attempts": Kind("cancelled", CANCELLED, "released", "cancelled", {"charge_number": 2}),
     "refunded": Kind("cancelled", CANCELLED, "released", "refunded"),
+    "cancelled by staff": Kind("cancelled", "cancelled-by-staff", "released", "refunded"),
     "expired": Kind("failed", "expired", "void", "void"),
     "expired while held": Kind("failed", "expired", "released", "void"),
     "lost": Kind("failed", LOST, "void", "refunded", {"attempts": 0}),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -302,6 +303,31 @@ print(*(oct(path.stat().st_mode)[-2:] for path in (layout.RUN, profile.log({NAME
 """
     *_, modes = run_pretended(tmp_path, code).splitlines()
     assert modes == "00 00"
+
+
+def test_who_forgets_secure_means_the_secure_system_if_that_is_what_runs(tmp_path: Path) -> None:
+    code = f"""
+import cli
+os.environ.pop("SECURE", None)
+print(cli._profile("down"))
+launch({NAME!r})
+print(cli._profile("down"), cli._profile("status"), cli._profile("up"), cli._profile("reset"))
+for word in ("0", "1", "another"):
+    os.environ["SECURE"] = word
+    print(cli._profile("down"))
+"""
+    before, meanwhile, *chosen = run_pretended(tmp_path, code, "secure").splitlines()
+    assert before == "system"
+    assert meanwhile == "secure secure system system"
+    assert chosen == ["system", "secure", "secure-another"]
+
+
+def test_in_development_a_token_is_printed_and_said_to_be_of_no_use(tmp_path: Path) -> None:
+    said = make("token", "ROLE=staff", ISSUER_KEYS=str(tmp_path), SECURE="0")
+    assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+\n", said.stdout)
+    assert "nobody asks for a token" in said.stderr
+    refused = make("token", ISSUER_KEYS=str(tmp_path), SECURE="0")
+    assert (refused.stdout, "Whose?" in refused.stderr) == ("", True)
 
 
 def test_what_is_set_while_the_system_is_up_is_said_to_wait_for_the_next_start(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ _LONGEST_WAIT = timedelta(minutes=2)
 """The gateway is asked again within a minute of an answer that was none."""
 _LONGEST_INTERVAL = timedelta(minutes=2)
 """Between two reminders of an open order."""
+_CANCELLED_FOR = ("cancelled-by-customer", "cancelled-by-staff")
 _PAYMENT_FAILS_FOR = ("payment-declined", "payment-retries-exhausted")
 _TRANSITIONS = {
     ("pending", "confirmed"),
@@ -189,7 +190,7 @@ def _of_reason(order: Row, reservation: Row | None, payment: Row | None) -> Iter
     """An order that failed for want of stock or money must find both services of the same opinion."""
     status, reason = order["status"], order["reason"]
     if status != "failed":
-        if reason != ("cancelled-by-customer" if status == "cancelled" else None):
+        if reason not in (_CANCELLED_FOR if status == "cancelled" else (None,)):
             yield f"it is {status} for the reason {reason}"
     elif reason == "expired":
         ends = [datetime.fromisoformat(entry["at"]) for entry in order["timeline"] if entry["event"] == "OrderFailed"]

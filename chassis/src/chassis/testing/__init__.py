@@ -60,7 +60,7 @@ def _named() -> _Servers:
 
 @functools.cache
 def _running_by_make() -> dict[str, str]:
-    command = [sys.executable, str(_MAKE), "env", "--json", "--running"]
+    command = [sys.executable, str(_MAKE), "env", "--json", "--running", "--profile", "system"]
     told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return {name.lower(): url for name, url in json.loads(told.stdout).items()} if told.returncode == 0 else {}
 

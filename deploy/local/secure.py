@@ -1,0 +1,175 @@
+"""`make up SECURE=1`, production on one machine: the profile's own secrets and certificates, the issuer of tokens, and
+what each program is told of them. Only files contain a secret: no command line does, and no environment."""
+
+import secrets
+import sys
+import time
+from urllib.parse import urlencode
+
+import health
+import install
+import layout
+import supervisor
+import tools
+from console import Problem, say, shown, size, tail
+from profiles import Profile, write_private
+from replicas import EDGE, ISSUER, internal, service_of
+
+OPERATOR = "operations"
+AUDIENCE = "order-processing"
+# The names of the files; the administrators' passwords are drawn once, when their server's data folder is made.
+DATABASE_ADMINISTRATOR, BROKER_ADMINISTRATOR = "postgres.password", "rabbitmq.password"
+_BROKER_USERS = (*layout.SERVICES, OPERATOR)
+_WATCHER = "definitions"
+_ANSWERS_WITHIN_SECONDS = 30
+
+
+def refuse_other_ways() -> None:
+    """Raises Problem for a setting under which it can't be secure."""
+    if layout.setting("RUN_WITH") == "docker":
+        raise Problem("SECURE=1 runs natively: leave RUN_WITH=docker out.")
+    for name in ("DATABASE_URL", "RABBITMQ_URL"):
+        if layout.dotenv().get(name):
+            raise Problem(f"{name} in .env would win over what SECURE=1 makes: put a # before that line.")
+
+
+def secret(profile: Profile, name: str) -> str:
+    """Drawn at its first use. Whoever removes the file of a service's password has another drawn at the next start."""
+    path = profile.home / "secrets" / name
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        write_private(path, f"{secrets.token_urlsafe(32)}\n")
+    return path.read_text().strip()
+
+
+def prepare(profile: Profile) -> None:
+    """Before the servers start, whose ports are known: writes certificates, anew each time, and each program's URLs."""
+    script = layout.ROOT / "deploy" / "tls" / "make-certificates"
+    here = "localhost,127.0.0.1"
+    names = (f"postgres,{here}", f"rabbitmq,{here}", *layout.SERVICES)
+    log = profile.log("certificates")
+    tools.run([script, profile.home / "tls", *names], log, "The certificates could not be made")
+    for service, role in layout.DATABASE_ROLES.items():
+        _write(profile, f"{service}.database-url", _database_url(profile, f"{role}_a", f"{service}.database-password"))
+    _write(profile, f"{OPERATOR}.database-url", _database_url(profile, layout.POSTGRES_USER, DATABASE_ADMINISTRATOR))
+    trust = urlencode({"cafile": profile.home / "tls" / "ca.crt"})
+    address = f"localhost:{profile.ports['rabbitmq']}/?{trust}"
+    for user in _BROKER_USERS:
+        password = secret(profile, f"{user}.rabbitmq-password")
+        _write(profile, f"{user}.rabbitmq-url", f"amqps://{user}:{password}@{address}")
+    login = f"{layout.RABBITMQ_USER}:{secret(profile, BROKER_ADMINISTRATOR)}"
+    _write(profile, "management-url", f"https://{login}@localhost:{profile.ports['rabbitmq-management']}")
+
+
+def of_service(profile: Profile, name: str) -> dict[str, str]:
+    """The environment of one of its processes."""
+    service, tls = service_of(name), profile.home / "tls"
+    found = {
+        "ENVIRONMENT": "production",
+        "RABBITMQ_URL_FILE": _file(profile, f"{service}.rabbitmq-url"),
+        "OIDC_ISSUER": issuer_url(profile),
+        "OIDC_AUDIENCE": AUDIENCE,
+        "OIDC_DISCOVERY_URL": "",
+        "ALLOW_DEVELOPMENT_ISSUER": "true",
+        "ALLOW_SIMULATED_GATEWAY": "true",
+        "INTERNAL_ADDRESS": f"127.0.0.1:{profile.ports[internal(name)]}",
+        "UVICORN_SSL_KEYFILE": str(tls / f"{service}.key"),
+        "UVICORN_SSL_CERTFILE": str(tls / f"{service}.crt"),
+        "UVICORN_SSL_CA_CERTS": str(tls / "ca.crt"),
+        "UVICORN_SSL_CERT_REQS": "2",
+    }
+    if service in layout.DATABASE_ROLES:
+        found["DATABASE_URL_FILE"] = _file(profile, f"{service}.database-url")
+    return found
+
+
+def of_migration(profile: Profile, service: str) -> dict[str, str]:
+    return {
+        "ENVIRONMENT": "production",
+        "DATABASE_URL": "",
+        "DATABASE_URL_FILE": _file(profile, f"{OPERATOR}.database-url"),
+        "DATABASE_LOGINS": "",
+        "DATABASE_LOGINS_FILE": _file(profile, f"{service}.database-url"),
+    }
+
+
+def of_definitions(profile: Profile) -> dict[str, str]:
+    """Of the step that gives the broker its users, exchanges and queues."""
+    passwords = {
+        f"{user.upper().replace('-', '_')}_RABBITMQ_PASSWORD_FILE": _file(profile, f"{user}.rabbitmq-password")
+        for user in _BROKER_USERS
+    }
+    return passwords | {
+        "ENVIRONMENT": "production",
+        "RABBITMQ_MANAGEMENT_URL": "",
+        "RABBITMQ_MANAGEMENT_URL_FILE": _file(profile, "management-url"),
+        "SSL_CERT_FILE": str(profile.home / "tls" / "ca.crt"),
+    }
+
+
+def of_operator(profile: Profile) -> dict[str, str]:
+    """Of the operators' tool: the database's administrator, the broker's `operations`, and staff at the edge."""
+    trust = str(profile.home / "tls" / "ca.crt")
+    edge = f"https://localhost:{profile.ports[EDGE]}" if EDGE in profile.ports else ""
+    return {
+        "ENVIRONMENT": "production",
+        "DATABASE_URL": "",
+        "DATABASE_URL_FILE": _file(profile, f"{OPERATOR}.database-url"),
+        "RABBITMQ_URL": "",
+        "RABBITMQ_URL_FILE": _file(profile, f"{OPERATOR}.rabbitmq-url"),
+        **{f"{name.upper().replace('-', '_')}_URL": edge for name in layout.SERVICES},
+        "OIDC_ISSUER": issuer_url(profile),
+        "OIDC_AUDIENCE": AUDIENCE,
+        "ISSUER_KEYS": str(profile.home / "issuer"),
+        "SSL_CERT_FILE": trust,
+        "PGSSLMODE": "verify-full",
+        "PGSSLROOTCERT": trust,
+    }
+
+
+def issuer_url(profile: Profile) -> str:
+    return f"http://localhost:{profile.ports[ISSUER]}" if ISSUER in profile.ports else ""
+
+
+def start_issuer(profile: Profile) -> None:
+    """Returns once it answers: services ask for its keys when they start."""
+    environment = {"OIDC_ISSUER": issuer_url(profile), "ISSUER_KEYS": str(profile.home / "issuer")}
+    port, log = profile.ports[ISSUER], profile.log(ISSUER)
+    before, deadline = size(log), time.monotonic() + _ANSWERS_WITHIN_SECONDS
+    command = (install.python("operations"), "-m", "operations", "issuer", "--port", str(port))
+    supervisor.launch(profile, ISSUER, command, environment, layout.ROOT / "operations")
+    while health.ask(port, "/keys")[0] != 200:
+        supervisor.must_run(profile, ISSUER, before)
+        if time.monotonic() > deadline:
+            raise Problem(f"The issuer does not answer after {_ANSWERS_WITHIN_SECONDS} s: see {shown(log)}.", tail(log))
+        time.sleep(0.1)
+
+
+def watch_definitions(profile: Profile) -> None:
+    """Starts what furnishes the broker again if it comes up empty."""
+    step = layout.DEFINITIONS.with_name("load_definitions.py")
+    supervisor.launch(profile, _WATCHER, (sys.executable, step, "--watch"), of_definitions(profile), layout.ROOT)
+
+
+def introduce(profile: Profile) -> None:
+    edge, folder = profile.ports[EDGE], profile.home
+    say("\nThe system is up as in production, natively:")
+    say(f"  {EDGE:<21} https://localhost:{edge}  (curl --cacert {shown(folder / 'tls' / 'ca.crt')})")
+    say(f"  {'tokens':<21} make token ROLE=customer SUB=<uuid>, from the issuer {issuer_url(profile)}")
+    say(f"  {'PostgreSQL, RabbitMQ':<21} by TLS only; their passwords are in {shown(folder / 'secrets')}")
+    say(f"  {'logs':<21} {shown(folder / 'log')}")
+
+
+def _database_url(profile: Profile, user: str, password: str) -> str:
+    """`password` is the name of its file."""
+    address = f"localhost:{profile.ports['postgres']}/{layout.DATABASE}"
+    trust = urlencode({"sslmode": "verify-full", "sslrootcert": profile.home / "tls" / "ca.crt"})
+    return f"postgresql+asyncpg://{user}:{secret(profile, password)}@{address}?{trust}"
+
+
+def _write(profile: Profile, name: str, url: str) -> None:
+    write_private(profile.home / "secrets" / name, f"{url}\n")
+
+
+def _file(profile: Profile, name: str) -> str:
+    return str(profile.home / "secrets" / name)

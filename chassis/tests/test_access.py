@@ -17,6 +17,7 @@ from chassis.http.tokens import Issuer, Trust
 from chassis.testing import eventually
 from chassis.testing.access import AUDIENCE, DISCOVERY_URL, ISSUER, FakeIssuer
 from fastapi import APIRouter, FastAPI, Request, Response
+from structlog.testing import CapturingLogger
 
 
 def an_app(guard: Guard) -> FastAPI:
@@ -119,6 +120,22 @@ async def test_a_customer_who_sends_too_much_has_to_wait_and_nobody_else(
         assert (await client.get("/names", headers=there.as_("staff", sub="greedy"))).status_code == 200
 
 
+async def test_who_was_refused_what_is_in_the_log_and_no_token(
+    client: httpx.AsyncClient, there: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = CapturingLogger()
+    monkeypatch.setattr(access, "log", log)
+    known, unknown = there.token("customer", sub="me"), there.token("customer", sub="me", aud="another")
+    for token in (known, unknown):
+        await client.get("/names", headers={"authorization": f"Bearer {token}"})
+    assert [(call.kwargs["caller"], call.kwargs["route"]) for call in log.calls] == [
+        (f"{ISSUER} me", "/names"),
+        (None, "/names"),
+    ]
+    assert known not in str(log.calls)
+    assert unknown not in str(log.calls)
+
+
 async def test_what_is_not_there_needs_no_token_and_neither_health_nor_documents_are(
     client: httpx.AsyncClient,
 ) -> None:
@@ -189,7 +206,9 @@ async def status_of(
         {"host": "shop.localhost"},
         {"host": "192.168.1.7"},
         {"origin": "http://localhost:3000"},
+        {"origin": "http://shop.localhost"},
         {"origin": "http://127.0.0.1:8001"},
+        {"origin": "http://[::1]:8001"},
     ],
 )
 async def test_in_development_this_machine_s_own_names_are_answered(headers: Mapping[str, str]) -> None:
@@ -207,6 +226,9 @@ async def test_in_development_this_machine_s_own_names_are_answered(headers: Map
         ({"host": "[evil"}, "foreign-host"),
         ({"origin": "https://evil.example"}, "foreign-origin"),
         ({"origin": "null"}, "foreign-origin"),
+        ({"origin": "http://203.0.113.5"}, "foreign-origin"),
+        ({"origin": "http://evil"}, "foreign-origin"),
+        ({"origin": "http://[evil"}, "foreign-origin"),
         ({"host": "localhost", "origin": "http://localhost.evil.example"}, "foreign-origin"),
     ],
 )
@@ -230,6 +252,14 @@ async def test_in_development_requests_must_come_over_loopback_unless_docker_pub
     address: str, published: bool, status: int
 ) -> None:
     assert (await status_of({"host": "localhost"}, address=address, published=published))[0] == status
+
+
+async def test_in_development_whom_a_proxy_on_this_machine_brings_from_elsewhere_is_refused() -> None:
+    app = an_app(Guard("development", LocalOnly(published=False).admit))
+    for client, status in ((("192.168.1.7", 1), 403), (("127.0.0.1", 1), 200)):
+        transport = httpx.ASGITransport(app, client=client)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as connected:
+            assert (await connected.get("/forgotten")).status_code == status
 
 
 @pytest.fixture

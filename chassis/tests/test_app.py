@@ -226,6 +226,7 @@ async def test_requests_are_counted_by_the_template_of_their_route(client: httpx
 async def test_no_cache_keeps_an_answer(path: str, client: httpx.AsyncClient) -> None:
     answer = await client.get(path)
     assert answer.headers.get_list("cache-control") == ["no-store"]
+    assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
 
 
 async def test_the_openapi_document_shows_the_bodies_and_the_problems(client: httpx.AsyncClient) -> None:

@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from chassis.messaging import broker as broker_module
 from chassis.messaging.broker import BROKER_CONNECTED, DEAD_LETTERS, Broker, Unroutable
 from chassis.messaging.envelope import SINGLE
-from chassis.messaging.topology import EXCHANGE
+from chassis.messaging.topology import EXCHANGE, Queue
 from chassis.ports.errors import Unavailable
 from chassis.testing import broker_urls, eventually
 from tests.note_service import QUEUE, SERVICE
@@ -244,3 +244,10 @@ async def _close_connections(rabbitmq_url: str) -> None:
             return closed > 0
 
         await eventually(close_all, seconds=60)  # the management API learns of a new connection late on a busy machine
+
+
+async def test_a_verified_service_does_not_even_try_under_another_user_s_name() -> None:
+    broker = Broker(lambda: "amqp://admin:secret@localhost:1/", Queue("order-service", ()), verified=True)
+    with pytest.raises(Unavailable, match="logs in as admin, and must as order-service"):
+        async with broker._connection():
+            pass

@@ -110,3 +110,15 @@ async def test_an_endless_header_is_cut(port: int, start: bytes) -> None:
     status, taken = await answers(port, [start] + [b"a" * 16_384] * 1280)
     assert status == b"400"
     assert taken < 10_000_000, "the rest of the 20 MiB was in nobody's memory, or in the kernel's"
+
+
+async def test_endless_trailers_are_cut(port: int) -> None:
+    chunked = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Long: "
+    _, taken = await answers(port, [chunked] + [b"a" * 16_384] * 1280)
+    assert taken < 10_000_000
+
+
+async def test_a_long_body_is_no_header(port: int) -> None:
+    pieces = [b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n"] + [b"a" * 16_384] * 64
+    status, taken = await answers(port, pieces)
+    assert (status, taken) == (b"200", len(b"".join(pieces)))

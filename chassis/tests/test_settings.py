@@ -130,6 +130,12 @@ def test_production_starts_with_everything_set(
         ("DATABASE_URL", "postgresql://orders:s3cret@db/orders?sslmode=require"),
         ("DATABASE_URL", "postgresql://orders:orders@db/orders?sslmode=verify-full"),
         ("DATABASE_URL", "postgresql://me:postgres@db/orders?sslmode=verify-full"),
+        ("DATABASE_URL", "postgresql://orders:s3cret@db/orders?sslmode=verify-full&ssl=disable"),
+        ("DATABASE_URL", "postgresql://orders:s3cret@db/orders?sslmode=verify-full&sslmode=disable"),
+        ("DATABASE_URL", "postgresql://orders@db/orders?sslmode=verify-full"),
+        ("RABBITMQ_URL", "amqps://order-service:s3cret@broker/?no_verify_ssl=1"),
+        ("OIDC_DISCOVERY_URL", "http://login.shop.test/.well-known/openid-configuration"),
+        ("INTERNAL_ADDRESS", "localhost"),
         ("RABBITMQ_URL", "amqp://order-service:s3cret@broker/"),
         ("RABBITMQ_URL", "amqps://order-service:admin@broker/"),
         ("ENVIRONMENT", "staging"),
@@ -211,3 +217,19 @@ def test_a_file_that_is_unusable_at_the_start_ends_the_process_with_a_sentence(
     with pytest.raises(SystemExit):
         load(PostgresSettings)
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content", ["postgresql://orders:s3cret@db/orders", "postgresql://orders:orders@db/orders?sslmode=verify-full"]
+)
+def test_in_production_a_file_that_becomes_unsafe_is_not_used(
+    content: str, secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    safe = "postgresql+asyncpg://orders:s3cret@db/orders?sslmode=verify-full"
+    secret.write_text(safe)
+    for name, value in SECURE.items():
+        if name != "DATABASE_URL":
+            monkeypatch.setenv(name, value)
+    read = load(DatabaseSettings).reader("database_url")
+    secret.write_text(content)
+    assert read() == safe

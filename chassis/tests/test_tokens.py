@@ -1,5 +1,6 @@
 """Which tokens are believed, and how the issuer's keys are had."""
 
+import asyncio
 import base64
 import hmac
 import json
@@ -14,6 +15,7 @@ from chassis.http.tokens import (
     ASK_AT_MOST_EVERY_SECONDS,
     KEYS_KEPT_SECONDS,
     MAX_REMEMBERED,
+    MAX_WAITING,
     REMEMBERED_SECONDS,
     Issuer,
     Trust,
@@ -274,9 +276,10 @@ async def test_the_last_good_keys_outlive_an_outage_but_not_for_ever(
         {"issuer": ISSUER},
         {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys", "development_issuer": True},
         {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys", "padding": "x" * 300_000},
+        {"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys".replace("https", "http")},
         ["no object"],
     ],
-    ids=["another's", "nobody's", "without keys", "for development", "huge", "no object"],
+    ids=["another's", "nobody's", "without keys", "for development", "huge", "in clear", "no object"],
 )
 async def test_a_document_that_can_t_be_believed_gives_no_keys(issuer: Issuer, there: FakeIssuer, answer: Any) -> None:
     there.metadata = answer
@@ -295,3 +298,24 @@ async def test_an_issuer_without_a_key_keeps_the_keys_of_before(issuer: Issuer, 
     there.keys = []
     await issuer.renew()
     assert await issuer.verified(there.token("staff"))
+
+
+async def test_strangers_can_not_fill_a_service_with_requests_that_wait_for_the_issuer(
+    issuer: Issuer, there: FakeIssuer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await issuer.renew()
+    clock.now += ASK_AT_MOST_EVERY_SECONDS
+    answer = asyncio.Event()
+
+    async def hang() -> None:
+        await answer.wait()
+
+    monkeypatch.setattr(issuer, "_renew", hang)
+    strange = there.token("staff", key=STRANGER, headers={"kid": "strange"})
+    asking = [asyncio.create_task(issuer.verified(strange)) for _ in range(MAX_WAITING + 5)]
+    done, waiting = await asyncio.wait(asking, timeout=0.2)
+    assert len(waiting) == MAX_WAITING
+    assert all(isinstance(task.exception(), InvalidToken) for task in done)
+    answer.set()
+    await asyncio.wait(waiting)
+    assert all(isinstance(task.exception(), InvalidToken) for task in waiting)

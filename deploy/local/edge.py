@@ -45,6 +45,8 @@ def start(profile: Profile) -> None:
     backends.write_text("".join(lines))
     settings = {name: layout.setting(name) for name in layout.settings() if name.startswith("EDGE_")}
     environment = {name: value for name, value in settings.items() if value} | {
+        "EDGE_ADDRESS": "127.0.0.1",  # whatever the shell says: behind it nobody may be checked
+        "EDGE_METRICS_ADDRESS": "127.0.0.1",
         "EDGE_PORT": str(profile.ports["edge"]),
         "EDGE_METRICS_PORT": str(profile.ports["edge-metrics"]),
         "EDGE_CERTIFICATE": str(certificates / "edge.crt"),

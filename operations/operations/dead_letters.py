@@ -20,10 +20,10 @@ who got a letter in here would be believed too.
 import argparse
 import asyncio
 import hashlib
-import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import aio_pika
 import orjson
@@ -205,7 +205,7 @@ def run(options: argparse.Namespace) -> int:
     action = options.action
     if action in ("redrive", "drop") and not (options.id or options.all):
         raise Refused(f"{action} needs --id or --all", 2)
-    verified = os.environ.get("ENVIRONMENT") == "production"
+    verified = urlsplit(rabbitmq_url()).username == OPERATOR  # only in production there is such a user
     acting = act(
         rabbitmq_url(), action, options.services, wanted=options.id, dry_run=options.dry_run, verified=verified
     )

@@ -20,6 +20,7 @@ from operations.addresses import SERVICES, Refused
 # What waits for a retry moves to its service's queue by itself: the retries are emptied first, and all of it until
 # nothing was found any more.
 QUEUES = (
+    *(f"order_events.retry.{delay}s" for delay in RETRY_DELAYS_SECONDS),  # of version 1.0, whose messages may be there
     *(Queue(name, ()).retry(delay) for name in SERVICES for delay in RETRY_DELAYS_SECONDS),
     *SERVICES,
     *(Queue(name, ()).dead_letters for name in SERVICES),

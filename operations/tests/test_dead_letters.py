@@ -14,6 +14,7 @@ from chassis.messaging.envelope import SINGLE
 from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, Queue, assert_topology
 from chassis.testing import eventually
 
+from operations import __main__ as command_line
 from operations import dead_letters
 from operations.addresses import Refused
 from operations.dead_letters import act
@@ -275,3 +276,19 @@ async def test_what_would_steer_the_terminal_is_shown_instead(
     await act(rabbitmq_url, "show", [SERVICE], wanted=None, dry_run=False)
     assert "\x1b" not in (shown := capsys.readouterr().out)
     assert "x-error: \\x1b[2J" in shown
+
+
+@pytest.mark.parametrize(("user", "verified"), [("operations", True), ("admin", False)])
+def test_who_logs_in_as_the_operator_is_verified_whatever_the_shell_says(
+    user: str, verified: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, object] = {}
+
+    async def act(*_: object, **options: object) -> int:
+        asked.update(options)
+        return 0
+
+    monkeypatch.setattr(dead_letters, "act", act)
+    monkeypatch.setenv("RABBITMQ_URL", f"amqp://{user}:secret@localhost/")
+    assert command_line.main(["dead-letters", "redrive", "--all"]) == 0
+    assert asked["verified"] is verified

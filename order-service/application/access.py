@@ -8,13 +8,23 @@ from chassis.ports.identity import Principal
 from domain.errors import OrderNotFound
 from domain.order import Order
 
+_NO_ORDER = "There is no such order."
+
 
 def visible(orders: Mapping[UUID, Order], order_id: UUID, caller: Principal) -> Order:
     """The order. Raises OrderNotFound as well if it is somebody else's: whether that exists is not the caller's
     business."""
     order = orders.get(order_id)
     if order is None or not (caller.may_see(order.customer_id) or _placed(caller, order)):
-        raise OrderNotFound("There is no such order.")
+        raise OrderNotFound(_NO_ORDER)
+    return order
+
+
+def cancellable(orders: Mapping[UUID, Order], order_id: UUID, caller: Principal) -> Order:
+    """The order, as `visible`. Who may see it may not yet cancel it: an auditor who is also a customer, for one."""
+    order = visible(orders, order_id, caller)
+    if not (caller.is_any_of("staff") or caller.is_customer(order.customer_id)):
+        raise OrderNotFound(_NO_ORDER)
     return order
 
 

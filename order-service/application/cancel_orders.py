@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chassis.ports.identity import UNCHECKED, Principal
 
-from application.access import visible
+from application.access import cancellable
 from application.ports import OrderUnit
 from domain.errors import OrderError
 from domain.order import BY_CUSTOMER, BY_STAFF, Order
@@ -24,7 +24,7 @@ async def cancel_orders(commands: Sequence[CancelOrder], unit: OrderUnit) -> lis
     results: list[Order | Exception] = []
     for command in commands:
         try:
-            order = visible(orders, command.order_id, command.caller)
+            order = cancellable(orders, command.order_id, command.caller)
             own = command.caller is UNCHECKED or command.caller.is_customer(order.customer_id)
             order.cancel(unit.now, reason=BY_CUSTOMER if own else BY_STAFF, by=command.caller.name)
             results.append(order)

@@ -249,7 +249,7 @@ class Order:
         self._become(status, reason, now, by)
         self._repeat_later(now)
 
-    def _announce(self, now: datetime, by: str | None) -> None:
+    def _announce(self, now: datetime, by: str | None = None) -> None:
         event = self._event(self.status)
         self._enter(event.name, self.reason, now, by)
         self.events.append(event)

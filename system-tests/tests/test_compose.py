@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -77,7 +78,10 @@ def test_a_waiting_broker_does_not_spin() -> None:
 
 
 def test_no_container_has_more_rights_or_takes_more_of_the_machine_than_it_needs() -> None:
-    for name, service in compose()["services"].items():
+    services = {name: service for file in FILES for name, service in compose(file)["services"].items()}
+    ours = {name: service for name, service in (services | compose()["services"]).items() if "ports" not in service}
+    assert {"edge", "certificates"} <= set(services)
+    for name, service in (ours | {"edge": services["edge"]}).items():
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["pids_limit"] > 0, name
@@ -93,3 +97,14 @@ def test_no_service_says_what_it_is_made_of() -> None:
     places = [*ROOT.glob("*-service/Dockerfile"), ROOT / "deploy" / "local" / "system.py"]
     assert len(places) == 5
     assert [place for place in places if '"--no-server-header"' not in place.read_text()] == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_setting_of_a_service_reaches_it(service: str) -> None:
+    """A line of .env that compose didn't pass on would be ignored without a word: ENVIRONMENT=production, for one."""
+    listing = "from settings import Settings; print(*Settings.model_fields)"
+    python = ROOT / service / ".venv" / "bin" / "python"
+    done = subprocess.run([python, "-c", listing], cwd=ROOT / service, capture_output=True, text=True, check=True)
+    elsewhere = {"container", "rabbitmq_port", "postgres_port", "rabbitmq_url_file", "database_url_file"}
+    settings = {name.upper() for name in set(done.stdout.split()) - elsewhere}
+    assert settings - set(compose()["services"][service]["environment"]) == set()

@@ -71,3 +71,41 @@ def test_an_event_that_lacks_a_field_that_is_read_is_unreadable(name: str) -> No
         [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
         assert isinstance(event, Unreadable), field
         assert event.reason == "invalid-data"
+
+
+def read(**changes: object) -> Received | Unreadable:
+    """OrderCreated with these fields of its data, or of its only line, otherwise."""
+    example = contracts_of("OrderCreated").example("OrderCreated")
+    [line, *_] = example["data"]["items"]
+    example["data"]["items"] = [line]
+    for name, value in changes.items():
+        (line if name in ("quantity", "price") else example["data"])[name] = value
+    [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
+    return event
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("quantity", (1, 10_000), (0, 10_001, -1, 1.5, "many")),
+        ("price", (0.01, 9_999_999_999.99), (0, -0.01, 0.001, 10_000_000_000)),
+        ("total_amount", (0.01, 9_999_999_999.99), (0, -1, 0.001, 10_000_000_000)),
+        ("currency", ("EUR",), ("eur", "EURO", "")),
+        ("expires_at", ("2026-11-24T12:15:00Z",), ("2026-11-24T12:15:00", "9000-01-01T00:00:00Z", "soon")),
+    ],
+)
+def test_what_the_producer_may_not_say_is_unreadable(
+    field: str, good: tuple[object, ...], bad: tuple[object, ...]
+) -> None:
+    for value in good:
+        assert isinstance(read(**{field: value}), Received), value
+    for value in bad:
+        event = read(**{field: value})
+        assert isinstance(event, Unreadable), value
+        assert event.reason == "invalid-data"
+
+
+@pytest.mark.parametrize(("lines", "kind"), [(0, Unreadable), (1, Received), (100, Received), (101, Unreadable)])
+def test_an_order_has_one_to_a_hundred_lines(lines: int, kind: type) -> None:
+    line = contracts_of("OrderCreated").example("OrderCreated")["data"]["items"][0]
+    assert isinstance(read(items=[line] * lines), kind)

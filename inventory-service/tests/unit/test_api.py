@@ -50,6 +50,29 @@ async def test_what_is_reserved_is_shown_and_not_touched(client: httpx.AsyncClie
     assert (shown["quantity_available"], shown["reserved_quantity"]) == (0, 3)
 
 
+@pytest.mark.parametrize("quantity", ["0", "7.0", "1000000000"])
+async def test_a_quantity_may_be_none_and_a_billion(client: httpx.AsyncClient, quantity: str) -> None:
+    made = await client.put(f"/inventory/{PRODUCT}", content=f'{{"quantity_available": {quantity}}}', headers=JSON)
+    assert (made.status_code, made.json()["quantity_available"]) == (201, int(float(quantity)))
+
+
+@pytest.mark.parametrize("quantity", ["-1", "1000000001", "0.5", '"7"', "true", "null", "[]"])
+async def test_a_quantity_that_is_no_count_of_pieces_is_refused(client: httpx.AsyncClient, quantity: str) -> None:
+    refused = await client.put(f"/inventory/{PRODUCT}", content=f'{{"quantity_available": {quantity}}}', headers=JSON)
+    problem = assert_problem(refused, 422, "validation-error")
+    assert [error["path"] for error in problem["errors"]] == ["quantity_available"]
+
+
+async def test_a_page_has_as_many_items_as_were_asked_for(client: httpx.AsyncClient) -> None:
+    for _ in range(3):
+        await client.put(f"/inventory/{uuid4()}", json={"quantity_available": 1})
+    first = await client.get("/inventory?limit=2")
+    assert len(first.json()) == 2
+    rest = await client.get(first.links["next"]["url"])
+    assert len(rest.json()) == 1
+    assert "next" not in rest.links
+
+
 @pytest.mark.parametrize(
     ("price", "shown"),
     [

@@ -236,3 +236,11 @@ def test_a_reservation_was_never_changed_before_it_was_made() -> None:
     reservation = a_reservation(Status.HELD)
     reservation.release("expired", items(), NOW - timedelta(milliseconds=5))
     assert reservation.updated_at == reservation.created_at == NOW
+
+
+def test_a_reservation_says_when_it_was_changed_last() -> None:
+    reservation, stock = a_reservation(), items()
+    reserve(reservation, stock, (PRODUCT, 1), now=NOW + timedelta(seconds=1))
+    assert reservation.updated_at == NOW + timedelta(seconds=1)
+    reservation.sell(stock, NOW + timedelta(seconds=2))
+    assert reservation.updated_at == NOW + timedelta(seconds=2)

@@ -119,6 +119,16 @@ async def test_an_order_is_cancelled_by_its_customer_or_by_staff_and_the_timelin
         assert all("by" not in entry for entry in (await client.get(f"{path}/timeline", headers=me)).json())
 
 
+@pytest.mark.parametrize("roles", [["customer", "auditor"], ["customer", "service"]])
+async def test_who_may_see_an_order_may_not_yet_cancel_it(
+    client: httpx.AsyncClient, issuer: FakeIssuer, roles: list[str]
+) -> None:
+    watcher = issuer.as_(*roles, sub=STRANGER)
+    path = f"/orders/{(await place(client, issuer.as_('service', sub=STRANGER)))['id']}"
+    assert (await client.get(path, headers=watcher)).status_code == 200
+    assert_problem(await client.delete(path, headers=watcher), 404, "order-not-found")
+
+
 async def test_a_key_of_a_customer_is_the_customer_s_and_that_of_staff_and_services_their_own(
     client: httpx.AsyncClient, units: OrderUnits, issuer: FakeIssuer, me: dict[str, str]
 ) -> None:

@@ -58,3 +58,20 @@ def test_an_event_that_lacks_a_field_that_is_read_is_unreadable(name: str) -> No
         [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
         assert isinstance(event, Unreadable), field.name
         assert event.reason == "invalid-data"
+
+
+@pytest.mark.parametrize(
+    ("field", "bad"),
+    [
+        ("total_amount", (0, -1, 0.001, 10_000_000_000, "much")),
+        ("currency", ("eur", "EURO", "")),
+        ("expires_at", ("2026-11-24T12:15:00", "9000-01-01T00:00:00Z", "soon")),
+    ],
+)
+def test_what_the_producer_may_not_say_is_unreadable(field: str, bad: tuple[object, ...]) -> None:
+    for value in bad:
+        example = contracts_of("InventoryReserved").example("InventoryReserved")
+        example["data"][field] = value
+        [event] = Decoder(CONSUMED).decode(orjson.dumps(example), SINGLE)
+        assert isinstance(event, Unreadable), value
+        assert event.reason == "invalid-data"

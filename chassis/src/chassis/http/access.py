@@ -23,6 +23,7 @@ from chassis.http.health import Check
 from chassis.http.problems import Problem
 from chassis.ports.addresses import is_loopback
 from chassis.ports.identity import UNCHECKED, Principal, Role
+from chassis.ports.tracing import trace_id
 from fastapi import Request
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -114,13 +115,29 @@ class TokensRequired:
         route = next((route for route in routes if route.matches(scope)[0] is Match.FULL), None)
         if route is None:
             return _NOBODY  # there is nothing to guard: the router answers 404 or 405
-        principal = await self._principal(scope)
+        who: str | None = None
+        try:
+            principal = await self._principal(scope)
+            who = principal.name
+            self._check(principal, route)
+        except Problem as refusal:
+            log.warning(
+                "caller refused",
+                caller=who,
+                reason=refusal.detail,
+                method=scope["method"],
+                route=getattr(route, "path", ""),  # not the path, which may be long: a flood would wash the log away
+                trace_id=trace_id(scope["state"]["traceparent"]),
+            )
+            raise
+        return principal
+
+    def _check(self, principal: Principal, route: BaseRoute) -> None:
         if principal.roles.isdisjoint(allowed(route)):
             raise Problem(403, "forbidden", "None of your roles may do this; docs/security.md lists who may.")
         if principal.roles == _CUSTOMER and (wait := self._allowance.take(principal.subject)):
             detail = "You send more requests than one customer may. Try again later."
             raise Problem(429, "too-many-requests", detail, headers={"Retry-After": str(math.ceil(wait))})
-        return principal
 
     async def _principal(self, scope: Scope) -> Principal:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
@@ -159,13 +176,13 @@ class LocalOnly:
             self._watching.cancel()
 
     async def admit(self, scope: Scope, routes: Sequence[BaseRoute]) -> Principal:
-        server = scope.get("server")
-        if server and not self._published and _is_elsewhere(server[0]):
-            raise Problem(403, "not-local", _REFUSAL)
+        for peer in (scope.get("server"), scope.get("client")):  # the client's, as a proxy on this machine tells it
+            if peer and not self._published and _is_elsewhere(peer[0]):
+                raise Problem(403, "not-local", _REFUSAL)
         for name, value in scope["headers"]:
             if name == b"host" and _is_foreign(f"//{value.decode('latin-1')}"):
                 raise Problem(403, "foreign-host", "In development only local names are answered: use localhost.")
-            if name == b"origin" and (value == b"null" or _is_foreign(value.decode("latin-1"))):
+            if name == b"origin" and not _is_page_of_this_machine(value.decode("latin-1")):
                 raise Problem(403, "foreign-origin", "In development only pages of this machine may call.")
         return UNCHECKED
 
@@ -210,6 +227,15 @@ def _is_elsewhere(address: str) -> bool:
     except ValueError:  # a path, or the name that a test gives
         return False
     return not is_loopback(address)
+
+
+@lru_cache(maxsize=256)
+def _is_page_of_this_machine(origin: str) -> bool:
+    try:
+        host = urlsplit(origin).hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(host) or host.endswith(".localhost")
 
 
 @lru_cache(maxsize=256)

@@ -20,8 +20,8 @@ MAX_REQUESTS_IN_HAND = 1_000
 ALWAYS_ANSWERED = ("/health", "/metrics")
 """Prefixes of paths. If an overloaded process seemed dead, it would be restarted and the load would stay."""
 
-NO_STORE = (b"cache-control", b"no-store")
-"""What one caller may see, a cache on the way must not show to the next."""
+ANSWER_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+"""What one caller may see, a cache on the way must not show to the next, nor a browser take for something else."""
 
 GC_THRESHOLDS = (50_000, 20, 20)
 """Requests make few cycles. With Python's own (700, 10, 10) the order service spends a fifth of its time on looking for
@@ -123,7 +123,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], NO_STORE]
+                message["headers"] = [*message["headers"], *ANSWER_HEADERS]
             await send(message)
 
         header = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")

@@ -23,6 +23,8 @@ RENEW_EVERY_SECONDS = 300.0
 KEYS_KEPT_SECONDS = 24 * 3600.0
 """How long keys are believed while the issuer is away."""
 ASK_AT_MOST_EVERY_SECONDS = 30.0
+MAX_WAITING = 20
+"""Requests that wait for the answer about an unknown key; more are refused at once while other keys are known."""
 REMEMBERED_SECONDS = 300.0
 MAX_REMEMBERED = 10_000
 MAX_TOKEN_CHARACTERS = 8_192
@@ -62,6 +64,7 @@ class Issuer:
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = self._asked_at = float("-inf")
         self._asking = asyncio.Lock()
+        self._waiting = 0
         self._remembered: dict[bytes, tuple[float, Principal]] = {}
 
     async def problem(self) -> str | None:
@@ -76,6 +79,7 @@ class Issuer:
             return known[1]
         claims = self._decode(token, await self._key_of(token))
         principal = self._principal(claims)
+        log.info("token verified", caller=principal.name, roles=sorted(principal.roles))
         left = min(int(claims["exp"]) - time.time(), REMEMBERED_SECONDS)
         while len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.pop(next(iter(self._remembered)))
@@ -96,7 +100,10 @@ class Issuer:
                     raise ValueError(f"the document is that of {told.get('issuer')!r}")
                 if told.get(DEVELOPMENT_MARK) and not self._trust.development_allowed:
                     raise ValueError("this issuer is for development: ALLOW_DEVELOPMENT_ISSUER=true believes it")
-                keys = _usable(await _document(client, str(told["jwks_uri"])))
+                keys_at = str(told["jwks_uri"])
+                if not (keys_at.startswith("https://") or self._trust.development_allowed):
+                    raise ValueError(f"its keys are at {keys_at}, where anybody on the way could change them")
+                keys = _usable(await _document(client, keys_at))
         except Exception as error:
             log.warning("keys not renewed", issuer=self._trust.issuer, reason=reason_of(error))
             return
@@ -128,6 +135,15 @@ class Issuer:
         return key
 
     async def _ask_again(self, kid: str) -> None:
+        if self._waiting >= MAX_WAITING and self._has_keys():
+            return  # strangers may not fill this instance with requests that wait for an issuer that hangs
+        self._waiting += 1
+        try:
+            await self._ask_in_turn(kid)
+        finally:
+            self._waiting -= 1
+
+    async def _ask_in_turn(self, kid: str) -> None:
         async with self._asking:
             waited = self._clock() - self._asked_at >= ASK_AT_MOST_EVERY_SECONDS
             if waited and (kid not in self._keys or not self._has_keys()):

@@ -156,8 +156,11 @@ class Broker:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AbstractConnection]:
+        url = aio_pika.connection.make_url(self._url(), heartbeat=HEARTBEAT_SECONDS)
+        if self.verified and url.user != self._queue.service:  # RabbitMQ would refuse each message, and not say why
+            raise Unavailable(f"the URL logs in as {url.user}, and must as {self._queue.service}")
         connection = aio_pika.Connection(
-            aio_pika.connection.make_url(self._url(), heartbeat=HEARTBEAT_SECONDS),
+            url,
             client_properties={"connection_name": self._queue.service},
         )
         try:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import structlog
 from chassis.ports.addresses import is_loopback
@@ -41,6 +41,18 @@ _LOCAL_URLS = {
 }
 _ENCRYPTED = {"database_url": "sslmode=verify-full", "rabbitmq_url": "amqps://"}
 _DEFAULT_PASSWORDS = ("", "postgres", "admin", "guest")
+
+
+def unsafe(url: str, encrypted: str) -> Iterator[str]:
+    """What production doesn't allow in a server's URL, in words that follow its name. `encrypted` is what makes TLS
+    check authority and host name; two other parameters would make it check nothing."""
+    parts = urlsplit(url)
+    given = parse_qs(parts.query, keep_blank_values=True)
+    required = (f"{parts.scheme}://", *(f"{name}={value}" for name, values in given.items() for value in values[-1:]))
+    if encrypted not in required or given.keys() & {"ssl", "no_verify_ssl"}:
+        yield f"must have {encrypted}, and nothing against it: in production every server proves who it is, by TLS"
+    if parts.password in (None, *_DEFAULT_PASSWORDS, parts.username):
+        yield f"has no password, or one that everybody knows: give {parts.username} one of its own"
 
 
 def _content(file: Path) -> str:
@@ -92,7 +104,10 @@ class _Settings(BaseSettings):
             nonlocal last, usable
             try:
                 if file is not None:
-                    last, usable = _CHECKS[name](_content(file)), True
+                    url = _CHECKS[name](_content(file))
+                    if self.in_production and (reasons := list(unsafe(url, _ENCRYPTED[name]))):
+                        raise ValueError("; ".join(reasons))
+                    last, usable = url, True
             except (OSError, ValueError) as error:
                 if usable:
                     log.warning(
@@ -105,15 +120,9 @@ class _Settings(BaseSettings):
 
     def refusals(self) -> Iterator[str]:
         """Why nothing may start with these settings: a sentence each, which says what to set."""
-        for name, encrypted in _ENCRYPTED.items():
-            if not (url := getattr(self, name, "unused")):
+        for name in _LOCAL_URLS:
+            if not getattr(self, name, "unused"):
                 yield f"{name.upper()} is not set: export it, or write it into .env at the root (see .env.example)"
-            elif self.in_production and url != "unused":
-                parts = urlsplit(url)
-                if encrypted not in (f"{parts.scheme}://", *parts.query.split("&")):
-                    yield f"{name.upper()} must have {encrypted}: in production every server proves who it is, by TLS"
-                if parts.password in (*_DEFAULT_PASSWORDS, parts.username):
-                    yield f"{name.upper()} has a password that everybody knows: give {parts.username} one of its own"
 
 
 class PostgresSettings(_Settings):
@@ -136,7 +145,7 @@ class ServiceSettings(_Settings):
     container: bool = False
     """Set by the images: whoever runs one says at which address its port is published, by BIND_ADDRESS."""
     bind_address: str = "127.0.0.1"
-    internal_address: str = ""
+    internal_address: Annotated[str, Field(pattern=r"^(|.+:\d{1,5})$")] = ""
     oidc_issuer: str = ""
     oidc_audience: str = ""
     oidc_discovery_url: str = ""
@@ -158,11 +167,15 @@ class ServiceSettings(_Settings):
         for name in ("oidc_issuer", "oidc_audience", "internal_address"):
             if not getattr(self, name):
                 yield f"{name.upper()} is not set, and ENVIRONMENT=production needs it (see .env.example)"
-        if self.oidc_issuer and not self.oidc_issuer.startswith("https://") and not self.allow_development_issuer:
-            yield (
-                "OIDC_ISSUER must begin with https://; ALLOW_DEVELOPMENT_ISSUER=true believes one without, whose tokens"
-                " anybody can make who reads its key"
-            )
+        for name, encrypted in _ENCRYPTED.items():
+            if url := getattr(self, name, ""):
+                yield from (f"{name.upper()} {reason}" for reason in unsafe(url, encrypted))
+        for name in ("oidc_issuer", "oidc_discovery_url"):
+            if not (getattr(self, name) or "https://").startswith("https://") and not self.allow_development_issuer:
+                yield (
+                    f"{name.upper()} must begin with https://; ALLOW_DEVELOPMENT_ISSUER=true believes one without,"
+                    " whose tokens anybody can make who reads its key"
+                )
 
 
 class DatabaseSettings(PostgresSettings, ServiceSettings):

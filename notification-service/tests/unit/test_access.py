@@ -34,3 +34,7 @@ async def test_customers_see_what_they_were_told_and_staff_and_auditors_see_all(
         assert await seen("customer", sub=me, of=me) == [me]
         assert await seen("customer", sub=me, of=other) == 404
         assert await seen("customer", sub="no-uuid") == 404
+
+
+def test_in_production_the_broker_vouches_for_senders() -> None:
+    assert load_in_production(ROOT / "notification-service", FakeIssuer()).broker.verified

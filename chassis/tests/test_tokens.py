@@ -228,15 +228,25 @@ async def test_an_unknown_key_is_asked_for_but_seldom(issuer: Issuer, there: Fak
     await issuer.verified(there.token("staff"))
     new = ec.generate_private_key(ec.SECP256R1())
     token = there.token("staff", key=new, headers={"kid": "second"})
-    clock.now += ASK_AT_MOST_EVERY_SECONDS - 1
-    for _ in range(3):
+    for wait in (0, 0, ASK_AT_MOST_EVERY_SECONDS - 1):
+        clock.now += wait
         with pytest.raises(InvalidToken):
             await issuer.verified(token)
-    assert there.asked.count("/keys") == 1
+    assert there.asked.count("/keys") == 2
     there.keys.append(public_jwk(new, "second"))
     clock.now += 1
     assert await issuer.verified(token)
-    assert there.asked.count("/keys") == 2
+    assert there.asked.count("/keys") == 3
+
+
+async def test_a_key_that_the_issuer_has_just_begun_to_use_is_believed_at_once(
+    issuer: Issuer, there: FakeIssuer
+) -> None:
+    await issuer.renew()
+    for kid in ("second", "third"):
+        new = ec.generate_private_key(ec.SECP256R1())
+        there.keys.append(public_jwk(new, kid))
+        assert await issuer.verified(there.token("staff", key=new, headers={"kid": kid}))
 
 
 async def test_a_withdrawn_key_is_believed_until_the_next_renewal(issuer: Issuer, there: FakeIssuer) -> None:

@@ -73,6 +73,16 @@ class Secured:
             context.load_cert_chain(folder / f"{certificate}.crt", folder / f"{certificate}.key")
         return httpx.AsyncClient(verify=context, timeout=30, **options)
 
+    async def serial(self, port: int) -> str:
+        """The number of the certificate that is shown at this port of this machine to the edge."""
+        context = self.tls()
+        context.check_hostname = False
+        context.load_cert_chain(self.home / "tls" / "edge.crt", self.home / "tls" / "edge.key")
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        number: str = writer.get_extra_info("peercert")["serialNumber"]
+        writer.transport.abort()
+        return number
+
     def tls(self) -> ssl.SSLContext:
         """Trusts the profile's authority."""
         return ssl.create_default_context(cafile=str(self.home / "tls" / "ca.crt"))

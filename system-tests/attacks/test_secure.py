@@ -5,6 +5,7 @@ import re
 import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -166,24 +167,69 @@ async def test_only_its_owner_reads_the_secrets(system: Secured) -> None:
     assert {path: oct(path.stat().st_mode)[-2:] for path in private} == dict.fromkeys(private, "00")
 
 
+@asynccontextmanager
+async def orders_placed(system: Secured, product: UUID) -> AsyncIterator[list[int]]:
+    """By eight clients of the edge, all the while. Yields what each request was answered."""
+    statuses: list[int] = []
+    going = True
+
+    async def place(token: str, customer: UUID) -> None:
+        async with system.client(token) as client:
+            while going:
+                key = {"Idempotency-Key": str(uuid4())}
+                answer = await client.post("/orders", json=order_of(product, customer), headers=key)
+                statuses.append(answer.status_code)
+                if answer.status_code == 201:
+                    await client.delete(f"/orders/{answer.json()['id']}")
+                await asyncio.sleep(0.1)  # one customer may send 20 requests a second
+
+    customers = [uuid4() for _ in range(8)]
+    tokens = [await system.token("customer", customer) for customer in customers]
+    placing = [asyncio.create_task(place(*who)) for who in zip(tokens, customers, strict=True)]
+    try:
+        await more(statuses)
+        yield statuses
+        await more(statuses)
+    finally:
+        going = False
+        await asyncio.gather(*placing)
+
+
+async def more(statuses: list[int]) -> None:
+    seen = len(statuses)
+
+    async def came() -> bool:
+        return len(statuses) >= seen + 50
+
+    await eventually(came, seconds=60)
+
+
 async def test_signing_keys_are_replaced_while_orders_are_placed(system: Secured, product: UUID) -> None:
-    old = await system.token("customer", ME)
     [key] = (system.home / "issuer").glob("*.pem")
-    new = await system.token("customer", STRANGER, "--new-key")
-    assert key.exists()
-    async with system.client(old) as before, system.client(new) as after:
-
-        async def is_known() -> bool:
-            """The old key's customers go on meanwhile. Services ask for unknown keys every 30 s at most."""
-            placed = await before.post("/orders", json=order_of(product))
+    async with orders_placed(system, product) as statuses:
+        new = await system.token("customer", STRANGER, "--new-key")
+        async with system.client(new) as after:
+            placed = await after.post("/orders", json=order_of(product, STRANGER))
             assert placed.status_code == 201
-            await asyncio.sleep(0.2)
-            return (await after.get(f"/orders/customer/{STRANGER}")).status_code == 200
+            paths = (f"/orders/customer/{STRANGER}", "/inventory", f"/notifications?customer_id={STRANGER}")
+            assert [(await after.get(path)).status_code for path in paths] == [200] * 3
+    assert set(statuses) == {201}
+    assert key.exists()
 
-        await eventually(is_known, seconds=60)
-        answers = [(await after.post("/orders", json=order_of(product, STRANGER))).status_code for _ in range(10)]
-        answers += [(await before.post("/orders", json=order_of(product))).status_code for _ in range(10)]
-        assert answers == [201] * 20
+
+async def test_certificates_are_renewed_while_orders_are_placed(system: Secured, product: UUID) -> None:
+    ports = {name: system.ports[name] for name in SERVICES}
+
+    async def serials() -> dict[str, str]:
+        return {name: await system.serial(port) for name, port in ports.items()}
+
+    before = await serials()
+    async with orders_placed(system, product) as statuses:
+        names = [f"{name},localhost" for name in SERVICES]
+        await system.said(ROOT / "deploy/tls/make-certificates", system.home / "tls", *names)
+        after = await serials()
+        assert before.items().isdisjoint(after.items())
+    assert set(statuses) == {201}
 
 
 async def test_a_restart_keeps_the_data_and_the_secrets(system: Secured, product: UUID) -> None:

@@ -23,6 +23,7 @@ RENEW_EVERY_SECONDS = 300.0
 KEYS_KEPT_SECONDS = 24 * 3600.0
 """How long keys are believed while the issuer is away."""
 ASK_AT_MOST_EVERY_SECONDS = 30.0
+"""For unknown keys, after the issuer didn't have one. A key that it has just begun to use is found at once."""
 MAX_WAITING = 20
 """Requests that wait for the answer about an unknown key; more are refused at once while other keys are known."""
 REMEMBERED_SECONDS = 300.0
@@ -62,7 +63,7 @@ class Issuer:
         self._clock = clock
         self._decoder = jwt.PyJWT({"enforce_minimum_key_length": True})
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._fetched_at = self._asked_at = float("-inf")
+        self._fetched_at = self._in_vain_at = float("-inf")
         self._asking = asyncio.Lock()
         self._waiting = 0
         self._remembered: dict[bytes, tuple[float, Principal]] = {}
@@ -92,7 +93,6 @@ class Issuer:
             await self._renew()
 
     async def _renew(self) -> None:
-        self._asked_at = self._clock()
         try:
             async with asyncio.timeout(10), self._client() as client:
                 told = await _document(client, self._trust.discovery_url)
@@ -114,6 +114,9 @@ class Issuer:
     def _has_keys(self) -> bool:
         return bool(self._keys) and self._clock() - self._fetched_at < KEYS_KEPT_SECONDS
 
+    def _knows(self, kid: str) -> bool:
+        return kid in self._keys and self._has_keys()
+
     async def _key_of(self, token: str) -> jwt.PyJWK:
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise InvalidToken("The token is too long.")
@@ -126,7 +129,7 @@ class Issuer:
         kid = header.get("kid")
         if not isinstance(kid, str):
             raise InvalidToken("The token doesn't say which key signed it.")
-        if kid not in self._keys or not self._has_keys():
+        if not self._knows(kid):
             await self._ask_again(kid)
         if not self._has_keys():
             raise Unavailable("the issuer's keys are not known")
@@ -145,9 +148,11 @@ class Issuer:
 
     async def _ask_in_turn(self, kid: str) -> None:
         async with self._asking:
-            waited = self._clock() - self._asked_at >= ASK_AT_MOST_EVERY_SECONDS
-            if waited and (kid not in self._keys or not self._has_keys()):
-                await self._renew()
+            if self._knows(kid) or self._clock() - self._in_vain_at < ASK_AT_MOST_EVERY_SECONDS:
+                return
+            await self._renew()
+            if not self._knows(kid):
+                self._in_vain_at = self._clock()
 
     def _decode(self, token: str, key: jwt.PyJWK) -> dict[str, Any]:
         try:

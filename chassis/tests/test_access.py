@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 
 import httpx
 import pytest
-from chassis.http import access
+from chassis.http import access, problems
 from chassis.http.access import Guard, LocalOnly, TokensRequired, allows, caller
 from chassis.http.allowance import AT_ONCE_SECONDS, REQUESTS_A_SECOND
 from chassis.http.app import create_app
+from chassis.http.problems import Problem
 from chassis.http.requests import BareRoute
 from chassis.http.tokens import Issuer, Trust
 from chassis.testing import eventually
@@ -33,6 +34,11 @@ def an_app(guard: Guard) -> FastAPI:
         return Response(str(caller(request).customer_id))
 
     routes.add_api_route("/bare", bare, methods=["POST"], route_class_override=BareRoute)
+
+    @routes.get("/another-s")
+    @allows("staff")
+    async def another_s() -> Response:
+        raise Problem(404, "not-found", "There is no such thing.")
 
     @routes.get("/forgotten")
     async def forgotten() -> Response:
@@ -134,6 +140,18 @@ async def test_who_was_refused_what_is_in_the_log_and_no_token(
     ]
     assert known not in str(log.calls)
     assert unknown not in str(log.calls)
+
+
+async def test_a_known_caller_who_finds_nothing_is_in_the_log_and_a_stranger_s_guesses_are_not(
+    client: httpx.AsyncClient, there: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = CapturingLogger()
+    monkeypatch.setattr(problems, "log", log)
+    await client.get("/nowhere")
+    await client.get("/names", headers=there.as_("staff"))
+    assert (await client.get("/another-s", headers=there.as_("staff", sub="me"))).status_code == 404
+    [call] = log.calls
+    assert (call.kwargs["caller"], call.kwargs["status"], call.kwargs["path"]) == (f"{ISSUER} me", 404, "/another-s")
 
 
 async def test_what_is_not_there_needs_no_token_and_neither_health_nor_documents_are(

@@ -43,6 +43,26 @@ def test_what_callers_send_commands_no_terminal_and_forges_no_line() -> None:
     assert lines.count("Traceback (most recent call last):") == 2
 
 
+_QUOTING = """
+import structlog
+from chassis.runtime import logs
+from chassis.runtime.settings import ServiceSettings
+logs.configure("note-service", ServiceSettings(log_format={format!r}))
+try:
+    raise ValueError('duplicate key\\nDETAIL:  Key (email)=(ann@shop.test) already exists.\\nHINT: none')
+except ValueError:
+    structlog.get_logger().exception("failed")
+"""
+
+
+@pytest.mark.parametrize("shape", ["json", "console"])
+def test_a_row_that_a_database_s_error_quotes_is_not_logged(shape: str) -> None:
+    program = [sys.executable, "-c", _QUOTING.format(format=shape)]
+    shown = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    assert "ann@shop.test" not in shown
+    assert all(word in shown for word in ("duplicate key", "DETAIL: (not logged)", "HINT: none"))
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's own")
 def test_a_full_disk_costs_lines_of_the_log_and_nothing_else() -> None:
     with open("/dev/full", "w") as full:

@@ -98,6 +98,7 @@ SECURE = {
     "OIDC_ISSUER": "https://login.shop.test",
     "OIDC_AUDIENCE": "orders",
     "INTERNAL_ADDRESS": "127.0.0.1:9001",
+    "UVICORN_SSL_CERTFILE": "service.crt",
 }
 
 
@@ -110,7 +111,14 @@ def refused(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: 
     return capsys.readouterr().err
 
 
-@pytest.mark.parametrize("changes", [{}, {"OIDC_ISSUER": "http://localhost:8090", "ALLOW_DEVELOPMENT_ISSUER": "true"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"OIDC_ISSUER": "http://localhost:8090", "ALLOW_DEVELOPMENT_ISSUER": "true"},
+        {"UVICORN_SSL_CERTFILE": "", "ALLOW_PLAIN_HTTP": "true"},
+    ],
+)
 def test_production_starts_with_everything_set(
     changes: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,6 +133,7 @@ def test_production_starts_with_everything_set(
         ("OIDC_ISSUER", "http://localhost:8090"),
         ("OIDC_AUDIENCE", ""),
         ("INTERNAL_ADDRESS", ""),
+        ("UVICORN_SSL_CERTFILE", ""),
         ("DATABASE_URL", ""),
         ("DATABASE_URL", "postgresql://orders:s3cret@db/orders"),
         ("DATABASE_URL", "postgresql://orders:s3cret@db/orders?sslmode=require"),

@@ -51,6 +51,24 @@ def tables(url: str) -> set[str]:
     return set(query(url, f"SELECT tablename FROM pg_tables WHERE schemaname = '{SCHEMA}'"))
 
 
+def test_a_migration_does_not_wait_for_a_backup_with_all_orders_behind_it(empty_database: str) -> None:
+    migrate(SERVICE, empty_database, "upgrade", "head")
+
+    async def refused_while_the_table_is_read() -> str:
+        connection = await asyncpg.connect(empty_database.replace("+asyncpg", ""))
+        try:
+            async with connection.transaction():
+                await connection.execute(f"LOCK TABLE {SCHEMA}.orders IN ACCESS SHARE MODE")
+                with pytest.raises(AssertionError) as refusal:
+                    await asyncio.to_thread(migrate, SERVICE, empty_database, "downgrade", "base")
+                return str(refusal.value)
+        finally:
+            await connection.close()
+
+    assert "was in use for 5 s" in asyncio.run(refused_while_the_table_is_read())
+    migrate(SERVICE, empty_database, "downgrade", "base")
+
+
 def test_keys_belong_to_their_customers_after_0003_and_to_the_first_of_them_before(empty_database: str) -> None:
     order = """
         INSERT INTO orders (id, customer_id, items, total_amount, currency, status, timeline, expires_at, due_at,

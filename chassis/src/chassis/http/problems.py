@@ -109,10 +109,27 @@ def install(app: FastAPI, statuses: Mapping[type[Exception], int]) -> None:
                 problem = Problem(status, _SLUGS.get(status, "bad-request"), detail, headers=headers)
             case _:
                 problem = Problem(statuses[type(error)], getattr(error, "slug", "bad-request"), str(error))
+        if problem.status in (403, 404):
+            _note_refusal(request, problem)
         return _response(request, problem)
 
     for kind in (Problem, RequestValidationError, HTTPException, *statuses):
         app.add_exception_handler(kind, respond)
+
+
+def _note_refusal(request: Request, problem: Problem) -> None:
+    """Logs what a known caller did not get, since a 404 may mean that it belongs to somebody else."""
+    caller = getattr(request.state, "caller", None)
+    if caller is not None and caller.roles:
+        log.warning(
+            "refused",
+            caller=caller.name,
+            status=problem.status,
+            reason=problem.detail,
+            method=request.method,
+            path=request.url.path[:200],
+            trace_id=trace_id(request.state.traceparent),
+        )
 
 
 def _allowed(request: Request) -> str:

@@ -19,6 +19,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _LOCK = 0x6F726465725F6462  # "order_db"
+_WAITS_SECONDS = 5
+"""For a lock on a table. What needs it too waits behind the migration, so it must not wait for a backup to end."""
 
 
 def run(metadata: MetaData, schema: str, url: str, *, logins: str = "", production: bool = False) -> None:
@@ -33,7 +35,15 @@ async def _run(metadata: MetaData, schema: str, url: str, logins: str, productio
             f"The role {schema} has its default password, which everybody knows: end it by ALTER ROLE {schema} NOLOGIN."
         )
     async with _connection(url, schema) as connection:
-        await connection.run_sync(_migrate, metadata, schema, logins, production)
+        try:
+            await connection.run_sync(_migrate, metadata, schema, logins, production)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != "55P03":
+                raise
+            raise CommandError(
+                f"A table of the schema {schema} was in use for {_WAITS_SECONDS} s, by a backup or a long query"
+                " (pg_stat_activity has it), and nothing may wait behind a migration: run it again later."
+            ) from None
 
 
 @asynccontextmanager
@@ -57,6 +67,7 @@ async def _default_password_works(url: str, role: str) -> bool:
 
 def _migrate(connection: Connection, metadata: MetaData, schema: str, logins: str, production: bool) -> None:
     connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
+    connection.execute(text(f"SET lock_timeout = '{_WAITS_SECONDS}s'"))
     prepare(connection, schema, logins=logins, production=production)
     connection.execute(text(f"SET ROLE {owner_of(schema)}"))
     connection.commit()

@@ -4,6 +4,7 @@ A batch is one line at INFO; at DEBUG each event, request and SQL statement has 
 """
 
 import logging
+import re
 import sys
 from contextlib import suppress
 from typing import TextIO, cast
@@ -43,17 +44,14 @@ def configure(service: str, settings: ServiceSettings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         name_service,
     ]
-    final: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
-        if as_json
-        else [
-            structlog.processors.format_exc_info,
-            _harmless,
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
-            ),
-        ]
+    console = structlog.dev.ConsoleRenderer(
+        colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
+    final: list[Processor] = [
+        structlog.processors.format_exc_info,
+        _without_rows,
+        *([structlog.processors.JSONRenderer(serializer=_json)] if as_json else [_harmless, console]),
+    ]
     structlog.configure(
         processors=[*shared, *final],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -81,6 +79,13 @@ def configure(service: str, settings: ServiceSettings) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request, with the URL
     if level <= logging.DEBUG:
         logging.getLogger("sqlalchemy.engine").setLevel(logging.INFO)
+
+
+def _without_rows(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Cuts the row out that PostgreSQL quotes in the details of an error about a constraint."""
+    if "DETAIL:" in event.get("exception", ""):
+        event["exception"] = re.sub(r"(?m)^(.*DETAIL:) .*$", r"\1 (not logged)", event["exception"])
+    return event
 
 
 def _harmless(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -146,6 +146,9 @@ class ServiceSettings(_Settings):
     """Set by the images: whoever runs one says at which address its port is published, by BIND_ADDRESS."""
     bind_address: str = "127.0.0.1"
     internal_address: Annotated[str, Field(pattern=r"^(|.+:\d{1,5})$")] = ""
+    uvicorn_ssl_certfile: str = ""
+    """uvicorn's own setting: the certificate that it shows its callers."""
+    allow_plain_http: bool = False
     oidc_issuer: str = ""
     oidc_audience: str = ""
     oidc_discovery_url: str = ""
@@ -167,6 +170,11 @@ class ServiceSettings(_Settings):
         for name in ("oidc_issuer", "oidc_audience", "internal_address"):
             if not getattr(self, name):
                 yield f"{name.upper()} is not set, and ENVIRONMENT=production needs it (see .env.example)"
+        if not (self.uvicorn_ssl_certfile or self.allow_plain_http):
+            yield (
+                "UVICORN_SSL_CERTFILE and UVICORN_SSL_KEYFILE are not set, so callers would send their tokens in clear:"
+                " set them, or ALLOW_PLAIN_HTTP=true where something else encrypts, such as a service mesh"
+            )
         for name, encrypted in _ENCRYPTED.items():
             if url := getattr(self, name, ""):
                 yield from (f"{name.upper()} {reason}" for reason in unsafe(url, encrypted))

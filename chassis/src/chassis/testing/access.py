@@ -97,6 +97,7 @@ def load_in_production(folder: Path, issuer: FakeIssuer, **environment: str) -> 
             "OIDC_ISSUER": ISSUER,
             "OIDC_AUDIENCE": AUDIENCE,
             "INTERNAL_ADDRESS": "127.0.0.1:0",
+            "ALLOW_PLAIN_HTTP": "true",
             "DATABASE_URL": f"postgresql://orders:a-secret@{NOWHERE}/none?sslmode=verify-full",
             "RABBITMQ_URL": f"amqps://orders:a-secret@{NOWHERE}/",
         }

@@ -1,45 +1,57 @@
 """The page for people: `uvicorn main:app --port 8000`. The composition root: adapters are built only here."""
 
+from collections.abc import Sequence
+
 import httpx
+from chassis.http.access import Guard, Part
 from chassis.http.app import create_app
 from chassis.runtime import logs
 from chassis.runtime.guard import guard_of
 from chassis.runtime.jobs import Periodic
 from chassis.runtime.settings import load
+from fastapi import FastAPI
 
 from api import acts as acts_api
 from api import page, stream
 from application.acts import Acts
 from application.looking import Looking
+from application.ports import Feed, Operators, Services
 from application.watching import Watching
-from infrastructure.feed import Feed
+from infrastructure.feed import EventFeed
 from infrastructure.operators import OperatorsTool
 from infrastructure.services import HttpServices
 from settings import Settings
 
 SERVICE = "console"
+LOOK_EVERY_SECONDS = 1.0
+
+
+def compose(
+    watching: Watching, feed: Feed, services: Services, operators: Operators, *, parts: Sequence[Part], guard: Guard
+) -> FastAPI:
+    """The page on these adapters, of which `parts` have to be started."""
+    looking = Looking(watching, feed, services, operators)
+    acts = Acts(services, watching)
+    watch = Periodic("watching", LOOK_EVERY_SECONDS, looking.turn)
+    pictures = stream.Pictures(looking)
+    found = create_app(
+        service=SERVICE,
+        version="1.0.0",
+        summary="Shows what happens to every order, and lets people act on it.",
+        routers=[page.router(), stream.router(pictures, services), acts_api.router(acts, services, operators)],
+        parts=[*parts, acts, watch],
+        checks={"watching": watch.problem},
+        ready=(),
+        guard=guard,
+    )
+    found.add_middleware(page.PageHeaders)
+    return found
+
 
 settings = load(Settings)
 logs.configure(SERVICE, settings)
 watching = Watching()
-feed = Feed(settings.reader("rabbitmq_url"), watching.take)
-services = HttpServices(settings.urls, httpx.AsyncClient(timeout=10, limits=httpx.Limits(max_connections=100)))
+feed = EventFeed(settings.reader("rabbitmq_url"), watching.take)
+services = HttpServices(settings.urls, httpx.AsyncClient(timeout=10))
 operators = OperatorsTool(settings.reader("database_url"), settings.reader("rabbitmq_url"))
-looking = Looking(watching, feed, services, operators)
-acts = Acts(services, watching)
-watch = Periodic("watching", 1.0, looking.turn)
-app = create_app(
-    service=SERVICE,
-    version="1.0.0",
-    summary="Shows what happens to every order, and lets people act on it.",
-    routers=[
-        page.router(),
-        stream.router(stream.Pictures(looking), services),
-        acts_api.router(acts, services, operators),
-    ],
-    parts=[services, feed, acts, watch],
-    checks={"watching": watch.problem},
-    ready=(),
-    guard=guard_of(settings),
-)
-app.add_middleware(page.PageHeaders)
+app = compose(watching, feed, services, operators, parts=[services, feed], guard=guard_of(settings))

@@ -86,7 +86,7 @@ def router(pictures: Pictures, services: Services) -> APIRouter:
             return _json({"orders": rows[:FOUND_SHOWN], "of_page": False})
         # Once the order service lists all orders by status and time, this asks it instead.
         seen = sorted(watching.orders, key=lambda order: order.began_at, reverse=True)
-        rows = [summary(order) for order in seen if status in (None, order.status)][:FOUND_SHOWN]
+        rows = [summary(order, time.time()) for order in seen if status in (None, order.status)][:FOUND_SHOWN]
         return _json({"orders": rows, "of_page": True})
 
     return routes

@@ -11,8 +11,8 @@ from application.figures import Reading
 from application.ports import Feed, Operators, Services
 from application.watching import Watching
 
-COUNT_EVERY_SECONDS = 2.0
-COUNTING_SHARE = 0.02
+COUNT_EVERY_SECONDS = 1.0
+COUNTING_SHARE = 0.05
 """At most this part of the time goes into counting all orders, which takes the longer the more there are."""
 
 

@@ -55,7 +55,7 @@ class Watching:
             "in_all": self.in_all,
             "now": asdict(point) if point else None,
             "lanes": [self._lane(lane, now) for lane in events.LANES],
-            "orders": [summary(order) for order in self.orders.recent(ORDERS_SHOWN)],
+            "orders": [summary(order, now) for order in self.orders.recent(ORDERS_SHOWN)],
             "curves": self.figures.columns(),
             "crowd": self.crowd.picture() if self.crowd else None,
         }
@@ -84,10 +84,10 @@ class Watching:
         }
 
 
-def summary(order: SeenOrder) -> dict[str, Any]:
+def summary(order: SeenOrder, now: float) -> dict[str, Any]:
     """A line of a list of orders."""
     first = order.began_at
-    last = order.moved_at
+    last = max(now, order.moved_at) if order.waits_for else order.moved_at
     return {
         "id": order.id,
         "status": order.status,

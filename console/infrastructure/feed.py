@@ -7,13 +7,14 @@ routable that nobody reads.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aio_pika
 import orjson
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 from chassis.messaging.envelope import BATCH, MAX_BODY_BYTES, SINGLE
 from chassis.messaging.topology import EXCHANGE, Queue
@@ -28,13 +29,14 @@ LOOKED_AT_FOR_SECONDS = 60.0
 """So long after the last page has gone, events are still followed: somebody may only have reloaded it."""
 COUNT_EVERY_SECONDS = 1.0
 ANSWER_TIMEOUT_SECONDS = 5.0
+HEARTBEAT_SECONDS = 10
 RETRY_AFTER_SECONDS = 1.0
-_ARGUMENTS: dict[str, Any] = {"x-queue-type": "classic", "x-max-length": MOST_MESSAGES, "x-overflow": "drop-head"}
+ARGUMENTS: dict[str, Any] = {"x-queue-type": "classic", "x-max-length": MOST_MESSAGES, "x-overflow": "drop-head"}
 
 log = structlog.get_logger()
 
 
-class Feed:
+class EventFeed:
     """`take` gets the documents of each message."""
 
     def __init__(self, url: Callable[[], str], take: Callable[[Sequence[object]], None]) -> None:
@@ -76,11 +78,7 @@ class Feed:
         """Returns when nobody has looked for a while, or when anything is not as it should be."""
         try:
             with abandoned_is_unavailable():
-                async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
-                    connection = await aio_pika.connect(
-                        self._url(), heartbeat=10, client_properties={"connection_name": "console"}
-                    )
-                async with connection:
+                async with self._connection() as connection:
                     channel = await connection.channel()
                     await self._count(channel)
                     await self._consume(await connection.channel())
@@ -94,6 +92,19 @@ class Feed:
             if self.state != "away":
                 log.warning("events can't be followed for now", reason=reason_of(error))
             self.state = "away"
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AbstractConnection]:
+        url = aio_pika.connection.make_url(self._url(), heartbeat=HEARTBEAT_SECONDS)
+        connection = aio_pika.Connection(url, client_properties={"connection_name": "console"})
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+                await connection.connect()
+            yield connection
+        finally:
+            with suppress(Exception):  # it may be gone already
+                async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+                    await connection.close()
 
     async def _count(self, channel: AbstractChannel) -> None:
         """Raises ChannelNotFoundEntity if one of the services' queues is missing."""
@@ -111,7 +122,7 @@ class Feed:
 
     async def _consume(self, channel: AbstractChannel) -> None:
         async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
-            queue = await channel.declare_queue(exclusive=True, auto_delete=True, arguments=_ARGUMENTS)
+            queue = await channel.declare_queue(exclusive=True, auto_delete=True, arguments=ARGUMENTS)
             for name in READERS:
                 await queue.bind(EXCHANGE, routing_key(name))
             await queue.consume(self._on_message, no_ack=True)

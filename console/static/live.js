@@ -73,7 +73,7 @@ function Lane({ of }) {
       </dl>
       <div class="here">
         <p>
-          <b>${whole(of.waiting)}</b> ${t("waiting-here")}
+          <span>${t("waiting-here")} <b>${whole(of.waiting)}</b></span>
           ${of.oldest && html`<span class="oldest ${of.oldest.seconds > 10 ? "late" : ""}">${t("oldest")} <${OrderLink} id=${of.oldest.id}>${span(of.oldest.seconds)}<//></span>`}
         </p>
         <ul class="chips" aria-label=${t("waiting-orders", { lane: lane(of.name) })}>

@@ -37,7 +37,7 @@ function DeadLetters() {
   const [busy, problem, run] = useAct();
   const [done, setDone] = useState("");
   const settle = (action, letter) => {
-    if (action === "drop" && !confirm(t(letter ? "drop-this" : "drop-all"))) return;
+    if (action === "drop" && !confirm(letter ? t("drop-this") : t("drop-all"))) return;
     return run(async () => {
       const { number } = await ask("/api/dead-letters", { action, service: letter?.service ?? null, id: letter?.id ?? null });
       setDone(t(`done.${action}`, { number: whole(number) }));

@@ -90,7 +90,7 @@ export function Order({ id }) {
     <section aria-labelledby="way">
       <h2 id="way">${t("way")}</h2>
       ${!story.watched && html`<p class="note">${t("not-watched")}</p>`}
-      <${Swimlane} steps=${story.steps} waits_for=${story.waits_for} />
+      <${Swimlane} steps=${story.steps} waits_for=${story.waits_for} watched=${story.watched} />
     </section>
     <div class="panels">
       <${Payment} payment=${story.payment} silent=${story.silent.includes("payment-service")} />
@@ -100,7 +100,7 @@ export function Order({ id }) {
   `;
 }
 
-function Swimlane({ steps, waits_for }) {
+function Swimlane({ steps, waits_for, watched }) {
   return html`
     <div class="wide" role="region" aria-labelledby="way" tabindex="0">
       <table class="swim">
@@ -108,7 +108,7 @@ function Swimlane({ steps, waits_for }) {
           <tr><th scope="col">${t("at")}</th><th scope="col" class="number">${t("after")}</th>${LANES.map((name) => html`<th scope="col" key=${name}>${lane(name)}</th>`)}</tr>
         </thead>
         <tbody>
-          ${steps.map((step, index) => html`<${Step} key=${index} step=${step} />`)}
+          ${steps.map((step, index) => html`<${Step} key=${index} step=${step} watched=${watched} />`)}
           ${waits_for &&
           html`<tr class="next"><td></td><td></td>${LANES.map((name) => html`<td key=${name}>${name === waits_for && html`<span class="event pending">${t("its-turn")}</span>`}</td>`)}</tr>`}
         </tbody>
@@ -117,7 +117,7 @@ function Swimlane({ steps, waits_for }) {
   `;
 }
 
-function Step({ step }) {
+function Step({ step, watched }) {
   const places = [step.lane, ...step.readers].map((name) => LANES.indexOf(name)).filter((place) => place >= 0);
   const [first, last] = [Math.min(...places), Math.max(...places)];
   return html`
@@ -127,7 +127,7 @@ function Step({ step }) {
       ${LANES.map((name, place) => {
         const between = place >= first && place <= last ? `wire ${place === first ? "from" : ""} ${place === last ? "to" : ""}` : "";
         return html`<td key=${name} class=${between}>
-          ${name === step.lane && html`<${Said} step=${step} />`}
+          ${name === step.lane && html`<${Said} step=${step} watched=${watched} />`}
           ${name !== step.lane && step.readers.includes(name) && html`<span class="reader ${step.kind}" title=${t("reads", { lane: lane(name) })}><span class="unseen">${t("reads", { lane: lane(name) })}</span></span>`}
         </td>`;
       })}
@@ -135,13 +135,13 @@ function Step({ step }) {
   `;
 }
 
-const Said = ({ step }) => html`
+const Said = ({ step, watched }) => html`
   <span class="event ${step.kind} ${step.at ? "" : "missing"}" title=${step.name}>
     ${t(`event.${step.name}`)}
     ${step.reason && html`<small>${named("reason", step.reason)}</small>`}
     ${step.repeat && html`<small>${t("repeated")}</small>`}
     ${step.twice > 0 && html`<small>${t("came-twice", { number: step.twice + 1 })}</small>`}
-    ${!step.seen && step.at && html`<small>${t("from-timeline")}</small>`}
+    ${watched && !step.seen && step.at && html`<small>${t("from-timeline")}</small>`}
   </span>
 `;
 

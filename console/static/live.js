@@ -94,7 +94,7 @@ const Wait = ({ name, value, bad }) => html`
 function Newest({ orders }) {
   if (!orders.length) return html`<p class="note">${t("no-orders")} <a href="#/place">${t("place-one")}</a></p>`;
   return html`
-    <div class="wide" role="region" aria-labelledby="newest" tabindex="0">
+    <div class="wide" role="group" aria-labelledby="newest" tabindex="0">
     <table class="orders">
       <thead>
         <tr><th scope="col">${t("order")}</th><th scope="col">${t("state")}</th><th scope="col">${t("way")}</th>

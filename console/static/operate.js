@@ -99,7 +99,7 @@ function Stock() {
       <datalist id="products">${items?.map((item) => html`<option value=${item.product_id}></option>`)}</datalist>
       ${(problem || unread) && html`<${Problem} text=${problem || unread.message} />`}
       ${items?.length > 0 &&
-      html`<div class="tall" role="region" aria-labelledby="stocks" tabindex="0"><table class="plain">
+      html`<div class="tall" role="group" aria-labelledby="stocks" tabindex="0"><table class="plain">
         <thead><tr><th scope="col">${t("product")}</th><th scope="col" class="number">${t("free-now")}</th><th scope="col" class="number">${t("held-now")}</th><th scope="col" class="number">${t("price")}</th></tr></thead>
         <tbody>
           ${items.map(

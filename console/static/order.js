@@ -102,7 +102,7 @@ export function Order({ id }) {
 
 function Swimlane({ steps, waits_for, watched }) {
   return html`
-    <div class="wide" role="region" aria-labelledby="way" tabindex="0">
+    <div class="wide" role="group" aria-labelledby="way" tabindex="0">
       <table class="swim">
         <thead>
           <tr><th scope="col">${t("at")}</th><th scope="col" class="number">${t("after")}</th>${LANES.map((name) => html`<th scope="col" key=${name}>${lane(name)}</th>`)}</tr>

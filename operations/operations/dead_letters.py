@@ -168,8 +168,8 @@ async def act(
     tell: Callable[[DeadLetter], object] | None = None,
 ) -> int:
     """Does it, and tells of each letter that it was done to (prints it, unless told otherwise); returns how many there
-    were. `wanted` is an id, or to look how ids begin; None means all of them. Raises Refused, and has done nothing then,
-    if that is no letter's whole id or if the letter must not be sent back; of all letters such ones are left."""
+    were. `wanted` is an id, or to look how ids begin; None means all of them. Raises Refused, and has done nothing
+    then, if that is no letter's whole id or if the letter must not be sent back; of all letters such ones are left."""
     tell = tell or (lambda letter: print(letter.text() if command == "show" else letter.line()))
     number, alike, left = 0, set[str](), list[str]()
     changes = command in ("redrive", "drop")

@@ -12,11 +12,13 @@ from chassis.runtime.settings import load
 from fastapi import FastAPI
 
 from api import acts as acts_api
+from api import breaking as breaking_api
 from api import page, stream
 from application.acts import Acts
 from application.looking import Looking
-from application.ports import Feed, Operators, Services
+from application.ports import Breaking, Feed, Operators, Services
 from application.watching import Watching
+from infrastructure.breaking import Breaker
 from infrastructure.feed import EventFeed
 from infrastructure.operators import OperatorsTool
 from infrastructure.services import HttpServices
@@ -27,7 +29,14 @@ LOOK_EVERY_SECONDS = 1.0
 
 
 def compose(
-    watching: Watching, feed: Feed, services: Services, operators: Operators, *, parts: Sequence[Part], guard: Guard
+    watching: Watching,
+    feed: Feed,
+    services: Services,
+    operators: Operators,
+    breaking: Breaking,
+    *,
+    parts: Sequence[Part],
+    guard: Guard,
 ) -> FastAPI:
     """The page on these adapters, of which `parts` have to be started."""
     looking = Looking(watching, feed, services, operators)
@@ -43,6 +52,7 @@ def compose(
         checks={"watching": watch.problem},
         ready=(),
         guard=guard,
+        development=[breaking_api.router(breaking, watching)],
     )
     found.add_middleware(page.PageHeaders)
     return found
@@ -52,6 +62,8 @@ settings = load(Settings)
 logs.configure(SERVICE, settings)
 watching = Watching()
 feed = EventFeed(settings.reader("rabbitmq_url"), watching.take)
-services = HttpServices(settings.urls, httpx.AsyncClient(timeout=10))
+client = httpx.AsyncClient(timeout=10)
+services = HttpServices(settings.urls, client)
+breaker = Breaker(settings.urls, client, settings.reader("rabbitmq_url"))
 operators = OperatorsTool(settings.reader("database_url"), settings.reader("rabbitmq_url"))
-app = compose(watching, feed, services, operators, parts=[services, feed], guard=guard_of(settings))
+app = compose(watching, feed, services, operators, breaker, parts=[services, feed], guard=guard_of(settings))

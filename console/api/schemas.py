@@ -39,6 +39,14 @@ class SetStock(RequestModel):
     price: Price | None = None
 
 
+class Break(RequestModel):
+    act: Literal["kill", "disconnect", "gateway", "poison", "again", "wipe"]
+    service: Service = "payment-service"
+    replica: Annotated[str, Field(max_length=100)] | None = None
+    """host:port of the one to kill."""
+    answers: Literal["normal", "declined", "error", "silent"] = "normal"
+
+
 class Settle(RequestModel):
     action: Literal["redrive", "drop"]
     service: Service | None = None

@@ -1,5 +1,6 @@
 """What the page sees: it takes events and readings in, and gives a picture of this moment."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,6 +14,7 @@ from application.sample import Sample
 ORDERS_SHOWN = 14
 WAITING_SHOWN = 18
 STOCK_NOTES_KEPT = 500
+DOCUMENTS_KEPT = 20
 
 
 class Watching:
@@ -22,18 +24,21 @@ class Watching:
         self.figures = Figures()
         self.feed = "resting"
         """`resting` while nobody looks, `following`, or why it doesn't follow: `away`, `no-queues`."""
+        self.passed: deque[Mapping[str, Any]] = deque(maxlen=DOCUMENTS_KEPT)
+        """The last events as they came, to say them again."""
         self.in_all: Mapping[str, int] | None = None
         """Orders by status, as the books had them a moment ago."""
         self.crowd: Crowd | None = None
         self.stock_before: dict[str, Mapping[str, Mapping[str, Any] | None]] = {}
         """The stock of an order's products when it was placed from the page, by the order's id."""
 
-    def take(self, documents: Sequence[object]) -> None:
+    def take(self, documents: Sequence[Any]) -> None:
         """Takes the events of one message in, or of the sample's orders those."""
         self.sample.count(len(documents))
         for document in documents:
             if self.sample.has(events.order_of(document)) and (event := events.read(document)):
                 self.orders.take(event)
+                self.passed.append(document)
 
     def turn(self, reading: Reading) -> None:
         before = self.figures.reading

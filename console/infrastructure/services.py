@@ -45,8 +45,8 @@ class HttpServices:
         return dict(zip(names, found, strict=True))
 
     async def _replicas_of(self, service: str) -> list[Replica]:
-        addresses = [address for url in self._urls[service] for address in await _addresses(url)]
-        return await asyncio.gather(*(self._replica(service, address) for address in addresses))
+        found = [address for url in self._urls[service] for address in await addresses(url)]
+        return await asyncio.gather(*(self._replica(service, address) for address in found))
 
     async def _replica(self, service: str, url: str) -> Replica:
         name = urlsplit(url).netloc
@@ -171,7 +171,7 @@ def _figures(metrics: str) -> dict[str, float]:
     return dict(sums)
 
 
-async def _addresses(url: str) -> list[str]:
+async def addresses(url: str) -> list[str]:
     """The URL with each address that its host's name has; as it is if it has none now."""
     parts = urlsplit(url)
     host = parts.hostname or ""

@@ -15,7 +15,7 @@ export function Live({ picture }) {
     ${picture.share < 1 && html`<p class="note">${t("sampled", { part: whole(1 / picture.share) })}</p>`}
     <section aria-labelledby="lanes">
       <h2 id="lanes">${t("lanes")}</h2>
-      <div class="lanes">${picture.lanes.map((each) => html`<${Lane} key=${each.name} of=${each} />`)}</div>
+      <${Lanes} lanes=${picture.lanes} />
     </section>
     <section aria-labelledby="newest">
       <h2 id="newest">${t("newest")}</h2>
@@ -27,6 +27,11 @@ export function Live({ picture }) {
     </section>
   `;
 }
+
+/** A card for each service; `acts` gives what stands below it. */
+export const Lanes = ({ lanes, acts }) => html`
+  <div class="lanes">${lanes.map((each) => html`<${Lane} key=${each.name} of=${each} acts=${acts} />`)}</div>
+`;
 
 function Headline({ picture }) {
   const { now, in_all: all } = picture;
@@ -50,7 +55,7 @@ function Headline({ picture }) {
   `;
 }
 
-function Lane({ of }) {
+function Lane({ of, acts }) {
   const well = of.replicas.filter((replica) => replica.state === "ok").length;
   const unwell = of.replicas.filter((replica) => replica.state !== "ok");
   const state = !of.replicas.length ? "unknown" : unwell.length ? (well ? "partly" : "down") : "ok";
@@ -83,6 +88,7 @@ function Lane({ of }) {
           ${of.waiting > of.orders.length && html`<li class="more">+${whole(of.waiting - of.orders.length)}</li>`}
         </ul>
       </div>
+      ${acts?.(of)}
     </article>
   `;
 }

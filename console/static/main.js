@@ -1,13 +1,15 @@
 // The page's frame: where one is, whether the server is there, language and colours.
 
 import { html, render, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
+import { Break } from "/static/break.js";
 import { Live } from "/static/live.js";
 import { Operate } from "/static/operate.js";
 import { Order, Search } from "/static/order.js";
 import { currentLanguage, lane, speak, t } from "/static/parts.js";
 import { Place } from "/static/place.js";
+import { Tour } from "/static/tour.js";
 
-const VIEWS = ["live", "order", "place", "operate"];
+const VIEWS = ["live", "order", "place", "operate", "break", "tour"];
 const ANNOUNCE_EVERY_MS = 10_000;
 
 function useLocation() {
@@ -82,6 +84,8 @@ function Page() {
     order: () => (argument ? html`<${Order} id=${argument} key=${argument} />` : html`<${Search} />`),
     place: () => html`<${Place} picture=${picture} />`,
     operate: () => html`<${Operate} />`,
+    break: () => html`<${Break} picture=${picture} />`,
+    tour: () => html`<${Tour} picture=${picture} />`,
   }[known];
   const state = connected === null ? "connecting" : connected ? (picture.feed === "following" ? "connected" : picture.feed) : "not-connected";
 

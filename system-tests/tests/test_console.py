@@ -1,11 +1,15 @@
 """The page for people, in a real browser on the running system: what it shows at each moment, in both languages."""
 
+import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser, expect
+from chassis.testing import eventually
+from playwright.async_api import Browser, Route, expect
 
 from browser import Visit, chromium, console_of, opened
 from bus import Bus
@@ -13,13 +17,19 @@ from operations.shop import DECLINED_CUSTOMER, Line
 from shop import Shop
 from system import Service, System, all_healthy
 
-VIEWS = ("live", "order", "place", "operate")
+VIEWS = ("live", "order", "place", "operate", "break", "tour")
+DISAGREEING = {"agree": False, "findings": [{"severity": "violation", "sentence": "A piece has vanished."}], "more": 0}
+SCENES = ("way", "crash", "declined", "crowd", "poison", "books")
 WORDS = {
     "en-GB": {
         "live": "The four services",
         "order": "Seen since the page was opened",
         "place": "Place the order",
         "operate": "Read the books",
+        "break": "The payment gateway",
+        "tour": "A crash in the middle",
+        "kept": "Kept.",
+        "all": "Show all six",
         "language": "en",
     },
     "es-ES": {
@@ -27,6 +37,10 @@ WORDS = {
         "order": "Vistos desde que se abrió la página",
         "place": "Hacer el pedido",
         "operate": "Leer los libros",
+        "break": "La pasarela de pago",
+        "tour": "Una caída en medio",
+        "kept": "Cumplida.",
+        "all": "Mostrar las seis",
         "language": "es",
     },
 }
@@ -268,6 +282,133 @@ async def test_a_payment_service_killed_in_the_middle_of_an_order(live: Visit, s
     await expect(lane.locator(".chips a")).to_have_count(0)
     await expect(lane.locator('[data-wait="queue"]')).to_have_text("0")
     await system.healthy()
+
+
+@asynccontextmanager
+async def brought_back(system: System, name: str) -> AsyncIterator[None]:
+    """A service that ends is started again, as the supervisor of `make up` does, or Docker's restart policy."""
+    service = system.services[name]
+    service.mortal = True
+
+    async def watch() -> None:
+        while True:
+            if service.started and not service.running:
+                await service.end(signal.SIGKILL)
+                service.start()
+            await asyncio.sleep(0.2)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+        await system.healthy()
+    finally:
+        watching.cancel()
+        service.mortal = False
+
+
+@pytest.mark.parametrize("locale", WORDS)
+async def test_the_tour_shows_each_promise_being_kept(
+    browser: Browser, console: Service, system: System, locale: str
+) -> None:
+    words = WORDS[locale]
+    killed = system.services["payment-service"].pid
+    async with brought_back(system, "payment-service"), opened(browser, console.url, locale=locale) as visit:
+        await visit.go("tour")
+        await visit.page.get_by_role("button", name=words["all"]).click()
+        for scene in SCENES:
+            verdict = visit.page.locator(f"#scene-{scene} .good, #scene-{scene} .problem")
+            await verdict.wait_for(timeout=120_000)
+            await expect(verdict).to_contain_text(words["kept"])
+        assert await visit.findings() == []
+        await visit.picture(f"tour-shown-{words['language']}-light-desktop")
+    assert system.services["payment-service"].pid != killed
+
+
+async def test_a_promise_that_is_not_kept_is_told(visit: Visit, system: System) -> None:
+    """Here the crowd is told that a piece has vanished, and the card that should be declined is charged."""
+    await visit.page.route("**/api/books", lambda route: route.fulfill(json=DISAGREEING))
+    await visit.page.route("**/api/orders", as_a_new_customer)
+    await visit.go("tour")
+    for scene in ("books", "declined"):
+        await visit.page.locator(f"#scene-{scene} button").click()
+        await expect(visit.page.locator(f"#scene-{scene} .problem")).to_contain_text("Not kept.")
+
+
+async def as_a_new_customer(route: Route) -> None:
+    await route.continue_(post_data=json.dumps(json.loads(route.request.post_data or "{}") | {"customer_id": None}))
+
+
+async def test_what_is_broken_heals(live: Visit, system: System, shop: Shop) -> None:
+    await live.go("break")
+    lane = live.page.get_by_role("article", name="Payments")
+    async with brought_back(system, "payment-service"):
+        before = system.services["payment-service"].pid
+        await lane.get_by_role("button", name="Kill").click()
+        await live.says("Payments: the process was killed.")
+        await eventually(
+            lambda: system.services["payment-service"].running and system.services["payment-service"].pid != before
+        )
+        await expect(lane.locator(".health")).to_have_text("1 well", timeout=60_000)
+    for name in ("Orders", "Inventory", "Payments", "Notifications"):
+        await live.page.get_by_role("article", name=name).get_by_role("button", name="Cut off").click()
+        await live.says(f"{name}: its connections to the broker are cut.")
+    order = await shop.place(Line(await shop.stock(5)))
+    assert (await shop.ended(order["id"]))["status"] == "completed"
+    await system.healthy()
+
+
+async def test_the_gateway_answers_as_the_page_wants(live: Visit, shop: Shop) -> None:
+    await live.go("break")
+    gateway = live.page.locator('[aria-labelledby="gateway"]')
+    try:
+        await gateway.get_by_role("button", name="Declines").click()
+        await live.says("The gateway answers as you wish")
+        order = await shop.place(Line(await shop.stock(5)))
+        assert (await shop.ended(order["id"]))["reason"] == "payment-declined"
+        await gateway.get_by_role("button", name="Not at all").click()
+        await live.says("The gateway answers as you wish")
+        order = await shop.place(Line(await shop.stock(5)))
+        await live.go(f"order/{order['id']}")
+        await expect(live.page.locator('[aria-labelledby="payment"]')).to_contain_text("being charged")
+    finally:
+        await live.go("break")
+        await gateway.get_by_role("button", name="Normally").click()
+        await live.says("The gateway answers as you wish")
+    assert (await shop.ended(order["id"], within_seconds=60))["status"] == "completed"
+
+
+async def test_events_that_come_again_change_nothing(live: Visit, shop: Shop) -> None:
+    product = await shop.stock(5)
+    order = await shop.place(Line(product))
+    await shop.ended(order["id"])
+    await live.page.locator("tr.completed", has=live.page.locator(f'a[href="#/order/{order["id"]}"]')).wait_for()
+    known = await shop.metric("payment-service", "events_duplicate_total")
+    await live.go("break")
+    await live.page.get_by_role("button", name="Send the last events again").click()
+    await live.says("events were sent again")
+
+    async def taken_for_known() -> bool:
+        return await shop.metric("payment-service", "events_duplicate_total") > known
+
+    await eventually(taken_for_known)
+    assert await shop.stock_of(product) == (4, 0)
+    await live.go(f"order/{order['id']}")
+    await live.says("came 2 times")
+
+
+async def test_a_queue_that_is_emptied_loses_no_order(live: Visit, system: System, shop: Shop) -> None:
+    """The order asks again, half a minute after it was placed."""
+    product = await shop.stock(5)
+    await system.kill("inventory-service")
+    try:
+        order = await shop.place(Line(product))
+        await live.go("break")
+        await live.page.get_by_role("article", name="Inventory").get_by_role("button", name="Empty queue").click()
+        await live.says("Inventory: 1 messages are gone.")
+    finally:
+        system.start("inventory-service")
+        await system.healthy()
+    assert (await shop.ended(order["id"], within_seconds=60))["status"] == "completed"
 
 
 async def test_a_page_that_lost_its_server_says_so_and_connects_again(live: Visit, console: Service) -> None:

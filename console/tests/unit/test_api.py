@@ -49,19 +49,50 @@ class PretendedTool:
         return 2
 
 
+class PretendedBreaker:
+    """Notes what is broken."""
+
+    def __init__(self) -> None:
+        self.broken: list[tuple[Any, ...]] = []
+
+    async def kill(self, service: str, replica: str | None) -> None:
+        if replica == "unknown":
+            raise Refused(404, "not-found", "There is no such replica.")
+        self.broken.append(("kill", service, replica))
+
+    async def disconnect(self, service: str) -> None:
+        self.broken.append(("disconnect", service))
+
+    async def gateway(self, answers: str) -> None:
+        self.broken.append(("gateway", answers))
+
+    async def poison(self) -> int:
+        self.broken.append(("poison",))
+        return 1
+
+    async def again(self, documents: list[dict[str, Any]]) -> int:
+        self.broken.append(("again", *(document["subject"] for document in documents)))
+        return len(documents)
+
+    async def wipe(self, service: str) -> int:
+        self.broken.append(("wipe", service))
+        return 3
+
+
 class Page:
     """The page's server, and what it stands on."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, development: bool = True) -> None:
+        self.breaker = PretendedBreaker()
         self.services = Pretended()
         self.watching = Watching()
         self.tool = PretendedTool()
         main = load_main(
             FOLDER, DATABASE_URL=f"postgresql://a:b@{NOWHERE}/c", RABBITMQ_URL=f"amqp://{NOWHERE}", BIND_ADDRESS=""
         )
-        guard = Guard("development", LocalOnly(published=False).admit)
+        guard = Guard("development", LocalOnly(published=False).admit, development=development)
         http = HttpServices(URLS, self.services.client())
-        self.app = main.compose(self.watching, RestingFeed(), http, self.tool, parts=[http], guard=guard)
+        self.app = main.compose(self.watching, RestingFeed(), http, self.tool, self.breaker, parts=[http], guard=guard)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://localhost")
 
     async def post(self, path: str, body: object, **headers: str) -> httpx.Response:
@@ -186,7 +217,10 @@ async def test_books_are_read_and_dead_letters_settled_by_the_operators_tool(pag
     assert (await page.post("/api/dead-letters", {"action": "burn"})).status_code == 422
 
 
-ACTS = ("/api/orders", f"/api/orders/{ORDER}/cancel", "/api/crowd", "/api/stock", "/api/books", "/api/dead-letters")
+ACTS = (
+    *("/api/orders", f"/api/orders/{ORDER}/cancel", "/api/crowd", "/api/stock", "/api/books"),
+    *("/api/dead-letters", "/api/break"),
+)
 
 
 @pytest.mark.parametrize("path", ACTS)
@@ -204,3 +238,36 @@ async def test_no_foreign_page_can_act(page: Page, path: str) -> None:
 async def test_a_crowd_is_bounded(page: Page) -> None:
     for customers in (0, 501, "many", 2.5):
         assert (await page.post("/api/crowd", {"customers": customers, "pieces": 5})).status_code == 422
+
+
+async def test_what_is_broken_is_what_was_asked_for(page: Page) -> None:
+    page.watching.take([document("OrderCreated", "a"), {"no": "event"}, document("OrderCreated", "b")])
+    for body, number in (
+        ({"act": "kill", "service": "order-service", "replica": "127.0.0.1:1"}, None),
+        ({"act": "kill", "service": "payment-service"}, None),
+        ({"act": "disconnect", "service": "inventory-service"}, None),
+        ({"act": "gateway", "answers": "silent"}, None),
+        ({"act": "poison"}, 1),
+        ({"act": "again"}, 2),
+        ({"act": "wipe", "service": "order-service"}, 3),
+    ):
+        answer = await page.post("/api/break", body)
+        assert (answer.status_code, answer.json()) == (200, {"number": number})
+    assert page.breaker.broken == [
+        ("kill", "order-service", "127.0.0.1:1"),
+        ("kill", "payment-service", None),
+        ("disconnect", "inventory-service"),
+        ("gateway", "silent"),
+        ("poison",),
+        ("again", "a", "b"),
+        ("wipe", "order-service"),
+    ]
+    assert (await page.post("/api/break", {"act": "kill", "replica": "unknown"})).status_code == 404
+    assert (await page.post("/api/break", {"act": "burn"})).status_code == 422
+
+
+async def test_nothing_can_be_broken_where_callers_are_checked() -> None:
+    page = Page(development=False)
+    async with page.client:
+        assert (await page.post("/api/break", {"act": "poison"})).status_code == 404
+    assert page.breaker.broken == []

@@ -36,7 +36,7 @@ def services(pretended: Pretended, monkeypatch: pytest.MonkeyPatch) -> HttpServi
     async def as_it_is(url: str) -> list[str]:
         return [url]
 
-    monkeypatch.setattr("infrastructure.services._addresses", as_it_is)
+    monkeypatch.setattr("infrastructure.services.addresses", as_it_is)
     return HttpServices(URLS, pretended.client())
 
 

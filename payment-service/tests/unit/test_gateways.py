@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -112,6 +113,14 @@ async def test_during_an_outage_nothing_is_processed(answer: Answer) -> None:
     assert [await gateway.ask(attempt) for _ in range(3)] == [gateway.outage] * 3
     gateway.outage = None
     assert [(await gateway.ask(attempt)).answer for _ in range(2)] == [Answer.UNKNOWN, Answer.DONE]
+
+
+async def test_a_refund_is_never_declined() -> None:
+    gateway = simulated(1)
+    gateway.outage = Reply(Answer.DECLINED)
+    refund = replace(an_attempt(), kind=Kind.REFUND)
+    assert (await gateway.ask(refund)).answer is Answer.DONE
+    assert (await gateway.ask(an_attempt())).answer is Answer.DECLINED
 
 
 async def test_each_retry_is_drawn_anew() -> None:

@@ -12,7 +12,7 @@ from chassis.runtime.settings import ServiceSettings
 def guard_of(settings: ServiceSettings) -> Guard:
     if not settings.in_production:
         local = LocalOnly(published=settings.container)
-        return Guard("development: nobody is checked", local.admit, parts=[local])
+        return Guard("development: nobody is checked", local.admit, parts=[local], development=True)
     found_at = settings.oidc_discovery_url or f"{settings.oidc_issuer.rstrip('/')}/.well-known/openid-configuration"
     trust = Trust(
         settings.oidc_issuer,

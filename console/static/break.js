@@ -5,6 +5,7 @@ import { Lanes } from "/static/live.js";
 import { ask, lane, Problem, t, useAct, whole } from "/static/parts.js";
 
 const ANSWERS = ["normal", "declined", "error", "silent"];
+const ORDERS = 30;
 const COUNTED = ["wipe", "again"];
 
 export function Break({ picture }) {
@@ -17,9 +18,17 @@ export function Break({ picture }) {
       const values = { lane: more.service ? lane(more.service) : "", number: COUNTED.includes(name) ? whole(number) : "" };
       setSaid(t(`broken.${name}`, values));
     });
+  const placeSome = () =>
+    run(async () => {
+      await ask("/api/crowd", { customers: ORDERS, pieces: ORDERS });
+      setSaid(t("placed-some", { number: ORDERS }));
+    });
   if (!picture) return html`<h1>${t("view.break")}</h1><p aria-busy="true">${t("feed.connecting")}</p>`;
   return html`
-    <h1>${t("view.break")}</h1>
+    <div class="heading">
+      <h1>${t("view.break")}</h1>
+      <button type="button" aria-busy=${busy} onClick=${placeSome}>${t("place-some", { number: ORDERS })}</button>
+    </div>
     <p class="note">${t("break-help")}</p>
     ${problem && html`<${Problem} text=${problem} />`}
     <p aria-live="polite" class=${said ? "good" : "unseen"}>${said}</p>

@@ -76,8 +76,10 @@ function Page() {
   const [picture, connected] = useStream();
   const [language, setLanguage] = useState(currentLanguage());
   const main = useRef(null);
+  const here = useRef(null);
   const recolour = useTheme();
   const known = VIEWS.includes(view) ? view : "live";
+  useEffect(() => here.current?.scrollIntoView({ block: "nearest", inline: "nearest" }), [known]);
 
   const content = {
     live: () => html`<${Live} picture=${picture} />`,
@@ -95,7 +97,7 @@ function Page() {
       <strong class="brand"><img src="/static/icon.svg" alt="" width="22" height="22" /> ${t("title")}</strong>
       <nav aria-label=${t("views")}>
         ${VIEWS.map(
-          (name) => html`<a href="#/${name}" aria-current=${name === known ? "page" : undefined}>${t(`view.${name}`)}</a>`,
+          (name) => html`<a href="#/${name}" ref=${name === known ? here : null} aria-current=${name === known ? "page" : undefined}>${t(`view.${name}`)}</a>`,
         )}
       </nav>
       <div class="tools">

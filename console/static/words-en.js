@@ -216,6 +216,8 @@ export const en = {
   messages: "Messages",
   "messages-help": "Poison is what nobody can read; the last events come again as they were.",
   "send-poison": "Send poison",
+  "place-some": "Place {number} orders",
+  "placed-some": "{number} customers are ordering.",
   "send-again": "Send the last events again",
 
   "tour.help": "Six promises of the README. Each is put to the test on the running system, and the page checks it.",
@@ -224,7 +226,7 @@ export const en = {
   "tour.kept": "Kept.",
   "tour.broken": "Not kept.",
   "tour.too-late": "It took too long: look at the live view for what is not well.",
-  "tour.outcome": "The order is {status} after {took}; payment: {payment}; stock: {before} before, {after} now.",
+  "tour.outcome": "Order: {status} after {took}. Payment: {payment}. Stock: {before} before, {after} after.",
   "tour.placed": "An order is placed:",
   "tour.placed-declined": "Dana, whose card is declined, places an order:",
   "tour.placed-meanwhile": "Meanwhile somebody else orders:",

@@ -216,6 +216,8 @@ export const es = {
   messages: "Mensajes",
   "messages-help": "Veneno es lo que nadie puede leer; los últimos eventos vuelven tal como eran.",
   "send-poison": "Enviar veneno",
+  "place-some": "Hacer {number} pedidos",
+  "placed-some": "{number} clientes están pidiendo.",
   "send-again": "Repetir los últimos eventos",
 
   "tour.help": "Seis promesas del README. Cada una se pone a prueba en el sistema en marcha, y la página la comprueba.",
@@ -224,7 +226,7 @@ export const es = {
   "tour.kept": "Cumplida.",
   "tour.broken": "No cumplida.",
   "tour.too-late": "Tardó demasiado: mire en vivo qué no está bien.",
-  "tour.outcome": "El pedido está {status} tras {took}; pago: {payment}; existencias: {before} antes, {after} ahora.",
+  "tour.outcome": "Pedido: {status} tras {took}. Pago: {payment}. Existencias: {before} antes, {after} después.",
   "tour.placed": "Se hace un pedido:",
   "tour.placed-declined": "Dana, cuya tarjeta se rechaza, hace un pedido:",
   "tour.placed-meanwhile": "Mientras tanto, otra persona pide:",

@@ -28,7 +28,7 @@ def test_ports_are_published_for_development_alone_and_only_to_this_machine() ->
     """Or no service could have a second replica, and the edge could be gone round."""
     base, override, edge = map(published, FILES)
     assert base == {}
-    assert set(override) == {"postgres", "rabbitmq", *SERVICES}
+    assert set(override) == {"postgres", "rabbitmq", *SERVICES, "console"}
     assert set(edge) == {"edge"}
     assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for its in (override | edge).values() for port in its)
 
@@ -81,7 +81,7 @@ def test_no_container_has_more_rights_or_takes_more_of_the_machine_than_it_needs
     services = {name: service for file in FILES for name, service in compose(file)["services"].items()}
     ours = {name: service for name, service in (services | compose()["services"]).items() if "ports" not in service}
     assert {"edge", "certificates"} <= set(services)
-    for name, service in (ours | {"edge": services["edge"]}).items():
+    for name, service in (ours | {name: services[name] for name in ("edge", "console")}).items():
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["pids_limit"] > 0, name

@@ -12,7 +12,10 @@ from profiles import SYSTEM, Profile
 
 CONSOLE = replicas.CONSOLE
 # A page is a stream that never ends: whoever stops the console doesn't wait for it.
-_OPTIONS = ("--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "1")
+_OPTIONS = (
+    *("--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "1"),
+    *("--http", "chassis.http.protocol:BoundedProtocol"),
+)
 
 
 def wanted(profile: Profile) -> bool:

@@ -1,5 +1,6 @@
 """Where the page looks, and when it refuses to start."""
 
+import os
 import subprocess
 import sys
 
@@ -42,6 +43,8 @@ def test_it_is_not_published_to_others() -> None:
 
 
 def test_services_are_found_by_url_by_port_or_where_they_always_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if "_SERVICE_" in name]:
+        monkeypatch.delenv(name)
     for name, value in (SERVERS | {"ORDER_SERVICE_URL": "http://a:1 http://b:2", "PAYMENT_SERVICE_PORT": "9"}).items():
         monkeypatch.setenv(name, value)
     assert Settings().urls == {

@@ -76,6 +76,21 @@ async def bus(rabbitmq_url: str) -> AsyncIterator[Bus]:
         await asyncio.to_thread(remove)
 
 
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The queues that are declared from now on, but for those that are only looked at."""
+    declared: list[dict[str, Any]] = []
+    real = aio_pika.Channel.declare_queue
+
+    async def noting(channel: Any, name: str | None = None, **options: Any) -> Any:
+        queue = await real(channel, name, **options)
+        if not options.get("passive"):
+            declared.append({"name": queue.name, **options})
+        return queue
+
+    monkeypatch.setattr(aio_pika.Channel, "declare_queue", noting)
+    return declared
+
+
 async def test_events_are_seen_while_somebody_looks(bus: Bus) -> None:
     await bus.services_start()
     async with bus.feed() as feed:
@@ -90,11 +105,13 @@ async def test_events_are_seen_while_somebody_looks(bus: Bus) -> None:
     assert [seen["type"] for seen in bus.seen] == ["OrderConfirmed", "OrderFailed", "OrderFailed"]
 
 
-async def test_no_event_becomes_routable_that_nobody_reads(bus: Bus) -> None:
+async def test_no_event_becomes_routable_that_nobody_reads(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     await bus.services_start("order-service", "payment-service", "notification-service")
+    declared = noted(monkeypatch)
     async with bus.feed() as feed:
         feed.look()
         await eventually(lambda: feed.state == "no-queues")
+        assert declared == []
         assert not await bus.routable("OrderCreated")
         await bus.services_start("inventory-service")
         await eventually(lambda: feed.state == "following")
@@ -134,16 +151,7 @@ async def test_its_queue_is_its_own_bounded_drops_the_oldest_and_goes_with_it(
     bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await bus.services_start()
-    declared: list[dict[str, Any]] = []
-    real = aio_pika.Channel.declare_queue
-
-    async def noting(channel: Any, name: str | None = None, **options: Any) -> Any:
-        queue = await real(channel, name, **options)
-        if not options.get("passive"):
-            declared.append({"name": queue.name, **options})
-        return queue
-
-    monkeypatch.setattr(aio_pika.Channel, "declare_queue", noting)
+    declared = noted(monkeypatch)
     async with bus.feed() as feed:
         feed.look()
         await eventually(lambda: feed.state == "following")

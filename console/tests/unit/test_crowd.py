@@ -84,6 +84,14 @@ async def test_orders_that_are_not_accepted_are_counted() -> None:
     assert (picture["refused"], picture["decided"]) == (4, True)
 
 
+def test_what_is_sold_too_often_is_told_at_once() -> None:
+    crowd = Crowd(PRODUCT, wanted=3, pieces=1)
+    crowd.note({"id": "a", "status": "completed"})
+    assert crowd.picture()["kept"]
+    crowd.note({"id": "b", "status": "completed"})
+    assert not crowd.picture()["kept"]
+
+
 def test_a_piece_that_vanished_is_told_once_nothing_is_held() -> None:
     crowd = Crowd(PRODUCT, wanted=1, pieces=5)
     crowd.note({"id": "a", "status": "completed"})

@@ -15,8 +15,8 @@ DATABASE_ROLES = {name: service["schema"] for name, service in _SERVICES.items()
 PROJECTS = ("chassis", *SERVICES, "operations", "system-tests", "bench", "mutation")
 
 DATABASE = "order_processing"
-POSTGRES_USER = POSTGRES_PASSWORD = "postgres"  # noqa: S105 (public on purpose: decision 13)
-RABBITMQ_USER = RABBITMQ_PASSWORD = "admin"  # noqa: S105 (public on purpose: decision 13)
+POSTGRES_USER = POSTGRES_PASSWORD = "postgres"  # noqa: S105 (public on purpose: decision 28)
+RABBITMQ_USER = RABBITMQ_PASSWORD = "admin"  # noqa: S105 (public on purpose: decision 28)
 
 DEFINITIONS = ROOT / "deploy" / "rabbitmq" / "definitions.json"
 RABBITMQ_SETTINGS = ROOT / "deploy" / "rabbitmq" / "rabbitmq.conf"

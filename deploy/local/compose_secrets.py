@@ -1,6 +1,6 @@
 """The first step of docker-compose.secure.yml. Makes production's secrets and certificates in a volume that no other
-container has, and gives each container those that it needs, in a volume of its own. Does nothing to passwords that exist;
-certificates are made anew."""
+container has, and gives each container those that it needs, in a volume of its own. Passwords stay as they are;
+certificates are made anew each time."""
 
 import shutil
 import sys

@@ -48,11 +48,11 @@ def secret(home: Path, name: str) -> str:
 def make(home: Path, servers: Servers, log: Path) -> None:
     """Before the servers start: writes the certificates, anew each time, and each program's URLs."""
     make_certificates(home, log, f"postgres,{LOOPBACK}", f"rabbitmq,{LOOPBACK}", *layout.SERVICES)
-    database = urlencode({"sslmode": "verify-full", "sslrootcert": servers.authority})
     logins = {service: (f"{role}_a", f"{service}.database-password") for service, role in layout.DATABASE_ROLES.items()}
+    database = f"{layout.DATABASE}?{urlencode({'sslmode': 'verify-full', 'sslrootcert': servers.authority})}"
     for name, (user, password) in (logins | {OPERATOR: (layout.POSTGRES_USER, DATABASE_ADMINISTRATOR)}).items():
         login = f"{user}:{secret(home, password)}"
-        _write(home, f"{name}.database-url", f"postgresql+asyncpg://{login}@{servers.postgres}/{layout.DATABASE}?{database}")
+        _write(home, f"{name}.database-url", f"postgresql+asyncpg://{login}@{servers.postgres}/{database}")
     broker = urlencode({"cafile": servers.authority})
     for user in BROKER_USERS:
         login = f"{user}:{secret(home, f'{user}.rabbitmq-password')}"

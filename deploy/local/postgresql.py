@@ -80,7 +80,9 @@ def url(profile: Profile, user: str = layout.POSTGRES_USER, password: str = layo
 
 def _password(profile: Profile) -> str:
     """The superuser's."""
-    return credentials.secret(profile.home, credentials.DATABASE_ADMINISTRATOR) if profile.secure else layout.POSTGRES_PASSWORD
+    if profile.secure:
+        return credentials.secret(profile.home, credentials.DATABASE_ADMINISTRATOR)
+    return layout.POSTGRES_PASSWORD
 
 
 def _initialise(profile: Profile, folder: Path, prefix: list[str]) -> None:

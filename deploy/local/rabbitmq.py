@@ -114,7 +114,9 @@ def call(profile: Profile, method: str, path: str, body: bytes | None = None) ->
 
 def _password(profile: Profile) -> str:
     """The administrator's."""
-    return credentials.secret(profile.home, credentials.BROKER_ADMINISTRATOR) if profile.secure else layout.RABBITMQ_PASSWORD
+    if profile.secure:
+        return credentials.secret(profile.home, credentials.BROKER_ADMINISTRATOR)
+    return layout.RABBITMQ_PASSWORD
 
 
 def _environment(profile: Profile, home: Path) -> dict[str, str]:

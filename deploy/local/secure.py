@@ -3,6 +3,7 @@ what each program is told of them. Only files contain a secret: no command line 
 
 import sys
 import time
+from pathlib import Path
 
 import credentials
 import health
@@ -28,9 +29,9 @@ def refuse_other_ways() -> None:
 
 def prepare(profile: Profile) -> None:
     """Before the servers start, whose ports are known."""
-    trust = profile.home / "tls" / "ca.crt"
-    addresses = (f"localhost:{profile.ports[name]}" for name in layout.SERVER_PORTS)
-    credentials.make(profile.home, credentials.Servers(*addresses, trust), profile.log("certificates"))
+    postgres, rabbitmq, management = (f"localhost:{profile.ports[name]}" for name in layout.SERVER_PORTS)
+    servers = credentials.Servers(postgres, rabbitmq, management, authority(profile))
+    credentials.make(profile.home, servers, profile.log("certificates"))
 
 
 def of_service(profile: Profile, name: str) -> dict[str, str]:
@@ -75,13 +76,13 @@ def of_definitions(profile: Profile) -> dict[str, str]:
         "ENVIRONMENT": "production",
         "RABBITMQ_MANAGEMENT_URL": "",
         "RABBITMQ_MANAGEMENT_URL_FILE": _file(profile, "management-url"),
-        "SSL_CERT_FILE": str(profile.home / "tls" / "ca.crt"),
+        "SSL_CERT_FILE": str(authority(profile)),
     }
 
 
 def of_operator(profile: Profile) -> dict[str, str]:
     """Of the operators' tool: the database's administrator, the broker's `operations`, and staff at the edge."""
-    trust = str(profile.home / "tls" / "ca.crt")
+    trust = str(authority(profile))
     edge = f"https://localhost:{profile.ports[EDGE]}" if EDGE in profile.ports else ""
     return {
         "ENVIRONMENT": "production",
@@ -123,13 +124,19 @@ def watch_definitions(profile: Profile) -> None:
     supervisor.launch(profile, _WATCHER, (sys.executable, step, "--watch"), of_definitions(profile), layout.ROOT)
 
 
+def authority(profile: Profile) -> Path:
+    """The certificate by which callers know the edge."""
+    return profile.home / "tls" / "ca.crt"
+
+
 def introduce(profile: Profile) -> None:
-    edge, folder = profile.ports[EDGE], profile.home
-    say("\nThe system is up as in production, natively:")
-    say(f"  {EDGE:<21} https://localhost:{edge}  (curl --cacert {shown(folder / 'tls' / 'ca.crt')})")
+    in_docker = profile.mode == "docker"
+    say(f"\nThe system is up as in production, {'in Docker' if in_docker else 'natively'}:")
+    say(f"  {EDGE:<21} https://localhost:{profile.ports[EDGE]}  (curl --cacert {shown(authority(profile))})")
     say(f"  {'tokens':<21} make token ROLE=customer SUB=<uuid>, from the issuer {issuer_url(profile)}")
-    say(f"  {'PostgreSQL, RabbitMQ':<21} by TLS only; their passwords are in {shown(folder / 'secrets')}")
-    say(f"  {'logs':<21} {shown(folder / 'log')}")
+    passwords = "in the volume `vault`" if in_docker else f"in {shown(profile.home / 'secrets')}"
+    say(f"  {'PostgreSQL, RabbitMQ':<21} by TLS only; their passwords are {passwords}")
+    say(f"  {'logs':<21} {'make logs' if in_docker else shown(profile.home / 'log')}")
 
 
 def _file(profile: Profile, name: str) -> str:

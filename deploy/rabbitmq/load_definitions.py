@@ -112,8 +112,8 @@ def refuse_known_passwords(broker: Broker) -> None:
     for user in broker.call("GET", "/api/users"):
         if user["name"] in permitted and users.everybody_knows(user):
             raise Refused(
-                f"Everybody knows the password of RabbitMQ's user {user['name']}: change it (`rabbitmqctl change_password"
-                f" {user['name']}`) and write the new one into RABBITMQ_MANAGEMENT_URL, or delete the user."
+                f"Everybody knows the password of RabbitMQ's user {user['name']}: delete the user, or"
+                " give it another one (rabbitmqctl change_password) and write that into RABBITMQ_MANAGEMENT_URL."
             )
 
 

@@ -26,11 +26,11 @@ from profiles import Profile
 
 _WORD = "compose-test"
 _NAME = f"{profiles.SECURE}-{_WORD}"
-_REPLICAS, _ORDERS, _CLIENTS = 3, 300, 8
+_REPLICAS, _ORDERS, _CLIENTS = 3, 320, 8
 _RUN = (sys.executable, str(layout.ROOT / "deploy" / "local" / "run.py"))
 _LINES = (sys.executable, str(layout.ROOT / "deploy" / "local" / "readme_lines.py"))
-# Greets PostgreSQL without TLS, at the address of its arguments, as whoever is in the network may, and prints what comes
-# back. A RabbitMQ that spoke AMQP or HTTP without TLS would answer too, if only to say that this is neither.
+# Greets PostgreSQL without TLS, at the address of its arguments, as whoever is in the network may, and prints what
+# comes back. A RabbitMQ that spoke AMQP or HTTP without TLS would answer too, if only to say that this is neither.
 _PLAIN = r"""
 import socket, sys
 try:
@@ -49,7 +49,7 @@ _ANSWERS = {
 }
 
 
-def check(settings: Mapping[str, str]) -> None:
+def check(settings: dict[str, str]) -> None:
     """`settings` are those under which the README's answers come."""
     own = {"SECURE": _WORD, "RUN_WITH": "docker", layout.replicas_variable("order-service"): str(_REPLICAS)}
     environment = layout.inherited_environment() | settings | own

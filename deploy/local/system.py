@@ -178,11 +178,12 @@ def _up_in_docker(profile: Profile) -> None:
     if not profile.secure and (edge.wanted(profile) or wanted != list(layout.SERVICES)):
         raise Problem("EDGE and replicas are for RUN_WITH=native; in Docker SECURE=1 has both.")
     names = (replicas.EDGE, replicas.ISSUER) if profile.secure else (*layout.SERVER_PORTS, *layout.SERVICES)
+    new = not _containers(profile)
     if profile.personal:
         profile.ports = {name: ports.named(name) for name in names}
-        if docker.is_local() and not _containers(profile):
+        if new and docker.is_local():
             ports.refuse_taken(profile.ports)
-    elif not profile.ports:
+    elif new:
         profile.ports = dict(zip(names, ports.choose(len(names)), strict=True))
     profile.save()
     counts = Counter(map(replicas.service_of, wanted))

@@ -103,8 +103,8 @@ async def guarded(folder: Path) -> AsyncIterator[Guarded]:
         known = urlsplit(url).username
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         try:
-            user = {"password": login[1], "tags": "administrator"}
-            (await client.put(f"/api/users/{login[0]}", json=user)).raise_for_status()
+            administrator = {"password": login[1], "tags": "administrator"}
+            (await client.put(f"/api/users/{login[0]}", json=administrator)).raise_for_status()
             (await client.put(f"/api/permissions/{vhost}/{login[0]}", json=everything)).raise_for_status()
             (await client.delete(f"/api/permissions/{vhost}/{known}")).raise_for_status()
             yield broker

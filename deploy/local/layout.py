@@ -21,6 +21,7 @@ RABBITMQ_USER = RABBITMQ_PASSWORD = "admin"  # noqa: S105 (public on purpose: de
 DEFINITIONS = ROOT / "deploy" / "rabbitmq" / "definitions.json"
 RABBITMQ_SETTINGS = ROOT / "deploy" / "rabbitmq" / "rabbitmq.conf"
 POSTGRES_SETTINGS = ROOT / "deploy" / "postgresql" / "postgresql.conf"
+POSTGRES_TLS_ONLY = ROOT / "deploy" / "postgresql" / "tls_only_hba.conf"
 
 PORTS = {
     "postgres": ("POSTGRES_PORT", 5432),

@@ -117,3 +117,11 @@ def test_no_load_is_put_on_production(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setenv("ENVIRONMENT", "production")
     assert main(["load"]) == 2
     assert "load is for development" in capsys.readouterr().err
+
+
+async def test_its_keys_are_found_under_the_name_by_which_it_was_asked() -> None:
+    """Containers reach it as `issuer`, everybody else as `localhost`, which stands in the tokens."""
+    transport = httpx.ASGITransport(app(keys_here(), "http://localhost:8090"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://issuer:8090") as client:
+        found = (await client.get("/.well-known/openid-configuration")).json()
+    assert (found["issuer"], found["jwks_uri"]) == ("http://localhost:8090", "http://issuer:8090/keys")

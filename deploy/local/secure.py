@@ -52,11 +52,9 @@ def prepare(profile: Profile) -> None:
     for service, role in layout.DATABASE_ROLES.items():
         _write(profile, f"{service}.database-url", _database_url(profile, f"{role}_a", f"{service}.database-password"))
     _write(profile, f"{OPERATOR}.database-url", _database_url(profile, layout.POSTGRES_USER, DATABASE_ADMINISTRATOR))
-    trust = urlencode({"cafile": profile.home / "tls" / "ca.crt"})
-    address = f"localhost:{profile.ports['rabbitmq']}/?{trust}"
     for user in _BROKER_USERS:
         password = secret(profile, f"{user}.rabbitmq-password")
-        _write(profile, f"{user}.rabbitmq-url", f"amqps://{user}:{password}@{address}")
+        _write(profile, f"{user}.rabbitmq-url", f"amqps://{user}:{password}@{_broker(profile)}")
     login = f"{layout.RABBITMQ_USER}:{secret(profile, BROKER_ADMINISTRATOR)}"
     _write(profile, "management-url", f"https://{login}@localhost:{profile.ports['rabbitmq-management']}")
 
@@ -127,6 +125,18 @@ def of_operator(profile: Profile) -> dict[str, str]:
     }
 
 
+def of_tests(profile: Profile) -> dict[str, str]:
+    """Of the system tests: they are an operator, and an administrator of both servers, since each system that they
+    start has a database and a vhost of its own."""
+    login = f"{layout.RABBITMQ_USER}:{secret(profile, BROKER_ADMINISTRATOR)}"
+    return of_operator(profile) | {
+        "WAY": "secure",
+        "DATABASE_URL": secret(profile, f"{OPERATOR}.database-url"),
+        "RABBITMQ_URL": f"amqps://{login}@{_broker(profile)}",
+        "RABBITMQ_MANAGEMENT_URL": secret(profile, "management-url"),
+    }
+
+
 def issuer_url(profile: Profile) -> str:
     return f"http://localhost:{profile.ports[ISSUER]}" if ISSUER in profile.ports else ""
 
@@ -165,6 +175,11 @@ def _database_url(profile: Profile, user: str, password: str) -> str:
     address = f"localhost:{profile.ports['postgres']}/{layout.DATABASE}"
     trust = urlencode({"sslmode": "verify-full", "sslrootcert": profile.home / "tls" / "ca.crt"})
     return f"postgresql+asyncpg://{user}:{secret(profile, password)}@{address}?{trust}"
+
+
+def _broker(profile: Profile) -> str:
+    trust = urlencode({"cafile": profile.home / "tls" / "ca.crt"})
+    return f"localhost:{profile.ports['rabbitmq']}/?{trust}"
 
 
 def _write(profile: Profile, name: str, url: str) -> None:

@@ -94,7 +94,7 @@ async def asked(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Asyn
 @pytest.fixture(scope="module")
 async def known(asked: System, client: httpx.AsyncClient) -> dict[str, str]:
     """The ids of what there is to be asked for."""
-    shop = Shop(asked.urls, client)
+    shop = Shop(asked, client)
     product, customer = await shop.stock(1_000_000), uuid4()
     order = (await shop.place(Line(product), customer=customer))["id"]
     await shop.ended(order)

@@ -21,7 +21,7 @@ SAID_AGAIN_WITHIN_SECONDS = 75
 async def reminders(client: httpx.AsyncClient, system: System) -> dict[str, float]:
     """How many of each kind there were."""
     return {
-        kind: await metric(client, system.urls[service], f'reminders_total{{kind="{kind}"}}')
+        kind: await metric(client, system.internal_urls[service], f'reminders_total{{kind="{kind}"}}')
         for service, kind in (
             ("order-service", "order"),
             ("order-service", "decision"),

@@ -148,7 +148,7 @@ async def test_passwords_of_database_and_broker_are_replaced_under_load(
         await secrets.give_the_broker_another_password(broker)
         secrets.start()
         await system.healthy()
-        shop = Shop(system.urls, client)
+        shop = Shop(system, client)
         product = await shop.stock(1_000_000)
         customers = Customers(shop, product)
         try:

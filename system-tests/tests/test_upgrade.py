@@ -48,7 +48,7 @@ class Upgraded:
         self.recording = recording
         self.system = system
         self.channel = channel
-        self.shop = Shop(system.urls, client)
+        self.shop = Shop(system, client)
         self._client = client
 
     async def orders(self) -> dict[str, dict[str, Any]]:

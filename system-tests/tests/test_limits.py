@@ -19,6 +19,7 @@ from operations.load import Load, all_final, settled_books
 from operations.shop import Line
 from shop import Shop
 from system import ROOT, System, fresh_system
+from way import development_only
 
 MOST_MEGABYTES = 220
 """What a service may grow to under any of this; it begins with about 80."""
@@ -44,6 +45,7 @@ def megabytes(system: System) -> dict[str, int]:
     return found
 
 
+@development_only("an edge takes no such flood from one address, see attacks/test_edge_floods.py")
 async def test_a_flood_of_requests_is_refused_beyond_what_is_in_hand(
     flooded: System, client: httpx.AsyncClient
 ) -> None:

@@ -25,6 +25,7 @@ from operations.addresses import SERVICES
 from operations.shop import Line
 from shop import Shop
 from system import System, fresh_system
+from way import development_only
 
 JSON = b"content-type: application/json"
 ID = b"9f8c1f4e-2b4d-4a7e-9d53-6a1c0e7b1a01"
@@ -81,6 +82,9 @@ SEED = int(os.environ.get("SEED") or (random.randrange(2**32) if "EXAMPLES" in o
 HOW_MANY = ["--max-examples", str(EXAMPLES), "--seed", str(SEED), "--generation-database", "none"]
 BUSY = [HealthCheck.too_slow]
 """A machine that has other things to do is no defect."""
+
+
+pytestmark = development_only("production shows no OpenAPI document")
 
 
 @pytest.fixture(scope="module")

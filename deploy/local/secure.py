@@ -4,7 +4,8 @@ what each program is told of them. Only files contain a secret: no command line 
 import secrets
 import sys
 import time
-from urllib.parse import urlencode
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
 
 import health
 import install
@@ -52,9 +53,11 @@ def prepare(profile: Profile) -> None:
     for service, role in layout.DATABASE_ROLES.items():
         _write(profile, f"{service}.database-url", _database_url(profile, f"{role}_a", f"{service}.database-password"))
     _write(profile, f"{OPERATOR}.database-url", _database_url(profile, layout.POSTGRES_USER, DATABASE_ADMINISTRATOR))
+    trust = urlencode({"cafile": profile.home / "tls" / "ca.crt"})
+    address = f"localhost:{profile.ports['rabbitmq']}/?{trust}"
     for user in _BROKER_USERS:
         password = secret(profile, f"{user}.rabbitmq-password")
-        _write(profile, f"{user}.rabbitmq-url", f"amqps://{user}:{password}@{_broker(profile)}")
+        _write(profile, f"{user}.rabbitmq-url", f"amqps://{user}:{password}@{address}")
     login = f"{layout.RABBITMQ_USER}:{secret(profile, BROKER_ADMINISTRATOR)}"
     _write(profile, "management-url", f"https://{login}@localhost:{profile.ports['rabbitmq-management']}")
 
@@ -132,12 +135,14 @@ def of_operator(profile: Profile) -> dict[str, str]:
 def of_tests(profile: Profile) -> dict[str, str]:
     """Of the system tests: they are an operator, and an administrator of both servers, since each system that they
     start has a database and a vhost of its own."""
-    login = f"{layout.RABBITMQ_USER}:{secret(profile, BROKER_ADMINISTRATOR)}"
+    names = (f"{OPERATOR}.database-url", f"{OPERATOR}.rabbitmq-url", "management-url")
+    database, broker, management = (Path(_file(profile, name)).read_text().strip() for name in names)
+    administrator = urlsplit(management).netloc.rpartition("@")[0]
     return of_operator(profile) | {
         "WAY": "secure",
-        "DATABASE_URL": secret(profile, f"{OPERATOR}.database-url"),
-        "RABBITMQ_URL": f"amqps://{login}@{_broker(profile)}",
-        "RABBITMQ_MANAGEMENT_URL": secret(profile, "management-url"),
+        "DATABASE_URL": database,
+        "RABBITMQ_URL": f"amqps://{administrator}@{broker.rpartition('@')[2]}",
+        "RABBITMQ_MANAGEMENT_URL": management,
     }
 
 
@@ -179,11 +184,6 @@ def _database_url(profile: Profile, user: str, password: str) -> str:
     address = f"localhost:{profile.ports['postgres']}/{layout.DATABASE}"
     trust = urlencode({"sslmode": "verify-full", "sslrootcert": profile.home / "tls" / "ca.crt"})
     return f"postgresql+asyncpg://{user}:{secret(profile, password)}@{address}?{trust}"
-
-
-def _broker(profile: Profile) -> str:
-    trust = urlencode({"cafile": profile.home / "tls" / "ca.crt"})
-    return f"localhost:{profile.ports['rabbitmq']}/?{trust}"
 
 
 def _write(profile: Profile, name: str, url: str) -> None:

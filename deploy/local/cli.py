@@ -302,6 +302,12 @@ def _test(options: Options) -> int:
     return suites.test(options.only, options.arguments)
 
 
+@command(names="test-all")
+def _test_all(_: Options) -> int:
+    """system tests, restore drill and chaos, in development and in production"""
+    return suites.test_all()
+
+
 @command("--check")
 def _contracts(options: Options) -> int:
     """write contracts, bindings and the table of events from what the services declare"""

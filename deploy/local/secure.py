@@ -4,6 +4,7 @@ what each program is told of them. Only files contain a secret: no command line 
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import credentials
 import health
@@ -37,14 +38,8 @@ def prepare(profile: Profile) -> None:
 def of_service(profile: Profile, name: str) -> dict[str, str]:
     """The environment of one of its processes."""
     service, tls = service_of(name), profile.home / "tls"
-    found = {
-        "ENVIRONMENT": "production",
+    found = _of_all_services(profile) | {
         "RABBITMQ_URL_FILE": _file(profile, f"{service}.rabbitmq-url"),
-        "OIDC_ISSUER": issuer_url(profile),
-        "OIDC_AUDIENCE": AUDIENCE,
-        "OIDC_DISCOVERY_URL": f"{issuer_url(profile)}/.well-known/openid-configuration",
-        "ALLOW_DEVELOPMENT_ISSUER": "true",
-        "ALLOW_SIMULATED_GATEWAY": "true",
         "INTERNAL_ADDRESS": f"127.0.0.1:{profile.ports[internal(name)]}",
         "UVICORN_SSL_KEYFILE": str(tls / f"{service}.key"),
         "UVICORN_SSL_CERTFILE": str(tls / f"{service}.crt"),
@@ -54,6 +49,17 @@ def of_service(profile: Profile, name: str) -> dict[str, str]:
     if service in layout.DATABASE_ROLES:
         found["DATABASE_URL_FILE"] = _file(profile, f"{service}.database-url")
     return found
+
+
+def _of_all_services(profile: Profile) -> dict[str, str]:
+    return {
+        "ENVIRONMENT": "production",
+        "OIDC_ISSUER": issuer_url(profile),
+        "OIDC_AUDIENCE": AUDIENCE,
+        "OIDC_DISCOVERY_URL": f"{issuer_url(profile)}/.well-known/openid-configuration",
+        "ALLOW_DEVELOPMENT_ISSUER": "true",
+        "ALLOW_SIMULATED_GATEWAY": "true",
+    }
 
 
 def of_migration(profile: Profile, service: str) -> dict[str, str]:
@@ -81,22 +87,35 @@ def of_definitions(profile: Profile) -> dict[str, str]:
 
 
 def of_operator(profile: Profile) -> dict[str, str]:
-    """Of the operators' tool: the database's administrator, the broker's `operations`, and staff at the edge."""
+    """Of the operators' tool: the database's administrator, the broker's `operations`, and staff at the edge. It runs
+    the services' own `python -m reconcile`, each of which reads its service's settings and serves nothing."""
     trust = str(authority(profile))
     edge = f"https://localhost:{profile.ports[EDGE]}" if EDGE in profile.ports else ""
-    return {
-        "ENVIRONMENT": "production",
+    return _of_all_services(profile) | {
+        "INTERNAL_ADDRESS": "127.0.0.1:0",
         "DATABASE_URL": "",
         "DATABASE_URL_FILE": _file(profile, f"{OPERATOR}.database-url"),
         "RABBITMQ_URL": "",
         "RABBITMQ_URL_FILE": _file(profile, f"{OPERATOR}.rabbitmq-url"),
         **{f"{name.upper().replace('-', '_')}_URL": edge for name in layout.SERVICES},
-        "OIDC_ISSUER": issuer_url(profile),
-        "OIDC_AUDIENCE": AUDIENCE,
         "ISSUER_KEYS": str(profile.home / "issuer"),
         "SSL_CERT_FILE": trust,
         "PGSSLMODE": "verify-full",
         "PGSSLROOTCERT": trust,
+    }
+
+
+def of_tests(profile: Profile) -> dict[str, str]:
+    """Of the system tests: they are an operator, and an administrator of both servers, since each system that they
+    start has a database and a vhost of its own."""
+    names = (f"{OPERATOR}.database-url", f"{OPERATOR}.rabbitmq-url", "management-url")
+    database, broker, management = (Path(_file(profile, name)).read_text().strip() for name in names)
+    administrator = urlsplit(management).netloc.rpartition("@")[0]
+    return of_operator(profile) | {
+        "WAY": "secure",
+        "DATABASE_URL": database,
+        "RABBITMQ_URL": f"amqps://{administrator}@{broker.rpartition('@')[2]}",
+        "RABBITMQ_MANAGEMENT_URL": management,
     }
 
 

@@ -17,7 +17,7 @@ from uuid import UUID
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import httpx
 
-from operations import books
+from operations import books, tokens
 from operations.addresses import SERVICES, Refused, database_url, service_urls
 from operations.lean_http import Connection
 from operations.shop import DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER, Shop
@@ -25,6 +25,8 @@ from operations.waiting import until
 
 DIFFICULT_CUSTOMERS = (DECLINED_CUSTOMER, FAILING_CUSTOMER, FORGETFUL_CUSTOMER)
 RETRY_AFTER_SECONDS = 0.1
+_UNANSWERED = (0, 502, 503, 504)
+"""No answer, or that of an edge behind which nobody answers."""
 _PIECES = 1_000_000
 """Of each product: none runs out."""
 PATIENCE_SECONDS = 180.0
@@ -47,6 +49,7 @@ class Load:
     difficult: float = 0.0
     """The share of orders whose payment is declined, fails, or loses its first answer."""
     chance: random.Random = field(default_factory=random.Random)
+    headers: dict[str, str] = field(default_factory=tokens.headers)
     accepted: list[str] = field(default_factory=list)
     latencies_seconds: list[float] = field(default_factory=list)
     cancelled: set[str] = field(default_factory=set)
@@ -77,7 +80,7 @@ class Load:
         raise TimeoutError(f"no order was accepted in {PATIENCE_SECONDS:.0f} s; refused: {dict(self.refused)}")
 
     async def _customer(self, group: asyncio.TaskGroup) -> None:
-        connection = Connection(self.order_url)
+        connection = Connection(self.order_url, self.headers)
         while self._left > 0:
             self._left -= 1
             began = time.perf_counter()
@@ -98,15 +101,15 @@ class Load:
 
     async def _change_mind(self, order_id: str) -> None:
         await asyncio.sleep(self.chance.uniform(0, self.patience_seconds))
-        connection = Connection(self.order_url)
+        connection = Connection(self.order_url, self.headers)
         status, gives_up = 0, time.monotonic() + PATIENCE_SECONDS
         while status not in (200, 409):
             status, _ = await self._ask(connection, "DELETE", f"/orders/{order_id}")
-            if status not in (200, 409, 0, 503):
+            if status not in (200, 409, *_UNANSWERED):
                 raise AssertionError(f"DELETE /orders/{order_id}: {status}")
             if time.monotonic() > gives_up:
                 raise TimeoutError(f"DELETE /orders/{order_id} has no answer after {PATIENCE_SECONDS:.0f} s")
-            if status in (0, 503):
+            if status in _UNANSWERED:
                 await asyncio.sleep(RETRY_AFTER_SECONDS)
         (self.cancelled if status == 200 else self.kept).add(order_id)
         connection.close()

@@ -65,7 +65,7 @@ async def test_orders_go_through_on_a_guarded_broker_and_again_after_it_lost_eve
             service.environment["RABBITMQ_URL"] = bus.url(name)
         system.start()
         await system.healthy()
-        shop = Shop(system.urls, client)
+        shop = Shop(system, client)
         product = await shop.stock(10)
 
         async def orders_complete() -> None:

@@ -9,8 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
-
+import way
 from chaos.acts import Acts
 from chaos.catalogue import Catalogue
 from chaos.plan import INSTANCES, plan
@@ -59,7 +58,7 @@ async def run(seed: int, minutes: float, rate: float, profile: str, logs: Path) 
     async with stage(profile, logs) as on:
         await _stock(on, catalogue)
         shoppers = Shoppers(on.order_urls(), catalogue, rate)
-        acts, watch = Acts(on), Watch({instance: on.system.urls[instance] for instance in INSTANCES})
+        acts, watch = Acts(on), Watch({instance: on.system.internal_urls[instance] for instance in INSTANCES})
         looking = asyncio.create_task(watch.look())
         shopping = asyncio.create_task(shoppers.shop(seconds))
         await acts.play(plan(seed, seconds), lambda line: print(line, flush=True))
@@ -78,8 +77,8 @@ async def run(seed: int, minutes: float, rate: float, profile: str, logs: Path) 
 
 
 async def _stock(on: Stage, catalogue: Catalogue) -> None:
-    async with httpx.AsyncClient(timeout=30) as client:
-        shop = Shop(on.system.urls, client)
+    async with way.client() as client:
+        shop = Shop(on.system, client)
         for product, quantity in catalogue.stock().items():
             await shop.stock(quantity, product)
 

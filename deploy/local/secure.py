@@ -94,7 +94,6 @@ def of_operator(profile: Profile) -> dict[str, str]:
     return _of_all_services(profile) | {
         "INTERNAL_ADDRESS": "127.0.0.1:0",
         "ALLOW_PLAIN_HTTP": "true",
-        "ALLOW_PLAIN_HTTP": "true",
         "DATABASE_URL": "",
         "DATABASE_URL_FILE": _file(profile, f"{OPERATOR}.database-url"),
         "RABBITMQ_URL": "",

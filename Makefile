@@ -114,5 +114,5 @@ pin: ## Tie base images and GitHub's actions to what is behind their tags now (n
 poetry: ## Print the path of the Poetry in use; one is put under .run/ where the machine has none
 	@$(RUN) poetry
 
-test-compose: ## Build and run docker-compose.yml, with the README's lines as the test
+test-compose: ## Build and run the compose files, development and secure, with the README's lines as the test
 	@exec $(PYTHON) deploy/local/compose_test.py

@@ -159,6 +159,9 @@ def _mode(profile: Profile) -> str:
         # Docker only where somebody says so: natively there are files to look at, backup and restore.
         if wanted != "docker":
             secure.refuse_other_ways()
+        elif (profile.home / "secrets").exists():
+            place = shown(profile.home)
+            raise Problem(f"{place} is the secure system natively: leave RUN_WITH=docker out, or `make reset SECURE=1`.")
         return wanted or "native"
     if profile.name != SYSTEM:
         return servers.mode()

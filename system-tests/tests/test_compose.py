@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,6 +97,29 @@ def test_the_secure_overlay_gives_no_container_more_rights() -> None:
     for name, service in compose("docker-compose.secure.yml")["services"].items():
         assert not {"cap_add", "privileged", "user", "pid", "ipc", "devices"} & set(service), name
         assert service.get("network_mode", "none") == "none", name
+
+
+@pytest.mark.parametrize(
+    ("run_with", "natively_before", "mode"),
+    [("", False, "native"), ("", True, "native"), ("docker", False, "docker"), ("docker", True, "refused")],
+)
+def test_the_secure_system_is_in_docker_where_somebody_says_so(
+    run_with: str, natively_before: bool, mode: str, tmp_path: Path
+) -> None:
+    """And never where it has run natively: there the authority's certificate has the same place."""
+    code = f"""
+from pathlib import Path
+import docker, layout, profiles, system
+docker.answers = lambda: True
+layout.ROOT = layout.RUN = Path({str(tmp_path)!r})
+try:
+    print(system._mode(profiles.Profile(profiles.SECURE)))
+except system.Problem as problem:
+    print("refused" if "make reset SECURE=1" in str(problem) else problem)
+"""
+    if natively_before:
+        (tmp_path / "secure" / "secrets").mkdir(parents=True)
+    assert run_local(code, RUN_WITH=run_with).split() == [mode]
 
 
 def test_production_in_compose_has_each_variable_that_it_has_natively() -> None:

@@ -25,7 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs no servers is the same in both ways."""
     for item in items:
         if way.SECURE and "servers" not in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.skip(reason="runs in development alone: no service has a part in it"))
+            item.add_marker(
+                pytest.mark.skip(reason="the same in both ways, and run in development: it needs no servers")
+            )
 
 
 @pytest.fixture(autouse=True)

@@ -81,6 +81,12 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def internal_url(self) -> str:
+        """Where it tells of its health and its metrics."""
+        address = self.environment.get("INTERNAL_ADDRESS")
+        return f"http://{address}" if address else self.url
+
+    @property
     def started(self) -> bool:
         """And not ended by us since."""
         return self._process is not None
@@ -143,7 +149,7 @@ class Service:
         """The answer of a health endpoint; status 0 if there is none."""
         try:
             async with httpx.AsyncClient(timeout=15) as client:
-                answer = await client.get(f"{self.url}{path}")
+                answer = await client.get(f"{self.internal_url}{path}")
                 return answer.status_code, answer.json()
         except httpx.TransportError:
             return 0, {}

@@ -196,7 +196,7 @@ async def test_a_contestant_that_ends_at_its_start_is_named(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     app = contestants._app("floor", "broken:app", tmp_path)
     with pytest.raises(Ended, match=said):
-        async with contestants._started([app]):
+        async with contestants.started([app]):
             pass
 
 

@@ -42,7 +42,6 @@ default_user = {user}
 default_pass = {password}
 """
 _TLS = """\
-listeners.tcp = none
 ssl_options.versions.1 = tlsv1.3
 ssl_options.versions.2 = tlsv1.2
 """
@@ -122,10 +121,14 @@ def _password(profile: Profile) -> str:
 
 
 def _tls(profile: Profile) -> str:
+    """For all connections, or for those to a second port."""
+    door, listeners = "listeners.tcp = none", ["ssl_options", "management.ssl"]
+    if not profile.secure:
+        door, listeners = f"listeners.ssl.1 = 127.0.0.1:{profile.ports[profiles.RABBITMQ_TLS]}", ["ssl_options"]
     files = {"cacertfile": "ca.crt", "certfile": f"{NAME}.crt", "keyfile": f"{NAME}.key"}
-    return _TLS + "".join(
+    return f"{door}\n{_TLS}" + "".join(
         f"{listener}.{option} = {profile.home / 'tls' / file}\n"
-        for listener in ("ssl_options", "management.ssl")
+        for listener in listeners
         for option, file in files.items()
     )
 
@@ -140,7 +143,7 @@ def _environment(profile: Profile, home: Path) -> dict[str, str]:
         user=layout.RABBITMQ_USER,
         password=_password(profile),
     )
-    own += _tls(profile) if profile.secure else ""
+    own += _tls(profile) if profile.encrypts else ""
     profiles.write_private(settings, own + layout.RABBITMQ_SETTINGS.read_text())
     (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
     (home / "advanced.config").write_text("[].\n")

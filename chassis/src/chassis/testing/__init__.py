@@ -111,13 +111,13 @@ def make_database(*service_folders: Path) -> tuple[str, Callable[[], None]]:
     return url, lambda: asyncio.run(run(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
-def migrate(folder: Path, database_url: str, *command: str) -> str:
+def migrate(folder: Path, database_url: str, *command: str, **environment: str) -> str:
     """Runs Alembic as a person does, in the service's folder with its own interpreter; returns what it printed."""
     python = folder / ".venv" / "bin" / "python"
     run = subprocess.run(
         [str(python) if python.exists() else sys.executable, "-m", "alembic", *command],
         cwd=folder,
-        env={**os.environ, "DATABASE_URL": database_url},
+        env={**os.environ, **environment, "DATABASE_URL": database_url},
         capture_output=True,
         text=True,
         check=False,

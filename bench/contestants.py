@@ -28,7 +28,7 @@ _BASELINE = {
     "notification-service": "notifications:app",
 }
 # Short, since whoever waits for the last order waits for the last attempt of all.
-_RETRY_DELAYS_SECONDS = "0.1,0.2,0.4"
+RETRY_DELAYS_SECONDS = "0.1,0.2,0.4"
 
 
 @dataclass(frozen=True)
@@ -149,14 +149,12 @@ async def baseline(logs: Path, replicas: int, success_rate: float) -> AsyncItera
         await asyncio.to_thread(drop_database)
 
 
-def payment_settings(success_rate: float) -> dict[str, str]:
-    return {"PAYMENT_SUCCESS_RATE": str(success_rate), "PAYMENT_RETRY_DELAYS_SECONDS": _RETRY_DELAYS_SECONDS}
-
-
 @asynccontextmanager
 async def system(logs: Path, replicas: int, success_rate: float, *, keys: bool = False) -> AsyncIterator[System]:
     async with (
-        fresh_system(logs, **payment_settings(success_rate)) as first,
+        fresh_system(
+            logs, PAYMENT_SUCCESS_RATE=str(success_rate), PAYMENT_RETRY_DELAYS_SECONDS=RETRY_DELAYS_SECONDS
+        ) as first,
         attended(first.services.values),
         replicated(first.services, replicas) as services,
     ):

@@ -21,7 +21,7 @@ import httpx
 from chassis.testing import broker_urls, eventually, migrate
 
 from attacks.edge import Edge
-from contestants import Services, System, payment_settings, replicated
+from contestants import RETRY_DELAYS_SECONDS, Services, System, replicated
 from generator import TOKEN_SECONDS, Access
 from local import run_local
 from operations.issuer import token
@@ -102,7 +102,13 @@ class Builder:
     async def system(self, name: str, logs: Path, replicas: int, success_rate: float) -> AsyncIterator[Production]:
         rung = RUNGS[name]
         async with (
-            fresh_system(logs, started=False, with_definitions=False, **payment_settings(success_rate)) as first,
+            fresh_system(
+                logs,
+                started=False,
+                with_definitions=False,
+                PAYMENT_SUCCESS_RATE=str(success_rate),
+                PAYMENT_RETRY_DELAYS_SECONDS=RETRY_DELAYS_SECONDS,
+            ) as first,
             attended(first.services.values),
         ):
             await asyncio.to_thread(self._furnish, first.vhost)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from operations.addresses import SERVICES
 from ladder import RUNGS
+from operations.addresses import SERVICES
 from rounds import EDGE, GENERATOR, Figures
 
 Rounds = Mapping[str, Sequence[Figures]]

@@ -113,9 +113,3 @@ async def test_the_tool_asks_as_staff_in_production_and_as_nobody_in_development
     monkeypatch.setenv("ENVIRONMENT", "production")
     principal = await believing(Clock()).verified(client().headers["Authorization"].removeprefix("Bearer "))
     assert (principal.subject, [*principal.roles]) == ("operations", ["staff"])
-
-
-def test_no_load_is_put_on_production(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("ENVIRONMENT", "production")
-    assert main(["load"]) == 2
-    assert "load is for development" in capsys.readouterr().err

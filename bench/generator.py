@@ -88,7 +88,7 @@ class Placed:
     last: float = 0.0
     """When the first order was sent, and the last one answered."""
     refused: Counter[int] = field(default_factory=Counter)
-    """Answers that were not 201, by status; such an order is placed again."""
+    """Answers that were not 201, by status (0: no answer at all); such an order is placed again."""
 
 
 class Generator:
@@ -153,7 +153,7 @@ class Generator:
             order = self._basket.order()
             headers = self._access.admit(order)
             while True:
-                status, body = await connection.request("POST", "/orders", order, headers)
+                status, body = await self._post(connection, order, headers)
                 if status == 201:
                     break
                 if 400 <= status < 500 and status != 429:
@@ -166,6 +166,17 @@ class Generator:
             if self._cancels and random.random() < self._cancels:
                 status, body = await connection.request("DELETE", f"/orders/{order_id}", headers=headers)
                 assert status in (200, 409), f"DELETE /orders/{order_id}: {status} {body!r}"
+
+    async def _post(
+        self, connection: Connection, order: Mapping[str, object], headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        """Status 0 if there is no answer to an order with a key, which may be placed again."""
+        try:
+            return await connection.request("POST", "/orders", order, headers)
+        except (OSError, EOFError):
+            if not self._access.keys:
+                raise
+            return 0, b""
 
     def close(self) -> None:
         for connection in self._connections:

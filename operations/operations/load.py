@@ -220,9 +220,7 @@ async def _judged(
     if load.refused:
         print(f"  not accepted      {dict(load.refused)} (by status; 0: no answer)")
     if load.refused[429]:
-        print(
-            "  (429: an edge bounds what an address sends; one started with EDGE_TRUSTED_ADDRESSES=127.0.0.1 does not)"
-        )
+        print("  (429: too much for one address; `make up EDGE_TRUSTED_ADDRESSES=127.0.0.1` exempts this machine)")
     print(f"  accepted          {count / (placed - began):8.0f} orders/s, POST p50 {p50:.1f} ms, p99 {p99:.1f} ms")
     print(f"  final             {count / (ended - began):8.0f} orders/s, {ended - began:.2f} s in all")
     print(f"  transactions      {transactions / count:8.3f} an order ({transactions:.0f}, of the whole server)")

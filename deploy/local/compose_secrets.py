@@ -43,8 +43,9 @@ def main() -> int:
 
 def _broker_settings() -> str:
     password = credentials.secret(_VAULT, credentials.BROKER_ADMINISTRATOR)
-    files = (_SERVERS_OWN / name for name in ("ca.crt", "tls.crt", "tls.key"))
-    return _BROKER.format(user=layout.RABBITMQ_USER, password=password) + credentials.broker_tls(*files)
+    authority, certificate, key = (_SERVERS_OWN / name for name in ("ca.crt", "tls.crt", "tls.key"))
+    own = _BROKER.format(user=layout.RABBITMQ_USER, password=password)
+    return own + credentials.broker_tls(authority, certificate, key)
 
 
 def _given() -> dict[str, dict[str, str]]:

@@ -18,9 +18,7 @@ LOOPBACK = "localhost,127.0.0.1"
 EDGE_NAMES = f"edge,{LOOPBACK},::1"
 
 _MAKE_CERTIFICATES = layout.ROOT / "deploy" / "tls" / "make-certificates"
-_LISTENERS = ("ssl_options", "management.ssl")
 _BROKER_TLS = """\
-listeners.tcp = none
 ssl_options.versions.1 = tlsv1.3
 ssl_options.versions.2 = tlsv1.2
 """
@@ -66,11 +64,15 @@ def make_certificates(home: Path, log: Path, *names: str) -> None:
     tools.run([_MAKE_CERTIFICATES, home / "tls", *names], log, "The certificates could not be made")
 
 
-def broker_tls(authority: Path, certificate: Path, key: Path) -> str:
-    """The part of rabbitmq.conf by which it takes no connection without TLS."""
+def broker_tls(authority: Path, certificate: Path, key: Path, beside: int | None = None) -> str:
+    """The part of rabbitmq.conf by which it takes no connection without TLS; or, at a port of this machine beside its
+    own, those with TLS too."""
+    door, listeners = "listeners.tcp = none", ["ssl_options", "management.ssl"]
+    if beside is not None:
+        door, listeners = f"listeners.ssl.1 = 127.0.0.1:{beside}", ["ssl_options"]
     files = {"cacertfile": authority, "certfile": certificate, "keyfile": key}
-    lines = [f"{listener}.{option} = {file}\n" for listener in _LISTENERS for option, file in files.items()]
-    return _BROKER_TLS + "".join(lines)
+    lines = [f"{listener}.{option} = {file}\n" for listener in listeners for option, file in files.items()]
+    return f"{door}\n{_BROKER_TLS}" + "".join(lines)
 
 
 def _write(home: Path, name: str, url: str) -> None:

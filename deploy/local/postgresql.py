@@ -60,8 +60,9 @@ def start(profile: Profile) -> None:
         _initialise(profile, folder, prefix)
     settings = layout.POSTGRES_SETTINGS.read_text() + _SETTINGS.format(port=profile.ports[NAME])
     if profile.secure:
-        settings += _TLS
         write_private(data / "pg_hba.conf", layout.POSTGRES_TLS_ONLY.read_text())
+    if profile.encrypts:
+        settings += _TLS
         for kind in ("crt", "key"):
             write_private(data / f"server.{kind}", (profile.home / "tls" / f"{NAME}.{kind}").read_text())
     write_private(data / "local.conf", settings)  # never through a link, which the server's user could have put there

@@ -129,9 +129,10 @@ def _environment(profile: Profile, home: Path) -> dict[str, str]:
         user=layout.RABBITMQ_USER,
         password=_password(profile),
     )
-    if profile.secure:
+    if profile.encrypts:
         tls = profile.home / "tls"
-        own += credentials.broker_tls(tls / "ca.crt", tls / f"{NAME}.crt", tls / f"{NAME}.key")
+        beside = None if profile.secure else profile.ports[profiles.RABBITMQ_TLS]
+        own += credentials.broker_tls(tls / "ca.crt", tls / f"{NAME}.crt", tls / f"{NAME}.key", beside)
     profiles.write_private(settings, own + layout.RABBITMQ_SETTINGS.read_text())
     (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
     (home / "advanced.config").write_text("[].\n")

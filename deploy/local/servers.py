@@ -13,7 +13,7 @@ import secure
 import supervisor
 import tools
 from console import Problem, say
-from profiles import Profile
+from profiles import RABBITMQ_TLS, Profile
 
 PAIR = (postgresql.NAME, rabbitmq.NAME)
 _OWNERS = {"postgres": postgresql.NAME, "rabbitmq": rabbitmq.NAME, "rabbitmq-management": rabbitmq.NAME}
@@ -75,6 +75,19 @@ def stop_one(profile: Profile, name: str) -> None:
         docker.compose(["stop", name], project=project(profile))
     else:
         supervisor.stop(profile, name)
+
+
+def take_tls(profile: Profile) -> None:
+    """Starts both again with certificates, so that they take connections with TLS beside those without. For whoever
+    compares the two."""
+    if profile.encrypts:
+        return
+    (profile.ports[RABBITMQ_TLS],) = ports.choose(1, avoiding=profile.ports.values())
+    profile.save()
+    secure.prepare(profile)
+    for name in PAIR:
+        stop_one(profile, name)
+        start_one(profile, name)
 
 
 def kill_one(profile: Profile, name: str) -> None:

@@ -113,12 +113,6 @@ async def test_the_tool_asks_as_staff_in_production_and_as_nobody_in_development
     assert (principal.subject, [*principal.roles]) == ("operations", ["staff"])
 
 
-def test_no_load_is_put_on_production(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("ENVIRONMENT", "production")
-    assert main(["load"]) == 2
-    assert "load is for development" in capsys.readouterr().err
-
-
 async def test_its_keys_are_found_under_the_name_by_which_it_was_asked() -> None:
     """Containers reach it as `issuer`, everybody else as `localhost`, which stands in the tokens."""
     transport = httpx.ASGITransport(app(keys_here(), "http://localhost:8090"))

@@ -76,6 +76,10 @@ async def test_the_readme_s_lines_do_what_it_says(system: Secured) -> None:
     await system.said(sys.executable, ROOT / "deploy/local/readme_lines.py", f"edge={system.ports['edge']}")
 
 
+async def test_a_load_passes_the_edge(system: Secured) -> None:
+    assert "books             they agree" in await system.run("load", "--arguments", "--orders 200 --clients 8")
+
+
 async def test_health_and_metrics_are_for_this_machine_only(system: Secured) -> None:
     hidden = (
         "/metrics",

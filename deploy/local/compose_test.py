@@ -1,7 +1,7 @@
 """`make test-compose`: builds and runs docker-compose.yml beside whatever else runs, and takes the README at its word.
 
 The README's curl lines must answer as the README says; the images must be small, the data outlive `down`, and each
-service end when it is told to. Then the same with docker-compose.secure.yml (compose_secure.py). Projects, ports,
+service end when it is told to. Then the same with docker-compose.secure.yml (compose_secure_test.py). Projects, ports,
 volumes and images are this run's own, and gone after it.
 """
 
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-import compose_secure
+import compose_secure_test
 import docker
 import health
 import layout
@@ -60,7 +60,7 @@ def main() -> int:
             with _clean(), _bounded(_SECONDS):
                 _test()
             with _bounded(_SECONDS):
-                compose_secure.check(_SETTINGS)
+                compose_secure_test.check(_SETTINGS)
     except Problem as problem:
         report(problem)
         return 1

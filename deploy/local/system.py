@@ -161,7 +161,9 @@ def _mode(profile: Profile) -> str:
             secure.refuse_other_ways()
         elif (profile.home / "secrets").exists():
             place = shown(profile.home)
-            raise Problem(f"{place} is the secure system natively: no RUN_WITH=docker, or `make reset SECURE=1`.")
+            raise Problem(
+                f"{place} is the secure system natively: leave RUN_WITH=docker out, or `make reset SECURE=1`."
+            )
         return wanted or "native"
     if profile.name != SYSTEM:
         return servers.mode()

@@ -82,7 +82,8 @@ class Service:
     @property
     def internal_url(self) -> str:
         """Where it tells of its health and its metrics."""
-        return f"http://127.0.0.1:{internal_port(self.port)}" if SECURE else self.url
+        address = self.environment.get("INTERNAL_ADDRESS")
+        return f"http://{address}" if address else self.url
 
     @property
     def started(self) -> bool:
@@ -106,7 +107,7 @@ class Service:
         self._port_is_known = True
         self.environment |= settings
         if SECURE:
-            self.environment["INTERNAL_ADDRESS"] = self.internal_url.removeprefix("http://")
+            self.environment["INTERNAL_ADDRESS"] = f"127.0.0.1:{internal_port(self.port)}"
         own = ROOT / self.name / ".venv" / "bin" / "uvicorn"
         program = [str(own)] if own.exists() else [sys.executable, "-m", "uvicorn"]
         address = ["--host", "127.0.0.1", "--port", str(self.port)]

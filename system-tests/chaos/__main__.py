@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=environment.get("SEED") or random.randrange(2**32))
     parser.add_argument("--minutes", type=float, default=environment.get("MINUTES") or 2.0, help="of faults (2)")
     parser.add_argument("--rate", type=float, default=20.0, help="orders a second (20)")
-    parser.add_argument("--logs", type=Path, help="where the services' logs go (.run/PROFILE/log)")
+    parser.add_argument("--logs", type=Path, help="where the services' logs go (.run/PROFILE/log/chaos)")
     options = parser.parse_args()
     profile = environment.get("ORDER_PROCESSING_PROFILE", "")
     if not profile:
@@ -41,7 +41,9 @@ def main() -> int:
         )
         return 2
     logging.disable()  # what the clients in here have to say of the servers' comings and goings
-    logs = options.logs or ROOT / ".run" / profile / "log"
+    # Of their own: the verdict reads them, and services of another run may have written beside them.
+    logs = options.logs or ROOT / ".run" / profile / "log" / "chaos"
+    logs.mkdir(parents=True, exist_ok=True)
     print(f"SEED={options.seed}: {options.minutes:g} minutes of faults, logs in {logs}", flush=True)
     try:
         report = asyncio.run(run(options.seed, options.minutes, options.rate, profile, logs))

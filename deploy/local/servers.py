@@ -48,7 +48,7 @@ def up(profile: Profile, *, definitions: bool) -> None:
             raise Problem("Docker could not start PostgreSQL and RabbitMQ: what compose says stands above.")
     else:
         provide()
-        if profile.secure:
+        if profile.encrypts:
             secure.prepare(profile)
         supervisor.ensure(profile)
         with ThreadPoolExecutor() as pool:

@@ -74,7 +74,7 @@ def _stop_services(profile: Profile) -> None:
 
 def _run_inside(profile: Profile, *command: str) -> int:
     """In a container of its own: from outside nothing but the edge can be reached."""
-    if command[0] in ("backup", "restore"):
+    if command[0] in ("backup", "restore", "reconcile"):
         program = "PGPASSWORD=$(cat /run/own/password) pg_dump -U postgres -Fc order_processing"
         line = f"{docker.typed(secure=True)} exec -T postgres sh -c '{program}' > FILE"
         raise Problem(f"`make {command[0]}` is for the secure system natively. In Docker a backup is `{line}`.")

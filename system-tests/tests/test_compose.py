@@ -136,8 +136,11 @@ print(json.dumps({name: sorted(name for name, value in its.items() if value) for
     natively: dict[str, list[str]] = json.loads(run_local(code))
     for name, variables in natively.items():
         given = compose("docker-compose.secure.yml")["services"][name]["environment"]
-        # Natively all services get the same, and only payment-service reads this one.
+        # Natively all services get the same, and only payment-service reads this one; the operators' tool runs code of
+        # the services there, which its image doesn't have.
         spared = set() if name == "payment-service" else {"ALLOW_SIMULATED_GATEWAY"}
+        if name == "operations":
+            spared |= {"ALLOW_DEVELOPMENT_ISSUER", "OIDC_DISCOVERY_URL", "INTERNAL_ADDRESS"}
         assert {variable for variable, value in given.items() if value} == set(variables) - spared, name
 
 

@@ -102,6 +102,7 @@ class Shop:
         return ended
 
     async def under_load(self, orders: int) -> tuple[Placed, Figures]:
+        self.contestant.access.prepare(orders)
         costs = Costs(self.contestant.pids | self.servers.pids | self.contestant.edge_pids)
         placed = await _place(self.load, orders, self.options)
         ended = await self.all_quiet()

@@ -1,10 +1,6 @@
-"""A certified OpenID Connect provider (npm's oidc-provider) issues what the services understand.
-
-Skipped where Node 20 or newer, or the package index, is missing: GitHub's machines have both.
-"""
+"""A certified OpenID Connect provider (npm's oidc-provider) issues what the services understand."""
 
 import asyncio
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -16,22 +12,15 @@ from chassis.http.access import InvalidToken
 from chassis.http.tokens import Issuer, Trust
 from chassis.ports.identity import Principal
 
+from node import node_with
+
 FOLDER = Path(__file__).parent / "certified"
 STARTED_WITHIN_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    found, npm = shutil.which("node"), shutil.which("npm")
-    if not (found and npm):
-        pytest.skip("there is no Node.js")
-    version = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
-    if int(version.removeprefix("v").partition(".")[0] or 0) < 20:
-        pytest.skip(f"Node.js is {version.strip()}, and oidc-provider needs 20")
-    installed = subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=FOLDER, capture_output=True, text=True)
-    if installed.returncode != 0:
-        pytest.skip(f"npm could not install oidc-provider: {installed.stderr[-300:]}")
-    return found
+    return node_with(FOLDER)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 
 from chassis.ports.events import Received
 from chassis.ports.ids import uuid7
+from chassis.ports.tracing import new_traceparent
 from pydantic import TypeAdapter
 
 from application.adopt_orders import AdoptOrder, adopt_orders
@@ -36,7 +37,7 @@ async def main() -> None:
         ]
         lost = [data for _, data in found if isinstance(data, AdoptOrder)]
         facts = [
-            Received(uuid7(), kind, str(data.order_id), None, data, None)
+            Received(uuid7(), kind, str(data.order_id), new_traceparent(), data, None)
             for kind, data in found
             if not isinstance(data, AdoptOrder)
         ]

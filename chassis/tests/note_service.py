@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 from uuid import UUID
 
 import httpx
-from chassis.messaging.envelope import Decoder, Encoder
+from chassis.messaging.envelope import Decoder
 from chassis.messaging.topology import Queue
 from chassis.ports.events import Received
 from chassis.ports.ids import uuid7
@@ -47,7 +47,6 @@ class ThingHappened:
 
 
 CONSUMED: dict[str, type] = {"ThingHappened": ThingHappened}
-ENCODER = Encoder(SERVICE)
 DECODER = Decoder(CONSUMED)
 QUEUE = Queue(SERVICE, list(CONSUMED))
 

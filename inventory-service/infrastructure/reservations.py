@@ -1,20 +1,14 @@
 """Reservations in PostgreSQL."""
 
-from collections.abc import Sequence
-
 from chassis.postgres.repository import Mapped, PostgresRepository
 
 from domain.reservation import Reservation, Status
 from infrastructure.tables import reservations
 
 RESERVATIONS = Mapped(reservations, Reservation, key="order_id")
-TO_REMIND = RESERVATIONS.lock_due(reservations.c.remind_at)
 # Nothing is reserved past the order's deadline, so a tombstone can be deleted some time later.
 OLD_TOMBSTONES = RESERVATIONS.prune(reservations.c.due_at, reservations.c.status == Status.VOID)
 
 
 class PostgresReservations(PostgresRepository[Reservation]):
     mapped = RESERVATIONS
-
-    async def locked_to_remind(self, limit: int) -> Sequence[Reservation]:
-        return await self.locked_by(TO_REMIND, most=limit)

@@ -11,7 +11,6 @@ from infrastructure.tables import orders
 
 ORDERS = Mapped(orders, Order, key="id")
 OVERDUE = ORDERS.lock_due(orders.c.due_at)
-TO_REMIND = ORDERS.lock_due(orders.c.remind_at)
 OF_CUSTOMER = ORDERS.page(orders.c.id, orders.c.customer_id == bindparam("customer_id"))
 OPEN_OF_CUSTOMERS = ORDERS.count(orders.c.customer_id, orders.c.due_at)
 
@@ -24,9 +23,6 @@ class PostgresOrders(PostgresRepository[Order]):
 
     async def locked_overdue(self, limit: int) -> Sequence[Order]:
         return await self.locked_by(OVERDUE, most=limit)
-
-    async def locked_to_remind(self, limit: int) -> Sequence[Order]:
-        return await self.locked_by(TO_REMIND, most=limit)
 
     async def of_customer(self, customer_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Order]:
         """The customer's orders, newest first, with ids below `before`."""

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import structlog
 from chassis.messaging.broker import Broker
-from chassis.messaging.envelope import Encoder, join
+from chassis.messaging.envelope import encode, join
 from chassis.ports.errors import reason_of
 from chassis.ports.events import OrderEvent, Outgoing
 from chassis.ports.ids import uuid7
@@ -66,10 +66,11 @@ class Outbox(Protocol):
 
 
 class Publisher:
-    def __init__(self, rows: Outbox, broker: Broker, encoder: Encoder) -> None:
+    def __init__(self, rows: Outbox, broker: Broker, source: str) -> None:
+        """`source` is the service's name."""
         self._rows = rows
         self._broker = broker
-        self._encoder = encoder
+        self._source = source
         self._sending: set[UUID] = set()
         self._tasks: set[asyncio.Task[bool]] = set()
         self._confirmed: list[UUID] = []
@@ -78,7 +79,7 @@ class Publisher:
         self._waiting = 0
 
     def encode(self, event: OrderEvent, *, time: datetime, traceparent: str, repeat: bool = False) -> Outgoing:
-        return self._encoder.encode(event, event_id=uuid7(), time=time, traceparent=traceparent, repeat=repeat)
+        return encode(self._source, event, event_id=uuid7(), time=time, traceparent=traceparent, repeat=repeat)
 
     @property
     def takes_repeats(self) -> bool:

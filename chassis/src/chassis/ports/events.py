@@ -58,7 +58,7 @@ class Received:
     id: UUID
     type: str
     order_id: str
-    traceparent: str | None
+    traceparent: str
     data: Any
     document: Any = field(repr=False)
     repeat: bool = False

@@ -8,6 +8,7 @@ rows of any JSON and would read the whole table instead of looking up so many.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from enum import StrEnum
+from functools import cached_property
 from operator import attrgetter
 from types import UnionType
 from typing import Any, Generic, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -38,6 +39,7 @@ class Mapped(Generic[A]):
     def __init__(self, table: Table, kind: type[A], *, key: str) -> None:
         self.table, self.kind, self.key = table, kind, key
         self.columns = tuple(str(column.name) for column in table.columns)
+        self.key_of: Callable[[A], UUID] = attrgetter(key)
         self.state: Callable[[A], tuple[Any, ...]] = attrgetter(*self.columns)
         self._loaded = self._readers()
         with_keys = select(table).where(table.c[key] == func.any(bindparam("keys", type_=ARRAY(Uuid))))
@@ -72,6 +74,10 @@ class Mapped(Generic[A]):
         """Locks rows whose time has come, the oldest first and `most` at most; skips rows that are locked already."""
         query = select(self.table).where(due <= func.now(), *conditions).order_by(due).limit(bindparam("most"))
         return self._does("lock due", query.with_for_update(skip_locked=True), due, conditions)
+
+    @cached_property
+    def to_remind(self) -> Executable:
+        return self.lock_due(self.table.c.remind_at)
 
     def prune(self, due: Column[Any], *conditions: ColumnElement[bool]) -> Executable:
         """Deletes rows whose time has come."""
@@ -148,7 +154,7 @@ class PostgresRepository(Generic[A]):
     async def get(self, keys: Sequence[UUID]) -> dict[UUID, A]:
         """The aggregates that exist, by key, for reading only."""
         found = await self.read(self.mapped.get, keys=list(set(keys)))
-        return {self._key(aggregate): aggregate for aggregate in found}
+        return {self.mapped.key_of(aggregate): aggregate for aggregate in found}
 
     async def newest(self, statement: Executable, *, before: UUID | None, limit: int, **parameters: object) -> list[A]:
         """What a `page` statement reads."""
@@ -171,14 +177,19 @@ class PostgresRepository(Generic[A]):
         present state, not as in its row."""
         found = await self.read(statement, **parameters)
         for aggregate in found:
-            if (key := self._key(aggregate)) not in self._seen:
+            if (key := self.mapped.key_of(aggregate)) not in self._seen:
                 self._seen[key] = aggregate
                 self._before[key] = self.mapped.state(aggregate)
-        return [self._seen[self._key(aggregate)] for aggregate in found]
+        return [self._seen[self.mapped.key_of(aggregate)] for aggregate in found]
+
+    async def locked_to_remind(self, limit: int) -> list[A]:
+        """Locks the aggregates whose `remind_at` has come, the oldest first, and skips those that another transaction
+        has locked."""
+        return await self.locked_by(self.mapped.to_remind, most=limit)
 
     def add(self, added: A) -> A:
         """Raises ValueError if this repository has an aggregate with that key already."""
-        if (key := self._key(added)) in self._seen:
+        if (key := self.mapped.key_of(added)) in self._seen:
             raise ValueError(f"{key} is in {self.mapped.table.name} already")
         self._seen[key] = added
         return added
@@ -207,10 +218,6 @@ class PostgresRepository(Generic[A]):
             rows = [{name: key} | {column: after[key][place] for column, place in columns} for key in changed]
             statement = self.mapped.update(tuple(column for column, _ in columns))
             await self._connection.execute(statement, {"keys": changed, "rows": _json(rows)})
-
-    def _key(self, aggregate: A) -> UUID:
-        key: UUID = getattr(aggregate, self.mapped.key)
-        return key
 
 
 def deletion(table: str, condition: str) -> Any:

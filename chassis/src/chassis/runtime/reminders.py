@@ -5,11 +5,11 @@ Each aggregate decides when to repeat what (`remind_at`, `remind`). This module 
 service: the oldest first, and MAX_REMINDERS_A_SECOND at most.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from chassis.ports.unit_of_work import Unit
+from chassis.postgres.repository import PostgresRepository
 
 REMIND_EVERY_SECONDS = 1.0
 MAX_REMINDERS_A_SECOND = 200
@@ -22,13 +22,10 @@ class Remindable(Protocol):
         aggregate no longer waits for an answer."""
 
 
-class RemindableRepository(Protocol):
-    async def locked_to_remind(self, limit: int) -> Sequence[Remindable]:
-        """Locks the aggregates whose `remind_at` has come, the oldest first, and skips those that another transaction
-        has locked."""
+R = TypeVar("R", bound=Remindable)
 
 
-async def remind(repository: RemindableRepository, unit: Unit) -> None:
+async def remind(repository: PostgresRepository[R], unit: Unit) -> None:
     """Sends one second's reminders; the rest wait for the next second."""
     due = await repository.locked_to_remind(MAX_REMINDERS_A_SECOND)
     if due and await unit.first_this_second():

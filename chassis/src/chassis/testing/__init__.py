@@ -23,6 +23,7 @@ import pytest
 from chassis.messaging.topology import EXCHANGE, Queue
 from chassis.ports.events import Received, routing_key
 from chassis.ports.ids import uuid7
+from chassis.ports.tracing import new_traceparent
 from chassis.runtime import settings
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -207,4 +208,5 @@ def received(
 ) -> Received:
     """An event as a use case gets it, with `data` as the consumer's class for it."""
     order_id = getattr(data, "order_id", None)
-    return Received(event_id or uuid7(), type(data).__name__, str(order_id), traceparent, data, None, repeat)
+    trace = traceparent or new_traceparent()
+    return Received(event_id or uuid7(), type(data).__name__, str(order_id), trace, data, None, repeat)

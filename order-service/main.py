@@ -33,9 +33,7 @@ def compose(
     service.prunes("idempotency keys", idempotency.PRUNE)
     expires_after = timedelta(seconds=settings.order_expires_after_seconds)
     place_orders = PlaceOrders(
-        currency=settings.currency,
-        expires_after=expires_after,
-        max_open_orders=settings.max_open_orders_per_customer,
+        currency=settings.currency, expires_after=expires_after, max_open_orders=settings.max_open_orders_per_customer
     )
     return service.command("place_orders", place_orders), service.command("cancel_orders", cancel_orders)
 

@@ -19,8 +19,7 @@ from domain.order import Order, Status
 
 
 async def handle_events(events: Sequence[Received], unit: OrderUnit) -> None:
-    """Raises Rejected for a fact about an order that doesn't exist, and for a payment of another amount than the
-    order's."""
+    """Raises Rejected for a fact about an order that doesn't exist, and for a payment of another amount."""
     orders = await unit.orders.locked([event.data.order_id for event in events])
     for event in events:
         order = orders.get(event.data.order_id)

@@ -18,8 +18,7 @@ class OrderRepository(Repository[Order], Protocol):
         """How many orders of each customer are not final. Customers without one are left out."""
 
     async def locked_overdue(self, limit: int) -> Sequence[Order]:
-        """Locks orders that are not final and past their expires_at, the oldest first; skips those that another
-        transaction has locked."""
+        """Locks orders past their expires_at that are not final, the oldest first, except those locked already."""
 
 
 class OrderUnit(Unit, Protocol):

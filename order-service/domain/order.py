@@ -123,8 +123,7 @@ class Order:
         traceparent: str,
         now: datetime,
     ) -> Self:
-        """An order that a restore from a backup lost. It can only be undone, because the restore may have lost the
-        customer's cancel as well."""
+        """An order that a restore from a backup lost. It can only be undone: the restore may have lost a cancel too."""
         order = cls(order_id, customer_id, tuple(items), total_amount, currency, expires_at, now, now, traceparent)
         order._enter("OrderCreated", None, now)
         order._undo(Status.FAILED, LOST, now)
@@ -152,8 +151,8 @@ class Order:
         self._become(Status.CONFIRMED, None, now)
 
     def complete(self, now: datetime) -> None:
-        """The money was taken, so the stock is held: confirms a pending order first. Raises IllegalTransition if the
-        order is final."""
+        """The money was taken, so the stock is held: a pending order is confirmed first. Raises IllegalTransition if
+        the order is final."""
         if self.status is Status.PENDING:
             self.confirm(now)
         self._become(Status.COMPLETED, None, now)
@@ -187,8 +186,7 @@ class Order:
         return True
 
     def remind(self, now: datetime) -> str | None:
-        """Repeats OrderCreated, or the decision of an undone order. Returns which of the two, or None if the order no
-        longer awaits an answer."""
+        """Repeats OrderCreated, or the decision of an undone order. Returns which; None if it awaits no answer."""
         if self.is_undone and not self._is_undone_everywhere():
             self.repeat_decision()
             self._repeat_later(now)
@@ -255,8 +253,7 @@ class Order:
         self.events.append(event)
 
     def _enter(self, event: str, reason: str | None, now: datetime, by: str | None = None) -> None:
-        """Adds an entry to the timeline, whose times never go back, even if a transaction that began earlier gets the
-        order's lock later."""
+        """The timeline's times never go back, even if a transaction that began earlier gets the order's lock later."""
         self.updated_at = max(now, self.updated_at)
         self.timeline += (TimelineEntry(self.updated_at, event, self.status, reason, by),)
 

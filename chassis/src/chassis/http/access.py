@@ -5,12 +5,10 @@ that calls its endpoint by itself (requests.BareRoute).
 """
 
 import asyncio
-import ipaddress
 import math
 import os
 import signal
 import socket
-import stat
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,7 +19,7 @@ import structlog
 from chassis.http.allowance import Allowance
 from chassis.http.health import Check
 from chassis.http.problems import Problem
-from chassis.ports.addresses import is_loopback
+from chassis.ports.addresses import address_in, is_loopback
 from chassis.ports.identity import UNCHECKED, Principal, Role
 from chassis.ports.tracing import trace_id
 from fastapi import Request
@@ -207,10 +205,8 @@ def listening_addresses() -> Iterable[str]:
     """Of this process's own sockets, on whatever opened them."""
     for name in os.listdir("/dev/fd"):
         try:
-            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                continue
             found = socket.socket(fileno=int(name))
-        except OSError:  # it was closed meanwhile, as the listing's own is
+        except OSError:  # it is no socket, or was closed meanwhile, as the listing's own is
             continue
         try:
             internet = found.family in (socket.AF_INET, socket.AF_INET6)
@@ -222,11 +218,8 @@ def listening_addresses() -> Iterable[str]:
 
 @lru_cache(maxsize=256)
 def _is_elsewhere(address: str) -> bool:
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:  # a path, or the name that a test gives
-        return False
-    return not is_loopback(address)
+    """Not so a socket's path, nor the name that a test gives."""
+    return address_in(address) is not None and not is_loopback(address)
 
 
 @lru_cache(maxsize=256)
@@ -246,10 +239,4 @@ def _is_foreign(url: str) -> bool:
         host = urlsplit(url).hostname or ""
     except ValueError:
         return True
-    if "." not in host.removesuffix(".") or host.endswith(".localhost"):
-        return False
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return True
-    return False
+    return "." in host.removesuffix(".") and not host.endswith(".localhost") and address_in(host) is None

@@ -1,5 +1,4 @@
-"""uvicorn's HTTP protocol with a bound on headers, of which httptools would collect 20 MiB, and with certificates that
-are renewed without a restart.
+"""uvicorn's HTTP protocol with bounded headers (httptools collects 20 MiB), and certificates renewed without a restart.
 
 uvicorn main:app --http chassis.http.protocol:BoundedProtocol
 """
@@ -64,8 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """Answers 400 and hangs up beyond the bounds. The edge is stricter; this is for whoever comes past it."""
 
     _pending_bytes = 0
-    """Received since httptools told of a body's bytes or of a message's begin or end: of headers or trailers, which it
-    collects until they are complete."""
+    """Of incomplete headers or trailers: received since the last bytes of a body, or begin or end of a message."""
 
     def __init__(self, config: Config, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)

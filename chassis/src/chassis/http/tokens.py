@@ -142,17 +142,14 @@ class Issuer:
             return  # strangers may not fill this instance with requests that wait for an issuer that hangs
         self._waiting += 1
         try:
-            await self._ask_in_turn(kid)
+            async with self._asking:
+                if self._knows(kid) or self._clock() - self._in_vain_at < ASK_AT_MOST_EVERY_SECONDS:
+                    return
+                await self._renew()
+                if not self._knows(kid):
+                    self._in_vain_at = self._clock()
         finally:
             self._waiting -= 1
-
-    async def _ask_in_turn(self, kid: str) -> None:
-        async with self._asking:
-            if self._knows(kid) or self._clock() - self._in_vain_at < ASK_AT_MOST_EVERY_SECONDS:
-                return
-            await self._renew()
-            if not self._knows(kid):
-                self._in_vain_at = self._clock()
 
     def _decode(self, token: str, key: jwt.PyJWK) -> dict[str, Any]:
         try:

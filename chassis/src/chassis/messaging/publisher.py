@@ -1,7 +1,6 @@
 """Publishes committed events: from memory at once, and by a sweep those that a crash or an outage left behind.
 
-Events with the same routing key that are ready at the same moment travel in one message. The rows of confirmed events
-are deleted in batches.
+Events of one routing key that are ready at one moment travel in one message. Confirmed rows are deleted in batches.
 """
 
 import asyncio
@@ -83,8 +82,7 @@ class Publisher:
 
     @property
     def takes_repeats(self) -> bool:
-        """Whether repeats are of use: not while the broker is away or takes nothing, when the events that they would
-        repeat still wait in the outbox."""
+        """Not while the broker is away or takes nothing: the events to repeat then still wait in the outbox."""
         return self._broker.connected and not (
             self._oldest_age > STUCK_AFTER_SECONDS and self._waiting > MAX_EVENTS_IN_MEMORY
         )

@@ -22,8 +22,7 @@ class Repository(Protocol[A]):
         """The aggregates that exist, by key, locked in the order of their keys until the unit ends."""
 
     def add(self, added: A) -> A:
-        """Adds a new aggregate. If another unit adds one with the same key first, this unit is run again and finds
-        that one."""
+        """Adds a new aggregate. If another unit adds one with its key first, this unit is run again and finds it."""
 
 
 class Unit(Protocol):

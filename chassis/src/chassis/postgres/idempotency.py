@@ -54,8 +54,7 @@ def idempotency_table(metadata: MetaData) -> Table:
 
 
 async def claim(connection: AsyncConnection, claims: Sequence[Claim]) -> dict[UUID, Claim]:
-    """Claims the keys and returns, by each claim's resource_id, the owner of its key: the claim itself, or an earlier
-    claim that is younger than KEPT_HOURS.
+    """Returns, by each claim's resource_id, the owner of its key: the claim itself, or one of the last KEPT_HOURS.
 
     Of two transactions with the same key, the second waits for the first; within one call, the first claim wins.
     """

@@ -1,5 +1,4 @@
-"""The transactional outbox: an event's row is committed with the change that caused the event, and deleted once the
-broker has confirmed the event."""
+"""The transactional outbox: an event is committed with its cause, and deleted once the broker has confirmed it."""
 
 from collections.abc import AsyncGenerator, Sequence
 from uuid import UUID

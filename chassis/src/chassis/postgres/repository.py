@@ -30,8 +30,7 @@ A = TypeVar("A")
 
 
 class Mapped(Generic[A]):
-    """A table with its aggregate's class, and the statements on it. `key` is the unique column by which aggregates are
-    found, locked and sorted.
+    """A table, its aggregate's class and its statements. Aggregates are found, locked and sorted by the column `key`.
 
     Each statement's execution options describe it (`does`), so that PostgreSQL's stand-in in tests need not parse SQL.
     """
@@ -173,8 +172,7 @@ class PostgresRepository(Generic[A]):
         return {key: self._seen[key] for key in sorted(wanted & self._seen.keys())}
 
     async def locked_by(self, statement: Executable, **parameters: object) -> list[A]:
-        """The aggregates that the statement locks. An aggregate that was locked or added before is returned in its
-        present state, not as in its row."""
+        """The aggregates that the statement locks; one locked or added before as it is now, not as its row is."""
         found = await self.read(statement, **parameters)
         for aggregate in found:
             if (key := self.mapped.key_of(aggregate)) not in self._seen:
@@ -183,8 +181,7 @@ class PostgresRepository(Generic[A]):
         return [self._seen[self.mapped.key_of(aggregate)] for aggregate in found]
 
     async def locked_to_remind(self, limit: int) -> list[A]:
-        """Locks the aggregates whose `remind_at` has come, the oldest first, and skips those that another transaction
-        has locked."""
+        """Locks the aggregates whose `remind_at` has come, the oldest first, except those that are locked already."""
         return await self.locked_by(self.mapped.to_remind, most=limit)
 
     def add(self, added: A) -> A:

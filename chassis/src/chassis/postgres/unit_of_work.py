@@ -1,5 +1,4 @@
-"""The unit of work: one transaction for a whole batch. It saves what its repositories loaded and added, and publishes
-the events once they are committed."""
+"""The unit of work: one transaction for a batch. It saves what its repositories hold, then sends the events."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence

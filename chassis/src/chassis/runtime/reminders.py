@@ -1,5 +1,4 @@
-"""Reminders: an aggregate that waits for an answer repeats its event, so that an order is decided even if the broker
-loses everything that it holds.
+"""Reminders: what waits for an answer repeats its event, so each order is decided even if the broker loses everything.
 
 Each aggregate decides when to repeat what (`remind_at`, `remind`). This module sets the pace for all processes of the
 service: the oldest first, and MAX_REMINDERS_A_SECOND at most.
@@ -18,8 +17,7 @@ MAX_REMINDERS_A_SECOND = 200
 
 class Remindable(Protocol):
     def remind(self, now: datetime) -> str | None:
-        """Notes the event to repeat and the time of the next reminder. Returns the kind of reminder, or None if the
-        aggregate no longer waits for an answer."""
+        """Notes the event to repeat and when to do so again. Returns the reminder's kind; None if no answer is due."""
 
 
 R = TypeVar("R", bound=Remindable)

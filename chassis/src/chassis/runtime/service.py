@@ -42,7 +42,6 @@ class Service(Generic[U]):
     def __init__(
         self,
         name: str,
-        *,
         unit_of_work: Callable[[Database, Publisher], AbstractAsyncContextManager[U]],
         consumed: Mapping[str, type],
         database: Database,
@@ -78,14 +77,7 @@ class Service(Generic[U]):
         pool_size = settings.database_pool_size
         database = Database(settings.reader("database_url"), pool_size=pool_size, service=name, schema=schema)
         broker = Broker(settings.reader("rabbitmq_url"), Queue(name, list(consumed)), verified=settings.in_production)
-        return cls(
-            name,
-            unit_of_work=unit_of_work,
-            consumed=consumed,
-            database=database,
-            broker=broker,
-            guard=guard_of(settings),
-        )
+        return cls(name, unit_of_work, consumed, database, broker, guard_of(settings))
 
     def units(self) -> AbstractAsyncContextManager[U]:
         return self._unit_of_work(self.database, self.publisher)
@@ -118,8 +110,7 @@ class Service(Generic[U]):
         *,
         after: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
-        """Makes a periodic job of the use case, which runs in a new unit of work each time. If it returns True, it runs
-        again as soon as `after` returns."""
+        """Runs the use case in a new unit of work each time; again as soon as `after` returns if it returns True."""
 
         async def act() -> bool:
             async with self.units() as unit:

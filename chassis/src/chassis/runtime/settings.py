@@ -1,5 +1,4 @@
-"""The settings of every service (`DATABASE_URL`, `RABBITMQ_URL`, ...), read from the environment, then from `.env` at
-the repository's root."""
+"""The settings of every service (`DATABASE_URL`, ...), from the environment, then from `.env` at the root."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -75,8 +74,7 @@ class _Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _local_servers(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Adds the URL of a local server if only its port is given. Ignores what isn't a number: Kubernetes sets
-        variables of these names."""
+        """Adds a local server's URL if only its port is given; as a number, because Kubernetes sets such variables."""
         ports = {url: (str(given.get(port, "")), form) for url, (port, form) in _LOCAL_URLS.items()}
         return given | {
             url: form.format(port) for url, (port, form) in ports.items() if port.isdecimal() and not given.get(url)

@@ -10,13 +10,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from chassis.http.access import InvalidToken
 from chassis.http.tokens import (
     ASK_AT_MOST_EVERY_SECONDS,
     KEYS_KEPT_SECONDS,
     MAX_REMEMBERED,
     MAX_WAITING,
     REMEMBERED_SECONDS,
+    InvalidToken,
     Issuer,
     Trust,
 )

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from chassis.http.access import InvalidToken
-from chassis.http.tokens import Issuer, Trust
+from chassis.http.tokens import InvalidToken, Issuer, Trust
 from chassis.ports.errors import Unavailable
 
 from operations.__main__ import main

@@ -61,6 +61,20 @@ class TimelineEntry:
     """Whose request it was, if a caller's that was identified."""
 
 
+@dataclass(frozen=True, slots=True)
+class LostOrder:
+    """The part of an order that the other services, or the payment gateway, know."""
+
+    order_id: UUID
+    customer_id: UUID
+    items: tuple[Line, ...]
+    """Empty if only the order's payment is known."""
+    total_amount: Decimal
+    currency: str
+    expires_at: datetime
+    traceparent: str
+
+
 @dataclass(slots=True, eq=False)
 class Order:
     id: UUID
@@ -111,20 +125,10 @@ class Order:
         return order
 
     @classmethod
-    def adopt(
-        cls,
-        order_id: UUID,
-        customer_id: UUID,
-        items: Sequence[Line],
-        *,
-        total_amount: Decimal,
-        currency: str,
-        expires_at: datetime,
-        traceparent: str,
-        now: datetime,
-    ) -> Self:
+    def adopt(cls, lost: LostOrder, now: datetime) -> Self:
         """An order that a restore from a backup lost. It can only be undone: the restore may have lost a cancel too."""
-        order = cls(order_id, customer_id, tuple(items), total_amount, currency, expires_at, now, now, traceparent)
+        what = (lost.order_id, lost.customer_id, lost.items, lost.total_amount, lost.currency)
+        order = cls(*what, lost.expires_at, now, now, lost.traceparent)
         order._enter("OrderCreated", None, now)
         order._undo(Status.FAILED, LOST, now)
         return order
@@ -151,8 +155,7 @@ class Order:
         self._become(Status.CONFIRMED, None, now)
 
     def complete(self, now: datetime) -> None:
-        """The money was taken, so the stock is held: a pending order is confirmed first. Raises IllegalTransition if
-        the order is final."""
+        """The money was taken, so the stock is held: confirms it first. Raises IllegalTransition if it is final."""
         if self.status is Status.PENDING:
             self.confirm(now)
         self._become(Status.COMPLETED, None, now)

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from chassis.http.access import InvalidToken
-from chassis.http.tokens import Issuer, Trust
+from chassis.http.tokens import InvalidToken, Issuer, Trust
 from chassis.ports.identity import Principal
 
 FOLDER = Path(__file__).parent / "certified"

@@ -19,6 +19,7 @@ import structlog
 from chassis.http.allowance import Allowance
 from chassis.http.health import Check
 from chassis.http.problems import Problem
+from chassis.http.tokens import InvalidToken, Issuer
 from chassis.ports.addresses import address_in, is_loopback
 from chassis.ports.identity import UNCHECKED, Principal, Role
 from chassis.ports.tracing import trace_id
@@ -55,15 +56,6 @@ def allowed(route: BaseRoute) -> frozenset[Role]:
 def caller(request: Request) -> Principal:
     principal: Principal = request.state.caller
     return principal
-
-
-class Verifier(Protocol):
-    async def verified(self, token: str) -> Principal:
-        """The token's owner. Raises InvalidToken, or Unavailable if nobody can say."""
-
-
-class InvalidToken(Exception):
-    """The message is for the caller, and has nothing of the token."""
 
 
 class Part(Protocol):
@@ -105,8 +97,8 @@ class Gate:
 class TokensRequired:
     """Production: each route is for the roles that it names, and for nobody if it names none."""
 
-    def __init__(self, verifier: Verifier) -> None:
-        self._verifier = verifier
+    def __init__(self, issuer: Issuer) -> None:
+        self._issuer = issuer
         self._allowance = Allowance()
 
     async def admit(self, scope: Scope, routes: Sequence[BaseRoute]) -> Principal:
@@ -145,7 +137,7 @@ class TokensRequired:
         if len(given) > 1 or scheme.lower() != "bearer" or not token:
             raise _unauthenticated("There must be one Authorization header: Bearer <token>.", "invalid_request")
         try:
-            return await self._verifier.verified(token.strip())
+            return await self._issuer.verified(token.strip())
         except InvalidToken as error:
             raise _unauthenticated(str(error), "invalid_token") from None
 
@@ -233,8 +225,7 @@ def _is_page_of_this_machine(origin: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _is_foreign(url: str) -> bool:
-    """Whether a page under this address may be somebody else's. A name without a dot can't be registered, and an
-    address of numbers can't be bound to another name."""
+    """Whether a page there may be somebody else's. Nobody can register a name without a dot, nor rebind an address."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:

@@ -18,8 +18,7 @@ log = structlog.get_logger()
 
 
 class _NewestCertificate:
-    """Is called at each handshake, as the context's `sni_callback`. Files that can't be used, such as a certificate
-    whose key isn't written yet, change nothing."""
+    """Called at each handshake (`sni_callback`). Unusable files, such as half of a new pair, change nothing."""
 
     def __init__(self, config: Config) -> None:
         self._config, self._context = config, config.ssl

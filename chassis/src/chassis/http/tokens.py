@@ -14,7 +14,6 @@ from uuid import UUID
 import httpx
 import jwt
 import structlog
-from chassis.http.access import InvalidToken
 from chassis.ports.errors import Unavailable, reason_of
 from chassis.ports.identity import ROLES, Principal
 
@@ -39,6 +38,10 @@ DEVELOPMENT_MARK = "development_issuer"
 """In the discovery document of the issuer that gives a token to whoever asks."""
 
 log = structlog.get_logger()
+
+
+class InvalidToken(Exception):
+    """The message is for the caller, and has nothing of the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,8 @@ class Issuer:
         return None if self._has_keys() else f"no keys of {self._trust.issuer}; the log says why"
 
     async def verified(self, token: str) -> Principal:
-        """A token is remembered by its digest until it expires, but no longer than REMEMBERED_SECONDS."""
+        """The token's owner, remembered by the token's digest until it expires, but no longer than REMEMBERED_SECONDS.
+        Raises InvalidToken, or Unavailable if nobody can say."""
         digest = hashlib.sha256(token.encode("latin-1", "replace")).digest()
         now = self._clock()
         known = self._remembered.get(digest)

@@ -56,8 +56,7 @@ def abandoned_is_unavailable() -> Iterator[None]:
 
 @contextmanager
 def survived(name: str) -> Iterator[None]:
-    """Guards one round of a loop that must go on: logs any error, even a CancelledError that comes from a library.
-    Only the end of the process or of this task gets through."""
+    """Logs any error in a round of a loop that must go on, even a library's CancelledError; not this task's own end."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit, GeneratorExit):

@@ -118,8 +118,7 @@ class Database:
             await connection.close()
 
     def distrust(self) -> None:
-        """Has every connection replaced when it is next used. After a statement without an answer, a failover may have
-        cut the pool's other connections as silently."""
+        """Has each connection replaced at its next use: one without an answer may mean a failover that cut them all."""
         self._generation += 1
 
     def _on_connect(self, _: DBAPIConnection, entry: ConnectionPoolEntry) -> None:

@@ -192,8 +192,7 @@ class PostgresRepository(Generic[A]):
         return added
 
     async def insert_added(self) -> None:
-        """Inserts the added aggregates. Of two transactions that insert the same row, the second waits for the first
-        and raises Conflict if the first is committed."""
+        """Of two transactions that insert one row, the second waits for the first; raises Conflict if that commits."""
         added = [aggregate for key, aggregate in self._seen.items() if key not in self._before]
         if added:
             columns = self.mapped.columns

@@ -122,8 +122,7 @@ class Service(Generic[U]):
         self.jobs.append(Periodic(name, seconds, act, after=after))
 
     def reminds(self, repository: Callable[[U], PostgresRepository[A]]) -> None:
-        """Reminds for the aggregates of that repository, except while nothing leaves the outbox: reminders would pile
-        up there behind the events that they repeat."""
+        """Not while nothing leaves the outbox: reminders would pile up there behind the events that they repeat."""
 
         async def act(unit: U) -> bool:
             if self.publisher.takes_repeats:

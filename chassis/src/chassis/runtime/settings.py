@@ -200,9 +200,7 @@ def load(settings_class: type[S]) -> S:
             name = "_".join(str(part) for part in problem["loc"]).upper()
             print(f"{name or 'Settings'}: {problem['msg']} (see .env.example)", file=sys.stderr)  # never the value
         raise SystemExit(2) from None
-    refusals = list(settings.refusals())
-    for refusal in refusals:
-        print(refusal, file=sys.stderr)
-    if refusals:
+    if refusals := "\n".join(settings.refusals()):
+        print(refusals, file=sys.stderr)
         raise SystemExit(2)
     return settings

@@ -1,13 +1,12 @@
 """The tables of the schema `inventory`."""
 
 import sqlalchemy as sa
-from chassis.postgres.inbox import inbox_table
-from chassis.postgres.outbox import outbox_table
+from chassis.postgres.tables import service_metadata
 from sqlalchemy.dialects.postgresql import JSONB
 
 SCHEMA = "inventory"
 
-metadata = sa.MetaData()
+metadata = service_metadata()
 
 inventory_items = sa.Table(
     "inventory_items",
@@ -47,6 +46,3 @@ reservations = sa.Table(
 )
 sa.Index("reservations_due_at", reservations.c.due_at, postgresql_where=reservations.c.due_at.is_not(None))
 sa.Index("reservations_remind_at", reservations.c.remind_at, postgresql_where=reservations.c.remind_at.is_not(None))
-
-inbox = inbox_table(metadata)
-outbox = outbox_table(metadata)

@@ -1,7 +1,7 @@
 """The notifications resource."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Protocol
+from typing import Annotated
 from uuid import UUID
 
 from chassis.http.access import allows, caller
@@ -11,15 +11,12 @@ from chassis.http.requests import json_body, json_response, read_json
 from fastapi import APIRouter, Query, Request, Response
 
 from api.schemas import NOTIFICATION_LIST, NotificationResponse, SendNotificationRequest
+from application.ports import NotificationLog
 from application.send_notifications import SendNotification
 from domain.notification import Notification
 
 
-class NotificationReader(Protocol):
-    def listed(self, *, customer_id: UUID | None, before: UUID | None, limit: int) -> list[Notification]: ...
-
-
-def router(send: Callable[[SendNotification], Awaitable[Notification]], recent: NotificationReader) -> APIRouter:
+def router(send: Callable[[SendNotification], Awaitable[Notification]], recent: NotificationLog) -> APIRouter:
     routes = APIRouter(prefix="/notifications", tags=["notifications"])
 
     @routes.post(

@@ -14,7 +14,7 @@ _NO_ORDER = "There is no such order."
 def visible(orders: Mapping[UUID, Order], order_id: UUID, caller: Principal) -> Order:
     """The order. Raises OrderNotFound for somebody else's too: a caller may not even know that it exists."""
     order = orders.get(order_id)
-    placed = order is not None and "service" in caller.roles and order.placed_by == caller.name
+    placed = order is not None and "service" in caller.roles and order.timeline[0].by == caller.name
     if order is None or not (placed or caller.may_see(order.customer_id)):
         raise OrderNotFound(_NO_ORDER)
     return order

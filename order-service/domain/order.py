@@ -142,10 +142,6 @@ class Order:
         return self.status in UNDONE
 
     @property
-    def placed_by(self) -> str | None:
-        return self.timeline[0].by
-
-    @property
     def due_at(self) -> datetime | None:
         """When the order expires; None once it is final."""
         return None if self.is_final else self.expires_at

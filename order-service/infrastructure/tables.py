@@ -1,14 +1,12 @@
 """The tables of the schema `orders`."""
 
 import sqlalchemy as sa
-from chassis.postgres.idempotency import idempotency_table
-from chassis.postgres.inbox import inbox_table
-from chassis.postgres.outbox import outbox_table
+from chassis.postgres.tables import service_metadata
 from sqlalchemy.dialects.postgresql import JSONB
 
 SCHEMA = "orders"
 
-metadata = sa.MetaData()
+metadata = service_metadata(idempotency_keys=True)
 
 orders = sa.Table(
     "orders",
@@ -39,7 +37,3 @@ sa.Index("orders_customer", orders.c.customer_id, orders.c.id)
 sa.Index("orders_open", orders.c.customer_id, postgresql_where=orders.c.due_at.is_not(None))
 sa.Index("orders_due_at", orders.c.due_at, postgresql_where=orders.c.due_at.is_not(None))
 sa.Index("orders_remind_at", orders.c.remind_at, postgresql_where=orders.c.remind_at.is_not(None))
-
-inbox = inbox_table(metadata)
-outbox = outbox_table(metadata)
-idempotency_keys = idempotency_table(metadata)

@@ -1,12 +1,11 @@
 """The tables of the schema `payments`."""
 
 import sqlalchemy as sa
-from chassis.postgres.inbox import inbox_table
-from chassis.postgres.outbox import outbox_table
+from chassis.postgres.tables import service_metadata
 
 SCHEMA = "payments"
 
-metadata = sa.MetaData()
+metadata = service_metadata()
 
 payments = sa.Table(
     "payments",
@@ -35,6 +34,3 @@ payments = sa.Table(
     ),
 )
 sa.Index("payments_due_at", payments.c.due_at, postgresql_where=payments.c.due_at.is_not(None))
-
-inbox = inbox_table(metadata)
-outbox = outbox_table(metadata)

@@ -39,10 +39,6 @@ class Unroutable(Exception):
     """No queue took the message."""
 
 
-class ConsumerLost(Exception):
-    """The broker no longer has this process as a consumer of its queue."""
-
-
 class QueueConsumer(Protocol):
     stopping: bool
     """The consumer has left its queue on purpose."""
@@ -210,6 +206,6 @@ class Broker:
                     and not (await self._consumer.attached() and own.declaration_result.consumer_count)
                     and not self._consumer.stopping
                 ):
-                    raise ConsumerLost(f"no longer a consumer of {self._queue.service}")
+                    raise Unavailable(f"no longer a consumer of {self._queue.service}")
                 letters = await self._administration.declare_queue(self._queue.dead_letters, passive=True)
                 DEAD_LETTERS.set(letters.declaration_result.message_count or 0)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from chassis.ports.idempotency import Claim
 from chassis.postgres.repository import deletion
-from sqlalchemy import Column, DateTime, LargeBinary, MetaData, Table, Text, Uuid, func, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 KEPT_HOURS = 24
@@ -39,18 +39,6 @@ RELEASE = text(
     """
 )
 PRUNE = deletion("idempotency_keys", f"created_at < now() - make_interval(hours => {KEPT_HOURS})")
-
-
-def idempotency_table(metadata: MetaData) -> Table:
-    return Table(
-        "idempotency_keys",
-        metadata,
-        Column("caller", Text, primary_key=True),
-        Column("key", Text, primary_key=True),
-        Column("request_fingerprint", LargeBinary, nullable=False),
-        Column("resource_id", Uuid, nullable=False),
-        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
-    )
 
 
 async def claim(connection: AsyncConnection, claims: Sequence[Claim]) -> dict[UUID, Claim]:

@@ -152,7 +152,7 @@ def topology_problems(definitions: Path, queue: Queue, published: Iterable[str])
         f"{key} is bound or read, but not both" for key in bound.symmetric_difference(map(routing_key, queue.events))
     ]
     problems += [f"{key} is published, and no queue takes it" for key in set(map(routing_key, published)) - read]
-    if queues.get(queue.service) != queue.arguments:
+    if queues.get(queue.service) != queue.queues[queue.service]:
         problems.append(f"the queue {queue.service} is declared with {queues.get(queue.service)}")
     if f"{queue.service}.dlq" not in queues:
         problems.append(f"{queue.service} has no dead-letter queue")

@@ -15,9 +15,8 @@ from application.messages import CONSUMED
 from application.place_orders import Placed, PlaceOrder, PlaceOrders
 from domain import errors
 from domain.order import Order
-from infrastructure.orders import PostgresOrders
 from infrastructure.tables import SCHEMA
-from infrastructure.unit_of_work import OrderUnitOfWork
+from infrastructure.unit_of_work import OrderUnitOfWork, PostgresOrders
 from settings import Settings
 
 DEADLINE_EVERY_SECONDS = 1.0

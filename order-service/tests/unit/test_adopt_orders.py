@@ -10,7 +10,7 @@ from chassis.ports.ids import uuid7
 from application.adopt_orders import adopt_orders
 from domain.events import Line, OrderFailed
 from domain.order import LostOrder, Status
-from infrastructure.orders import ORDERS
+from infrastructure.unit_of_work import ORDERS
 from tests.builders import NOON, TRACEPARENT, line, order_in
 from tests.running import OrderUnits
 

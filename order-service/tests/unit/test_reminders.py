@@ -12,7 +12,7 @@ from application.expire_orders import expire_orders
 from application.handle_events import handle_events
 from domain.events import OrderCancelled, OrderCreated, OrderFailed
 from domain.order import LostOrder, Order, Status
-from infrastructure.orders import ORDERS
+from infrastructure.unit_of_work import ORDERS
 from tests.builders import NOON, TRACEPARENT, Act, an_order, fail, order_in, refuse
 from tests.facts import Fact, paid, payment_failed, refunded, released, reserved, unavailable
 from tests.running import OrderUnits, ask_again

@@ -85,7 +85,7 @@ def refund_not_awaited() -> None:
 
 @mutation("orders decided without their row's lock", ORDER)
 def no_lock() -> None:
-    orders = module("infrastructure.orders").ORDERS
+    orders = module("infrastructure.unit_of_work").ORDERS
     orders.lock = orders.get
 
 
@@ -102,7 +102,7 @@ def no_deadline() -> None:
     async def locked_overdue(self: Any, limit: int) -> Any:
         return []
 
-    module("infrastructure.orders").PostgresOrders.locked_overdue = locked_overdue
+    module("infrastructure.unit_of_work").PostgresOrders.locked_overdue = locked_overdue
 
 
 @mutation("an order that asks again has forgotten that its price is not trusted", ORDER)

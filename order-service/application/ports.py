@@ -4,8 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from chassis.ports.idempotency import Claim
-from chassis.ports.unit_of_work import Repository, Unit
+from chassis.ports.unit_of_work import Claim, Repository, Unit
 
 from domain.order import Order
 

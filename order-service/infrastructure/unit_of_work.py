@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from chassis.ports.idempotency import Claim
+from chassis.ports.unit_of_work import Claim
 from chassis.postgres import idempotency
 from chassis.postgres.repository import Mapped, PostgresRepository
 from chassis.postgres.unit_of_work import UnitOfWork

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from chassis.ports.idempotency import Claim
+from chassis.ports.unit_of_work import Claim
 from chassis.testing import received
 from chassis.testing.running import NOWHERE, client_of
 

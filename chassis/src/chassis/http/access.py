@@ -49,13 +49,11 @@ def allows(*roles: Role) -> Callable[[E], E]:
 
 def allowed(route: BaseRoute) -> frozenset[Role]:
     """Those who may call the route: nobody, unless it says so."""
-    found: frozenset[Role] = getattr(getattr(route, "endpoint", None), "allows", frozenset())
-    return found
+    return cast(frozenset[Role], getattr(getattr(route, "endpoint", None), "allows", frozenset()))
 
 
 def caller(request: Request) -> Principal:
-    principal: Principal = request.state.caller
-    return principal
+    return cast(Principal, request.state.caller)
 
 
 class Part(Protocol):

@@ -6,7 +6,7 @@ https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 from collections.abc import Sequence
 from uuid import UUID
 
-from chassis.ports.idempotency import Claim
+from chassis.ports.unit_of_work import Claim
 from chassis.postgres.repository import deletion
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection

@@ -104,8 +104,7 @@ class Mapped(Generic[A]):
         return self.kind(**{name: read(row[at]) if read else row[at] for name, at, read in self._loaded})
 
     def _does(self, what: str, statement: Any, *details: object) -> Executable:
-        does: Executable = statement.execution_options(does=(what, self, *details))
-        return does
+        return cast(Executable, statement.execution_options(does=(what, self, *details)))
 
     def _rows(self, columns: Iterable[str]) -> str:
         typed = (f"{name} {self.table.c[name].type.compile(_POSTGRESQL)}" for name in columns)

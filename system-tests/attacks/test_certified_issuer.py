@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from chassis.http.tokens import InvalidToken, Issuer, Trust
-from chassis.ports.identity import Principal
+from chassis.http.tokens import InvalidToken, Issuer
+from chassis.ports.identity import Principal, Trust
 
 FOLDER = Path(__file__).parent / "certified"
 STARTED_WITHIN_SECONDS = 60
@@ -50,7 +50,7 @@ async def url(node: str) -> AsyncIterator[str]:
 
 def believing(url: str, audience: str) -> Issuer:
     """On loopback there is no TLS, which is believed only where that is said aloud."""
-    trust = Trust(url, audience, f"{url}/.well-known/openid-configuration", development_allowed=True)
+    trust = Trust(oidc_issuer=url, oidc_audience=audience, allow_development_issuer=True)
     return Issuer(trust, httpx.AsyncClient)
 
 

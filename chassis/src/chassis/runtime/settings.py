@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import structlog
 from chassis.ports.addresses import is_loopback
+from chassis.ports.identity import Trust
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -134,7 +135,7 @@ class MigrationSettings(PostgresSettings):
     database_logins_file: Path | None = None
 
 
-class ServiceSettings(_Settings):
+class ServiceSettings(_Settings, Trust):
     rabbitmq_url: Annotated[str, AfterValidator(_amqp_url)] = ""
     rabbitmq_url_file: Path | None = None
     rabbitmq_port: str = ""
@@ -147,13 +148,6 @@ class ServiceSettings(_Settings):
     uvicorn_ssl_certfile: str = ""
     """uvicorn's own setting: the certificate that it shows its callers."""
     allow_plain_http: bool = False
-    oidc_issuer: str = ""
-    oidc_audience: str = ""
-    oidc_discovery_url: str = ""
-    oidc_roles_claim: str = "roles"
-    oidc_customer_claim: str = "sub"
-    oidc_token_type: str = "at+jwt"  # noqa: S105 (a name)
-    allow_development_issuer: bool = False
 
     def refusals(self) -> Iterator[str]:
         yield from super().refusals()

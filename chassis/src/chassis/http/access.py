@@ -208,7 +208,7 @@ def listening_addresses() -> Iterable[str]:
 
 @lru_cache(maxsize=256)
 def _is_elsewhere(address: str) -> bool:
-    """Not so a socket's path, nor the name that a test gives."""
+    """False for a socket's path and for the name that a test gives."""
     return address_in(address) is not None and not is_loopback(address)
 
 

@@ -24,7 +24,7 @@ ANSWER_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b
 """What one caller may see, a cache on the way must not show to the next, nor a browser take for something else."""
 
 GC_THRESHOLDS = (50_000, 20, 20)
-"""Requests make few cycles. With Python's own (700, 10, 10) the order service spends a fifth of its time on them."""
+"""Requests make few cycles. With Python's own (700, 10, 10) the order service seeks them a fifth of its time."""
 
 REQUEST_SECONDS = Histogram(
     "http_request_duration_seconds",

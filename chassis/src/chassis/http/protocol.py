@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class _NewestCertificate:
-    """Called at each handshake (`sni_callback`). Unusable files, such as half of a new pair, change nothing."""
+    """Called at each handshake. Unusable files, such as a certificate whose key isn't written yet, change nothing."""
 
     def __init__(self, config: Config) -> None:
         self._config, self._context = config, config.ssl
@@ -62,7 +62,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """Answers 400 and hangs up beyond the bounds. The edge is stricter; this is for whoever comes past it."""
 
     _pending_bytes = 0
-    """Of incomplete headers or trailers: received since the last bytes of a body, or begin or end of a message."""
+    """Received since a body's bytes or a message's begin or end: of headers or trailers that aren't complete yet."""
 
     def __init__(self, config: Config, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)

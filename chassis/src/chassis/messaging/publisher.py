@@ -82,7 +82,7 @@ class Publisher:
 
     @property
     def takes_repeats(self) -> bool:
-        """Not while the broker is away or takes nothing: the events to repeat then still wait in the outbox."""
+        """Whether repeats are of use: not while events wait for a broker that is away or takes nothing."""
         return self._broker.connected and not (
             self._oldest_age > STUCK_AFTER_SECONDS and self._waiting > MAX_EVENTS_IN_MEMORY
         )

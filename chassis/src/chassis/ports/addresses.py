@@ -4,7 +4,7 @@ import ipaddress
 
 
 def address_in(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """None for a name. An IPv4 address that came as IPv6 is the IPv4 address."""
+    """None for a name; for an IPv4-mapped IPv6 address the IPv4 address."""
     try:
         address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:

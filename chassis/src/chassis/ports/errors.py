@@ -22,7 +22,7 @@ class Conflict(Exception):
 
 
 class Rejected(Exception):
-    """Makes an event a dead letter at once, and for good. `reason` is a slug listed in docs/events.md."""
+    """Refuses an event for good: it becomes a dead letter at once. `reason` is a slug listed in docs/events.md."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -56,7 +56,8 @@ def abandoned_is_unavailable() -> Iterator[None]:
 
 @contextmanager
 def survived(name: str) -> Iterator[None]:
-    """Logs any error in a round of a loop that must go on, even a library's CancelledError; not this task's own end."""
+    """Guards one round of a loop that must go on: logs any error, even a CancelledError that comes from a library.
+    Only the end of the process or of this task gets through."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit, GeneratorExit):

@@ -42,7 +42,7 @@ PRUNE = deletion("idempotency_keys", f"created_at < now() - make_interval(hours 
 
 
 async def claim(connection: AsyncConnection, claims: Sequence[Claim]) -> dict[UUID, Claim]:
-    """Returns, by each claim's resource_id, the owner of its key: the claim itself, or one of the last KEPT_HOURS.
+    """Returns, by each claim's resource_id, the owner of its key: this claim, or an earlier one of the last KEPT_HOURS.
 
     Of two transactions with the same key, the second waits for the first; within one call, the first claim wins.
     """

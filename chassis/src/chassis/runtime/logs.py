@@ -89,7 +89,7 @@ def _without_rows(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _harmless(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Escapes what could command a terminal or pass for a line, as callers' values may. Indents tracebacks."""
+    """Escapes what could command a terminal or pass for a log line, as callers' values may. Indents tracebacks."""
     for key, value in event.items():
         if isinstance(value, str):
             lines = value.split("\n") if key == "exception" else [value]

@@ -110,7 +110,7 @@ class Service(Generic[U]):
         *,
         after: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
-        """Runs the use case in a new unit of work each time; again as soon as `after` returns if it returns True."""
+        """Runs the use case, each time in a new unit of work; again once `after` returns if it returned True."""
 
         async def act() -> bool:
             async with self.units() as unit:
@@ -122,7 +122,7 @@ class Service(Generic[U]):
         self.jobs.append(Periodic(name, seconds, act, after=after))
 
     def reminds(self, repository: Callable[[U], PostgresRepository[A]]) -> None:
-        """Not while nothing leaves the outbox: reminders would pile up there behind the events that they repeat."""
+        """Pauses while nothing leaves the outbox: reminders would pile up there behind the events that they repeat."""
 
         async def act(unit: U) -> bool:
             if self.publisher.takes_repeats:

@@ -75,7 +75,7 @@ class _Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _local_servers(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Adds a local server's URL if only its port is given; as a number, because Kubernetes sets such variables."""
+        """Adds a local server's URL if only its port is given. Kubernetes sets these names too, but not to a number."""
         ports = {url: (str(given.get(port, "")), form) for url, (port, form) in _LOCAL_URLS.items()}
         return given | {
             url: form.format(port) for url, (port, form) in ports.items() if port.isdecimal() and not given.get(url)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from chassis.http.access import InvalidToken
-from chassis.http.tokens import Issuer, Trust
+from chassis.http.tokens import InvalidToken, Issuer
 from chassis.ports.errors import Unavailable
+from chassis.ports.identity import Trust
 
 from operations.__main__ import main
 from operations.issuer import Keys, app, keys_here, url_here
@@ -35,7 +35,7 @@ class Clock:
 
 def believing(clock: Clock, *, aloud: bool = True) -> Issuer:
     url = url_here()
-    trust = Trust(url, "order-processing", f"{url}/.well-known/openid-configuration", development_allowed=aloud)
+    trust = Trust(oidc_issuer=url, oidc_audience="order-processing", allow_development_issuer=aloud)
     return Issuer(trust, lambda: httpx.AsyncClient(transport=httpx.ASGITransport(app(keys_here(), url))), clock)
 
 

@@ -1,7 +1,6 @@
 """A payment gateway that takes no money but otherwise behaves as a real one.
 
-A key always gets the same outcome, which is drawn from the key alone. Three customers have a predictable outcome, like
-a card processor's test cards.
+A key's outcome is drawn from the key alone. Three customers have a predictable one, like a card processor's test cards.
 """
 
 import hashlib
@@ -26,12 +25,8 @@ class SimulatedGateway:
         self._decline_rate = decline_rate
         self._timeout_rate = timeout_rate
         self._lost = RecentIds()
-        self.outage: Reply | None = None
-        """While it is set, the reply to every call, of which none is processed."""
 
     async def ask(self, attempt: Attempt) -> Reply:
-        if self.outage is not None:
-            return self.outage
         return Reply(Answer.UNKNOWN if self._loses(attempt) else self._outcome(attempt))
 
     def _outcome(self, attempt: Attempt) -> Answer:

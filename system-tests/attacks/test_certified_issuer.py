@@ -8,9 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from chassis.http.access import InvalidToken
-from chassis.http.tokens import Issuer, Trust
-from chassis.ports.identity import Principal
+from chassis.http.tokens import InvalidToken, Issuer
+from chassis.ports.identity import Principal, Trust
 
 from node import node_with
 
@@ -40,7 +39,7 @@ async def url(node: str) -> AsyncIterator[str]:
 
 def believing(url: str, audience: str) -> Issuer:
     """On loopback there is no TLS, which is believed only where that is said aloud."""
-    trust = Trust(url, audience, f"{url}/.well-known/openid-configuration", development_allowed=True)
+    trust = Trust(oidc_issuer=url, oidc_audience=audience, allow_development_issuer=True)
     return Issuer(trust, httpx.AsyncClient)
 
 

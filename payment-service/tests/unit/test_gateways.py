@@ -3,13 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
 from application.ports import PaymentGateway
-from domain.attempt import Answer, Attempt, Kind, Reply
+from domain.attempt import Answer, Attempt, Kind
 from infrastructure.simulated_gateway import SimulatedGateway
 from tests.gateway import FakeGateway
 from tests.messages import CUSTOMER, an_attempt
@@ -103,15 +102,6 @@ async def test_the_simulated_outcome_is_drawn_from_the_key_alone() -> None:
     assert [(await simulated(0.5, 0.25).ask(attempt)).answer for attempt in attempts] == [
         (await restarted.ask(attempt)).answer for attempt in reversed(attempts)
     ][::-1]
-
-
-@pytest.mark.parametrize("answer", [Answer.UNAVAILABLE, Answer.UNKNOWN])
-async def test_during_an_outage_nothing_is_processed(answer: Answer) -> None:
-    gateway, attempt = simulated(timeout=1), an_attempt(FORGETFUL)
-    gateway.outage = Reply(answer, timedelta(seconds=7))
-    assert [await gateway.ask(attempt) for _ in range(3)] == [gateway.outage] * 3
-    gateway.outage = None
-    assert [(await gateway.ask(attempt)).answer for _ in range(2)] == [Answer.UNKNOWN, Answer.DONE]
 
 
 async def test_each_retry_is_drawn_anew() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from chassis.http import development
 from chassis.http.app import create_app
 from chassis.messaging.broker import Broker
 from chassis.messaging.consumer import Consumer
@@ -56,4 +57,5 @@ app = create_app(
     checks={"broker": broker.problem, "consumer": consumer.problem},
     ready=(),
     guard=guard_of(settings),
+    development=[development.router(broker.disconnect)],
 )

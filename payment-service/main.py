@@ -5,6 +5,7 @@ from datetime import timedelta
 from chassis.runtime.service import Service
 from chassis.runtime.settings import load
 
+from api import gateway as gateway_api
 from api import payments as payments_api
 from application.charge_payments import ApplyAnswers, ChargePayments
 from application.handle_events import HandleEvents
@@ -46,4 +47,5 @@ app = service.app(
     version="1.0.0",
     routers=[payments_api.router(service.reading(PostgresPayments))],
     errors={errors.PaymentNotFound: 404},
+    development=[gateway_api.router(gateway)],
 )

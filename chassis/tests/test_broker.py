@@ -134,6 +134,13 @@ async def test_a_connection_that_the_broker_closes_is_made_anew(
     assert await broker.problem() is None
 
 
+async def test_connections_that_are_cut_on_purpose_are_made_anew(broker: Broker, consumer: CountingConsumer) -> None:
+    await broker.disconnect()
+    await eventually(lambda: consumer.detached == 1)
+    await eventually(lambda: broker.connected and len(consumer.channels) == 2)
+    await broker.publish("thing.happened", b"{}", SINGLE)
+
+
 async def test_a_publishing_channel_that_is_closed_is_made_anew_with_the_consumers_and_whoever_waits_for_it_is_told(
     broker: Broker, consumer: CountingConsumer
 ) -> None:

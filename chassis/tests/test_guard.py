@@ -52,6 +52,7 @@ async def test_production_believes_the_issuer_of_its_settings_and_renews_its_key
     assert SECURE.discovery_url == "https://login.shop.test/.well-known/openid-configuration"
     assert guard.internal_address == "127.0.0.1:9001"
     assert set(guard.checks) == {"issuer"}
+    assert not guard.development
     assert await guard.checks["issuer"]() is not None
     [renewing] = guard.parts
     assert isinstance(renewing, Periodic)
@@ -63,7 +64,7 @@ async def test_production_believes_the_issuer_of_its_settings_and_renews_its_key
 def test_development_watches_its_own_sockets_and_has_no_other_address() -> None:
     guard = guard_of(OPEN)
     assert [type(part) for part in guard.parts] == [LocalOnly]
-    assert (guard.internal_address, dict(guard.checks)) == ("", {})
+    assert (guard.internal_address, dict(guard.checks), guard.development) == ("", {}, True)
 
 
 @pytest.mark.parametrize(("settings", "verified"), [(SECURE, True), (OPEN, False)])

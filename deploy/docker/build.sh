@@ -2,7 +2,7 @@
 # What the services' images have in common, in three steps: each is a layer, and the rarest change comes first.
 #   sh build.sh poetry     the tool that reads the lock files; it stays in the build stage
 #   sh build.sh packages   /opt/venv from the lock file of the service in this folder, every hash checked
-#   sh build.sh code       the chassis as a wheel into /opt/venv, the service (or operations) to /app
+#   sh build.sh code       the chassis (and packages that are named after it) as wheels into /opt/venv, the service to /app
 set -eu
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 export POETRY_NO_INTERACTION=1 POETRY_VIRTUALENVS_CREATE=false
@@ -25,7 +25,10 @@ packages)
     install --require-hashes --only-binary :all: -r /tmp/pins.txt
     ;;
 code)
-    $poetry build --project ../chassis --format wheel --output /tmp/wheels
+    shift
+    for package in ../chassis "$@"; do
+        $poetry build --project "$package" --format wheel --output /tmp/wheels
+    done
     install --no-deps /tmp/wheels/*.whl
     # Compiled here, because the user that runs it may write nothing; readable whatever the umask of the clone was.
     cp -R . /app

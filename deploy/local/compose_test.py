@@ -75,7 +75,7 @@ def _test() -> None:
     # Its progress is a thousand lines of pip; `up --build` then finds all of it made.
     _compose("--profile", "operations", "build", "--quiet")
     _compose("up", "--build", "-d", "--wait")
-    for name in (*layout.SERVICES, "operations"):
+    for name in (*layout.SERVICES, "console", "operations"):
         _check_image(name)
     _check_started()
     readme_lines.check(_PORTS)
@@ -111,7 +111,7 @@ def _check_image(name: str) -> None:
 
 def _check_started() -> None:
     """What `up --wait` promises, and that the definitions were loaded: some of them no service makes."""
-    for name in layout.SERVICES:
+    for name in (*layout.SERVICES, "console"):
         status, body = health.ask(_PORTS[name])
         if not health.is_well(name, status, body):
             raise Problem(f"compose says that {name} is healthy, but /health answers {status}.", body)

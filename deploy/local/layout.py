@@ -12,7 +12,7 @@ _SERVICES = json.loads((ROOT / "operations" / "operations" / "services.json").re
 SERVICES = tuple(_SERVICES)
 # Each of these migrates its own schema and logs in under its own role, whose password is its name.
 DATABASE_ROLES = {name: service["schema"] for name, service in _SERVICES.items() if service["schema"]}
-PROJECTS = ("chassis", *SERVICES, "operations", "system-tests", "bench", "mutation")
+PROJECTS = ("chassis", *SERVICES, "operations", "console", "system-tests", "bench", "mutation")
 
 DATABASE = "order_processing"
 POSTGRES_USER = POSTGRES_PASSWORD = "postgres"  # noqa: S105 (public on purpose: decision 28)
@@ -30,6 +30,7 @@ PORTS = {
     "edge": ("EDGE_PORT", 8443),
     "edge-metrics": ("EDGE_METRICS_PORT", 8404),
     "issuer": ("ISSUER_PORT", 8090),
+    "console": ("CONSOLE_PORT", 8000),
 } | {name: (f"{name.upper().replace('-', '_')}_PORT", service["port"]) for name, service in _SERVICES.items()}
 SERVER_PORTS = ("postgres", "rabbitmq", "rabbitmq-management")
 

@@ -9,7 +9,7 @@ import layout
 import tools
 from console import Problem, report, say, shown
 
-_PACKAGES = {"promtool": "prometheus", "haproxy": "haproxy"}
+_PACKAGES = {"promtool": "prometheus", "haproxy": "haproxy", "chromium": "chromium"}
 _SCRIPT = layout.ROOT / "deploy" / "local" / "packages.sh"
 
 
@@ -38,8 +38,8 @@ def provide(program: str) -> None:
 
 
 def provide_for_tests() -> None:
-    """What the tests of the alerting rules and of the edge need. Where it can't be installed that is said, and they
-    fail in their turn: nobody else has to wait for it."""
+    """What the tests of the alerting rules, of the edge and of the page need. Where it can't be installed that is said,
+    and they fail in their turn: nobody else has to wait for it."""
     for program in _PACKAGES:
         try:
             provide(program)

@@ -6,7 +6,8 @@ import layout
 from console import Problem
 from profiles import Profile
 
-EDGE, ISSUER = "edge", "issuer"
+EDGE, ISSUER, CONSOLE = "edge", "issuer", "console"
+_OTHERS = (EDGE, ISSUER, CONSOLE)
 _MOST = 16
 
 
@@ -27,12 +28,12 @@ def service_of(name: str) -> str:
 
 
 def processes(profile: Profile) -> list[str]:
-    """Those that the profile was started with, the issuer and the edge too if it has them."""
-    return [name for name in profile.ports if name in (EDGE, ISSUER) or service_of(name) in layout.SERVICES]
+    """Those that the profile was started with, the issuer, the edge and the console too if it has them."""
+    return [name for name in profile.ports if name in _OTHERS or service_of(name) in layout.SERVICES]
 
 
 def of_services(profile: Profile) -> list[str]:
-    return [name for name in processes(profile) if name not in (EDGE, ISSUER)]
+    return [name for name in processes(profile) if name not in _OTHERS]
 
 
 def internal(name: str) -> str:

@@ -45,7 +45,7 @@ def test(only: str, arguments: str) -> int:
     if "system-tests" in names:
         packages.provide_for_tests()
     # These two migrate or start the services, which must be there too.
-    install.install([*names, *(layout.SERVICES if {"operations", "system-tests"} & set(names) else ())])
+    install.install([*names, *((*layout.SERVICES, "console") if {"operations", "system-tests"} & set(names) else ())])
     results: dict[str, tuple[int, float]] = {}
     with private_servers("test") as addresses:
         for name in names:

@@ -34,7 +34,7 @@ _ANSWERS_WITHIN_SECONDS = 20
 # In the order of their start: which signal stops a program, and after how many seconds it is killed.
 _SERVERS = {"epmd": ("TERM", 5), "postgres": ("INT", 30), "rabbitmq": ("TERM", 60)}
 _SERVICE = ("TERM", GRACE_SECONDS + 15)
-_EDGE = ("TERM", 5)
+_LIGHT = ("TERM", 5)  # nothing is lost with them
 _SECURE_ONLY = (replicas.ISSUER, "definitions")
 _STOPPED_WITHIN_SECONDS = sum(seconds for _, seconds in (*_SERVERS.values(), _SERVICE)) + 30
 
@@ -201,7 +201,7 @@ def _configure(profile: Profile) -> None:
     profile.save()
     restarts, retries = ("true", 1_000_000) if profile.personal else ("false", 3)
     access = {"user": os.geteuid(), "port": profile.ports[_NAME], "secret": profile.secret}
-    programs = [*_SECURE_ONLY, *replicas.instances(), replicas.EDGE]
+    programs = [*_SECURE_ONLY, *replicas.instances(), replicas.EDGE, replicas.CONSOLE]
     text = _CONFIGURATION.format(**access, services=",".join(programs))
     for priority, name in enumerate((*_SERVERS, *programs)):
         number, seconds = _stop(name)
@@ -233,7 +233,7 @@ def _full(name: str) -> str:
 
 
 def _stop(name: str) -> tuple[str, int]:
-    return _EDGE if name == replicas.EDGE else _SERVERS.get(name, _SERVICE)
+    return _LIGHT if name in (replicas.EDGE, replicas.CONSOLE) else _SERVERS.get(name, _SERVICE)
 
 
 def _state(profile: Profile, name: str) -> str:

@@ -13,6 +13,7 @@ import health
 import install
 import layout
 import packages
+import page
 import ports
 import postgresql
 import rabbitmq
@@ -34,7 +35,7 @@ _NOT_OF_SERVICES = {
     *("DATABASE_URL_FILE", "RABBITMQ_URL_FILE", "DATABASE_LOGINS", "DATABASE_LOGINS_FILE"),
     *("DATABASE_URL", "RABBITMQ_URL", "RABBITMQ_MANAGEMENT_URL", "RUN_WITH", "BIND_ADDRESS", "REQUIRE_SERVERS"),
 }
-_OTHERS = {replicas.EDGE: edge.start, replicas.ISSUER: secure.start_issuer}
+_OTHERS = {replicas.EDGE: edge.start, replicas.ISSUER: secure.start_issuer, replicas.CONSOLE: page.start}
 
 
 def up(profile: Profile) -> None:
@@ -69,7 +70,7 @@ def reset(profile: Profile) -> None:
 
 
 def start_one(profile: Profile, name: str) -> None:
-    """Starts a process of a service, or the edge, without waiting for it."""
+    """Starts a process of a service, the edge or the page, without waiting for it."""
     if supervisor.alive(profile, name):
         return
     if name in _OTHERS:
@@ -182,7 +183,8 @@ def _up_in_docker(profile: Profile) -> None:
     wanted = replicas.instances()
     if not profile.secure and (edge.wanted(profile) or wanted != list(layout.SERVICES)):
         raise Problem("EDGE and replicas are for RUN_WITH=native; in Docker SECURE=1 has both.")
-    names = (replicas.EDGE, replicas.ISSUER) if profile.secure else (*layout.SERVER_PORTS, *layout.SERVICES)
+    development = (*layout.SERVER_PORTS, *layout.SERVICES, page.CONSOLE)
+    names = (replicas.EDGE, replicas.ISSUER) if profile.secure else development
     new = not _containers(profile)
     if profile.personal:
         profile.ports = {name: ports.named(name) for name in names}
@@ -218,7 +220,8 @@ def _up_natively(profile: Profile) -> None:
     names = replicas.of_services(profile) or replicas.instances()
     missing = [name for name in ([replicas.ISSUER] if profile.secure else []) + names if name not in running]
     edge_is_missing = edge.wanted(profile) and replicas.EDGE not in running
-    if not missing and not edge_is_missing and servers.running(profile):
+    page_is_missing = page.wanted(profile) and page.CONSOLE not in running
+    if not (missing or edge_is_missing or page_is_missing) and servers.running(profile):
         say("The system is up already.")
         wait(profile, names)
         return
@@ -235,11 +238,14 @@ def _up_natively(profile: Profile) -> None:
     profile.ports |= zip(unnamed, ports.choose(len(unnamed), avoiding=profile.ports.values()), strict=True)
     if edge_is_missing:
         edge.choose_ports(profile)
+    if page_is_missing:
+        page.choose_port(profile)
     if profile.mode == "native":
         servers.provide()
     if edge_is_missing:
         packages.provide("haproxy")
-    install.install([*layout.SERVICES, *(["operations"] if profile.secure else [])])
+    others = ["operations"] if profile.secure else [page.CONSOLE] if page_is_missing else []
+    install.install([*layout.SERVICES, *others])
     if not running:
         profile.settings = _settings(profile)
     profile.save()
@@ -248,7 +254,7 @@ def _up_natively(profile: Profile) -> None:
     if profile.secure:
         secure.watch_definitions(profile)
     migrate(profile)
-    say(f"starting {', '.join(missing) or replicas.EDGE}")
+    say(f"starting {', '.join(missing) or (replicas.EDGE if edge_is_missing else page.CONSOLE)}")
     logs_before = {name: size(profile.log(name)) for name in missing}
     for name in missing:
         start_one(profile, name)
@@ -256,6 +262,8 @@ def _up_natively(profile: Profile) -> None:
     if edge_is_missing:
         start_one(profile, replicas.EDGE)
         edge.wait(profile)
+    if page_is_missing:
+        start_one(profile, page.CONSOLE)
 
 
 def _tell_what_changed(profile: Profile) -> None:
@@ -313,6 +321,8 @@ def _introduce(profile: Profile) -> None:
         secure.introduce(profile)
         return
     say(f"\nThe system is up ({'in Docker' if profile.mode == 'docker' else 'natively'}):")
+    if page.CONSOLE in profile.ports:
+        page.introduce(profile)
     for name in layout.SERVICES if profile.mode == "docker" else replicas.of_services(profile):
         say(f"  {name:<21} http://localhost:{profile.ports[name]}/docs")
     if replicas.EDGE in replicas.processes(profile):

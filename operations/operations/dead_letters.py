@@ -20,7 +20,7 @@ who got a letter in here would be believed too.
 import argparse
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -158,11 +158,19 @@ async def _ready(channel: AbstractChannel, queue: str, number: int) -> None:
 
 
 async def act(
-    url: str, command: str, services: Sequence[str], *, wanted: str | None, dry_run: bool, verified: bool = False
+    url: str,
+    command: str,
+    services: Sequence[str],
+    *,
+    wanted: str | None,
+    dry_run: bool,
+    verified: bool = False,
+    tell: Callable[[DeadLetter], object] | None = None,
 ) -> int:
-    """Does it, and says so line by line; returns how many letters it was done to. `wanted` is an id, or to look how ids
-    begin; None means all of them. Raises Refused, and has done nothing then, if that is no letter's whole id or if the
-    letter must not be sent back; of all letters such ones are left."""
+    """Does it, and tells of each letter that it was done to (prints it, unless told otherwise); returns how many there
+    were. `wanted` is an id, or to look how ids begin; None means all of them. Raises Refused, and has done nothing
+    then, if that is no letter's whole id or if the letter must not be sent back; of all letters such ones are left."""
+    tell = tell or (lambda letter: print(letter.text() if command == "show" else letter.line()))
     number, alike, left = 0, set[str](), list[str]()
     changes = command in ("redrive", "drop")
     async with await aio_pika.connect(url, timeout=ANSWER_TIMEOUT_SECONDS) as connection:
@@ -182,7 +190,7 @@ async def act(
             if changes and not dry_run:
                 await letter.message.ack()
             number += 1
-            print(letter.text() if command == "show" else letter.line())
+            tell(letter)
     if alike and not number:
         raise Refused(f"{command} takes a whole id; {wanted} is how these begin: {', '.join(sorted(alike))}")
     if left and wanted is not None:

@@ -25,8 +25,12 @@ class SimulatedGateway:
         self._decline_rate = decline_rate
         self._timeout_rate = timeout_rate
         self._lost = RecentIds()
+        self.outage: Reply | None = None
+        """While it is set, the reply to every call, of which none is processed; but a refund can't be declined."""
 
     async def ask(self, attempt: Attempt) -> Reply:
+        if self.outage is not None and not (attempt.kind is Kind.REFUND and self.outage.answer is Answer.DECLINED):
+            return self.outage
         return Reply(Answer.UNKNOWN if self._loses(attempt) else self._outcome(attempt))
 
     def _outcome(self, attempt: Attempt) -> Answer:

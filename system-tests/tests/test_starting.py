@@ -353,7 +353,7 @@ def test_a_service_has_as_many_processes_as_its_variable_says(tmp_path: Path) ->
 layout.ROOT = layout.RUN
 os.environ |= {"ORDER_SERVICE_REPLICAS": "3", "PAYMENT_SERVICE_REPLICAS": ""}
 profile.settings = system._settings(profile)
-profile.ports = dict.fromkeys((*replicas.instances(), "postgres", "edge", "edge-metrics"), 1)
+profile.ports = dict.fromkeys((*replicas.instances(), "postgres", "edge", "edge-metrics", "console"), 1)
 print(replicas.of_services(profile) == replicas.instances(), *replicas.processes(profile))
 system._tell_what_changed(profile)
 os.environ |= {"ORDER_SERVICE_REPLICAS": "1"}
@@ -365,7 +365,7 @@ except replicas.Problem as problem:
     print(problem)
 """
     names, told, _, refused = run_pretended(tmp_path, code).splitlines()
-    assert names.split() == ["True", NAME, f"{NAME}-2", f"{NAME}-3", *SERVICES[1:], "edge"]
+    assert names.split() == ["True", NAME, f"{NAME}-2", f"{NAME}-3", *SERVICES[1:], "edge", "console"]
     assert "ORDER_SERVICE_REPLICAS will take effect at the next start" in told
     assert refused == "ORDER_SERVICE_REPLICAS is '17': set it to a number from 1 to 16."
 
@@ -395,6 +395,30 @@ print(ports.is_free(profile.ports["edge"]))
     assert json.loads(answer) == {"service": NAME}
     assert up.split() == [NAME, f"{NAME}-2", *SERVICES[1:]]
     assert (limit, free) == ("True", "True")
+
+
+def test_make_starts_the_page_which_knows_all_replicas_and_comes_back(tmp_path: Path) -> None:
+    """On servers that aren't there: it waits for nobody. Only `make up` starts it."""
+    code = """
+import health, page
+profile.ports |= {"postgres": 1, "rabbitmq": 1}
+os.environ |= {"ORDER_SERVICE_REPLICAS": "2"}
+for name in replicas.instances():
+    launch(name)
+(port,) = ports.choose(1)
+os.environ["CONSOLE_PORT"] = str(port)
+page.choose_port(profile)
+system.start_one(profile, "console")
+eventually(lambda: health.is_well("console", *health.ask(port)))
+script = (profile.home / "bin" / "console").read_text()
+print(all(f"http://127.0.0.1:{profile.ports[name]}" in script for name in replicas.instances()))
+eventually(lambda: supervisor.states(profile)["console"]["statename"] == "RUNNING")
+before = pid("console")
+os.kill(before, signal.SIGKILL)
+eventually(lambda: pid("console") not in (0, before))
+print(page.wanted(profile), page.wanted(profiles.Profile("secure")), page.wanted(profiles.Profile("test")))
+"""
+    assert run_pretended(tmp_path, code, "system").splitlines() == ["True", "True False False"]
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -10,10 +10,10 @@ import asyncio
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 
 from operations.addresses import Refused, database_url
-from operations.books.reading import Books, audit, entries, examine, read
+from operations.books.reading import Books, audit, counts, entries, examine, read
 from operations.books.report import metrics, report
 
-__all__ = ["Books", "add_arguments", "audit", "entries", "examine", "read", "run"]
+__all__ = ["Books", "add_arguments", "audit", "counts", "entries", "examine", "read", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

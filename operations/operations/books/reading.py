@@ -66,6 +66,12 @@ async def entries(database_url: str) -> AsyncIterator[Entry]:
             yield entry
 
 
+async def counts(database_url: str) -> dict[str, int]:
+    """How many orders have each status now."""
+    async with _snapshot(database_url) as connection:
+        return dict(await connection.fetch("SELECT status, count(*) FROM orders.orders GROUP BY status"))
+
+
 async def examine(database_url: str, initial: Mapping[UUID, int] | None = None, *, settled: bool) -> Audit:
     """What is wrong as the books stand. `initial` says what there was of each product before its first order."""
     async with _snapshot(database_url) as connection:

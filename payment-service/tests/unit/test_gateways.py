@@ -3,6 +3,8 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -102,6 +104,23 @@ async def test_the_simulated_outcome_is_drawn_from_the_key_alone() -> None:
     assert [(await simulated(0.5, 0.25).ask(attempt)).answer for attempt in attempts] == [
         (await restarted.ask(attempt)).answer for attempt in reversed(attempts)
     ][::-1]
+
+
+@pytest.mark.parametrize("answer", [Answer.UNAVAILABLE, Answer.UNKNOWN])
+async def test_during_an_outage_nothing_is_processed(answer: Answer) -> None:
+    gateway, attempt = simulated(timeout=1), an_attempt(FORGETFUL)
+    gateway.outage = Reply(answer, timedelta(seconds=7))
+    assert [await gateway.ask(attempt) for _ in range(3)] == [gateway.outage] * 3
+    gateway.outage = None
+    assert [(await gateway.ask(attempt)).answer for _ in range(2)] == [Answer.UNKNOWN, Answer.DONE]
+
+
+async def test_a_refund_is_never_declined() -> None:
+    gateway = simulated(1)
+    gateway.outage = Reply(Answer.DECLINED)
+    refund = replace(an_attempt(), kind=Kind.REFUND)
+    assert (await gateway.ask(refund)).answer is Answer.DONE
+    assert (await gateway.ask(an_attempt())).answer is Answer.DECLINED
 
 
 async def test_each_retry_is_drawn_anew() -> None:

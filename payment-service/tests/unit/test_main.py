@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from domain.attempt import Answer
@@ -32,6 +33,22 @@ async def test_the_service_deletes_tombstones_whose_time_has_passed_and_no_other
     [pruning] = [job for job in till.service.jobs if job.name == "pruning of tombstones"]
     await pruning.act()
     assert {payment.status for payment in till.payments.values()} == set(Status) - {Status.NEW, Status.VOID}
+
+
+@pytest.mark.parametrize(
+    ("answers", "answer"),
+    [("declined", Answer.DECLINED), ("error", Answer.ERROR), ("silent", Answer.UNKNOWN)],
+)
+async def test_in_development_the_gateway_can_be_made_to_answer_alike(
+    monkeypatch: pytest.MonkeyPatch, answers: str, answer: Answer
+) -> None:
+    monkeypatch.setenv("PAYMENT_SUCCESS_RATE", "1")
+    main = load_main_without_servers()
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(main.app), base_url="http://localhost")
+    for body, wanted in ((answers, answer), ("normal", Answer.DONE)):
+        assert (await client.post("/development/gateway", json={"answers": body})).json() == {"answers": body}
+        assert (await main.gateway.ask(an_attempt())).answer is wanted
+    assert (await client.post("/development/gateway", json={"answers": "odd"})).status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,8 @@ class Guard:
     """What must be well to check anybody."""
     internal_address: str = ""
     """host:port at which health and metrics are served, and nowhere else; empty: where all else is."""
+    development: bool = False
+    """Whether routes are served that break things."""
 
 
 class Gate:

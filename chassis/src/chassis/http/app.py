@@ -48,9 +48,11 @@ def create_app(
     lost: Mapping[str, health.Check] | None = None,
     errors: Mapping[type[Exception], int] | None = None,
     guard: Guard,
+    development: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """The service's application. `parts` start in order and stop in reverse order. None waits for its server to start,
-    so a service always starts, and /health names what is still missing."""
+    so a service always starts, and /health names what is still missing. `development` has the routes that break things,
+    which only a guard of development lets in."""
     everything = [*guard.parts, *parts]
 
     @asynccontextmanager
@@ -78,7 +80,7 @@ def create_app(
         openapi_url=None if guard.internal_address else "/openapi.json",
     )
     problems.install(app, errors or {})
-    for router in routers:
+    for router in (*routers, *(development if guard.development else ())):
         app.router.routes += router.routes  # include_router() would search for the route of each request twice
     about = {"service": service, "version": version, "access": guard.summary}
     watching = health.router(about, {**checks, **guard.checks}, (*ready, *guard.checks), lost)

@@ -65,6 +65,7 @@ class Broker:
         self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._supervisor: asyncio.Task[None] | None = None
         self._failures = 0
+        self._connections: tuple[AbstractConnection, ...] = ()
         self.on_connected: Callable[[], None] = lambda: None
 
     def serve(self, consumer: QueueConsumer) -> None:
@@ -74,6 +75,10 @@ class Broker:
     @property
     def connected(self) -> bool:
         return self._publishing is not None and not self._publishing.is_closed
+
+    async def disconnect(self) -> None:
+        """Closes the connections under whatever goes on; new ones are made, as after any other loss."""
+        await asyncio.gather(*(connection.close() for connection in self._connections))
 
     async def problem(self) -> str | None:
         return None if self.connected else "not connected; the log says why"
@@ -139,7 +144,7 @@ class Broker:
                         self._failures = 0
                         await self._watch(consuming, publishing)
                     finally:
-                        self._publishing = None
+                        self._publishing, self._connections = None, ()
                         BROKER_CONNECTED.set(0)
                         if self._consumer is not None:
                             await self._consumer.detach()
@@ -174,6 +179,7 @@ class Broker:
                 channel = await consuming.channel()
                 await self._consumer.attach(channel, await channel.get_queue(queue.name, ensure=False))
             self._publishing = publisher
+        self._connections = consuming, publishing
         BROKER_CONNECTED.set(1)
         self.on_connected()
         log.info("connected to the broker", queue=queue.name)

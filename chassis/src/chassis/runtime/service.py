@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Generic, Self, TypeVar
 
+from chassis.http import development as breaking
 from chassis.http import health
 from chassis.http.access import Guard, Part
 from chassis.http.app import create_app
@@ -141,7 +142,13 @@ class Service(Generic[U]):
         self.jobs.append(Periodic(f"pruning of {name}", PRUNE_EVERY_SECONDS, act))
 
     def app(
-        self, summary: str, *, version: str, routers: Sequence[APIRouter], errors: Mapping[type[Exception], int]
+        self,
+        summary: str,
+        *,
+        version: str,
+        routers: Sequence[APIRouter],
+        errors: Mapping[type[Exception], int],
+        development: Sequence[APIRouter] = (),
     ) -> FastAPI:
         return create_app(
             service=self.name,
@@ -160,4 +167,5 @@ class Service(Generic[U]):
             lost={"jobs": health.all_of([job.lost for job in self.jobs])},
             errors=errors,
             guard=self.guard,
+            development=[breaking.router(self.broker.disconnect), *development],
         )

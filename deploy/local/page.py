@@ -1,0 +1,42 @@
+"""The page for people (`console/`), which `make up` starts last. Nothing waits for it, and nothing depends on it."""
+
+import install
+import layout
+import ports
+import postgresql
+import rabbitmq
+import replicas
+import supervisor
+from console import say
+from profiles import SYSTEM, Profile
+
+CONSOLE = replicas.CONSOLE
+# A page is a stream that never ends: whoever stops the console doesn't wait for it.
+_OPTIONS = ("--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "1")
+
+
+def wanted(profile: Profile) -> bool:
+    """Not in production, where it would have to know who looks; tests and benchmarks start their own."""
+    return profile.name == SYSTEM
+
+
+def choose_port(profile: Profile) -> None:
+    chosen = {CONSOLE: ports.named(CONSOLE)}
+    ports.refuse_taken(chosen)
+    profile.ports |= chosen
+
+
+def start(profile: Profile) -> None:
+    """Starts it without waiting for it."""
+    environment = profile.settings | {"DATABASE_URL": postgresql.url(profile), "RABBITMQ_URL": rabbitmq.url(profile)}
+    for service in layout.SERVICES:
+        names = [name for name in replicas.of_services(profile) if replicas.service_of(name) == service]
+        urls = " ".join(f"http://127.0.0.1:{profile.ports[name]}" for name in names)
+        environment[f"{service.upper().replace('-', '_')}_URL"] = urls
+    address = ("--host", "127.0.0.1", "--port", str(profile.ports[CONSOLE]))
+    command = (install.python(CONSOLE).with_name("uvicorn"), "main:app", *address, *_OPTIONS)
+    supervisor.launch(profile, CONSOLE, command, environment, layout.ROOT / CONSOLE)
+
+
+def introduce(profile: Profile) -> None:
+    say(f"  {'the page':<21} http://localhost:{profile.ports[CONSOLE]}")

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from application.ports import PaymentGateway
-from domain.attempt import Answer, Attempt, Kind
+from domain.attempt import Answer, Attempt, Kind, Reply
 from infrastructure.simulated_gateway import SimulatedGateway
 from tests.gateway import FakeGateway
 from tests.messages import CUSTOMER, an_attempt

@@ -25,7 +25,7 @@ export ARGS
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install poetry up down token start stop logs reset status demo load books dead-letters backup restore reconcile simulate chaos bench mutate test contracts check sbom audit pin test-compose
+.PHONY: help install poetry up down token start stop logs reset status demo load books dead-letters backup restore reconcile simulate chaos bench mutate test test-all contracts check sbom audit pin test-compose
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ mutate: ## Small mistakes put into the code, and whether a test notices (ONLY=fo
 test: ## All tests, on a PostgreSQL and a RabbitMQ of their own (ONLY=order-service, ARGS="-k cancel")
 	@$(RUN) test --only "$(ONLY)"
 
+test-all: ## System tests, restore drill and chaos (SEED=4711 MINUTES=2), in development and in production: an hour and more
+	@$(RUN) test-all
+
 contracts: ## Write what follows from the declared events: contracts/, queues and bindings, the table of docs/events.md
 	@$(RUN) contracts
 
@@ -111,5 +114,5 @@ pin: ## Tie base images and GitHub's actions to what is behind their tags now (n
 poetry: ## Print the path of the Poetry in use; one is put under .run/ where the machine has none
 	@$(RUN) poetry
 
-test-compose: ## Build and run docker-compose.yml, with the README's lines as the test
+test-compose: ## Build and run the compose files, development and secure, with the README's lines as the test
 	@exec $(PYTHON) deploy/local/compose_test.py

@@ -11,7 +11,7 @@ import platform
 import sys
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +23,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "system-tests"))  # wh
 
 import contestants
 import growth
+import ladder
 import meter
 import picture
 import report
@@ -35,12 +36,16 @@ RESULTS = ROOT / "bench" / "results"
 _RESTART_SECONDS = 180
 R = TypeVar("R")
 NAMES = ("floor", "baseline", "system")
+SECURE = ("system", *ladder.RUNGS)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", type=_names, default=NAMES, help="floor, baseline, system: some of these")
+    parser.add_argument("--secure", action="store_true", help="what each part of production costs, instead")
+    parser.add_argument(
+        "--only", type=_names, default=(), help=f"some of {', '.join(NAMES)}; or of {', '.join(SECURE)}"
+    )
     parser.add_argument("--orders", type=int, default=10_000, help="the system's; the baseline gets a fifth of it")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--rate", type=float, default=0, help="orders a second, answered or not; 0: as fast as it goes")
@@ -61,9 +66,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _names(text: str) -> tuple[str, ...]:
     wanted = text.split(",")
-    if unknown := set(wanted) - set(NAMES):
+    if unknown := set(wanted) - {*NAMES, *SECURE}:
         raise argparse.ArgumentTypeError(f"there is no {', '.join(sorted(unknown))}")
-    return tuple(name for name in NAMES if name in wanted)
+    return tuple(name for name in dict.fromkeys((*NAMES, *SECURE)) if name in wanted)
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -86,12 +91,15 @@ async def measure(options: Options, rounds: int, names: tuple[str, ...], profile
     since nothing keeps it from mixing up what happens to an order at the same time."""
     found: dict[str, list[Figures]] = {name: [] for name in names}
     well = True
-    async with _servers(profile) as servers:
+    async with AsyncExitStack() as stack:
+        secure = bool(ladder.RUNGS.keys() & set(names))
+        builder = await stack.enter_async_context(ladder.builder(profile)) if secure else None
+        servers = await stack.enter_async_context(_servers(profile))
         for number in range(1, rounds + 1):
             for name in names:
                 logs = ROOT / ".run" / profile / "log" / f"{name}-{number}"
                 logs.mkdir(parents=True, exist_ok=True)
-                figures, wrong = await _round(name, options, servers, logs)
+                figures, wrong = await _round(name, options, servers, logs, builder)
                 found[name].append(figures)
                 print(f"round {number}, {name:<8} {figures['completed/s']:8,.0f} a second", flush=True)
                 print("".join(f"    {sentence}\n" for sentence in wrong[:5]), end="")
@@ -99,7 +107,9 @@ async def measure(options: Options, rounds: int, names: tuple[str, ...], profile
     return found, well
 
 
-async def _round(name: str, options: Options, servers: Servers, logs: Path) -> tuple[Figures, list[str]]:
+async def _round(
+    name: str, options: Options, servers: Servers, logs: Path, builder: ladder.Builder | None
+) -> tuple[Figures, list[str]]:
     success_rate = 1 - options.failures
     if name == "floor":
         async with contestants.floor(logs) as floor:
@@ -107,7 +117,10 @@ async def _round(name: str, options: Options, servers: Servers, logs: Path) -> t
     if name == "baseline":
         async with contestants.baseline(logs, options.replicas, success_rate) as baseline:
             return await saga_round(baseline, options.orders // 5, options, servers)
-    async with contestants.system(logs, options.replicas, success_rate) as system:
+    if builder and name in ladder.RUNGS:
+        async with builder.system(name, logs, options.replicas, success_rate) as production:
+            return await saga_round(production, options.orders, options, servers)
+    async with contestants.system(logs, options.replicas, success_rate, keys=builder is not None) as system:
         return await saga_round(system, options.orders, options, servers)
 
 
@@ -166,6 +179,8 @@ def main() -> int:
     arguments = vars(_parser().parse_args())
     rounds, names, orders = arguments.pop("rounds"), arguments.pop("only"), arguments.pop("grow")
     results, drawing = arguments.pop("json"), arguments.pop("picture")
+    names = names or (SECURE if arguments["secure"] else NAMES)
+    del arguments["secure"]
     options = Options(**arguments)
     if options.items[1] > options.products:
         raise SystemExit("An order has each product once: there must be as many --products as --items.")
@@ -186,6 +201,8 @@ def main() -> int:
     _write(drawing, picture.draw(found))
     print(f"\n{machine['cores']} cores of {machine['processor']}, Python {machine['python']}; medians (and spread)\n")
     print(report.table(found))
+    if ladder.RUNGS.keys() & found.keys():
+        print(f"\n{report.prices(found)}")
     if disturbed := report.disturbed(found):
         print(f"\nThe machine was not ours alone ({', '.join(disturbed)}): trust the ratios, not the figures.")
     print(f"\n{results.resolve()}\n{drawing.resolve()}\n")

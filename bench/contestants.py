@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
@@ -14,8 +14,9 @@ from uuid import UUID
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 from chassis.testing import make_database, make_vhost
 
+from generator import Access
 from operations import books
-from system import ROOT, Service, all_healthy, attended, fresh_system
+from system import ROOT, Service, all_healthy, attended, free_port, fresh_system
 
 Services = Mapping[str, Sequence[Service]]
 """By name, with all replicas."""
@@ -27,7 +28,7 @@ _BASELINE = {
     "notification-service": "notifications:app",
 }
 # Short, since whoever waits for the last order waits for the last attempt of all.
-_RETRY_DELAYS_SECONDS = "0.1,0.2,0.4"
+RETRY_DELAYS_SECONDS = "0.1,0.2,0.4"
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,14 @@ class Baseline(Floor):
     database_url: str
     rabbitmq_url: str
 
+    access: Access = field(default_factory=Access)
+
     orders: ClassVar = "orders"
     open_orders: ClassVar = "orders WHERE status IN ('pending', 'confirmed')"
+
+    @property
+    def edge_pids(self) -> dict[str, list[int]]:
+        return {}
 
     @property
     def inventory_url(self) -> str:
@@ -118,7 +125,7 @@ _STOCKS = """
 @asynccontextmanager
 async def floor(logs: Path) -> AsyncIterator[Floor]:
     app = _app("floor", "main:app", logs, PYTHONPATH=str(ROOT / "order-service"))
-    async with _started([app]):
+    async with started([app]):
         yield Floor({"order-service": [app]})
 
 
@@ -134,7 +141,7 @@ async def baseline(logs: Path, replicas: int, success_rate: float) -> AsyncItera
                 "PAYMENT_SUCCESS_RATE": str(success_rate),
             }
             first = {name: _app("baseline", app, logs, **settings) for name, app in _BASELINE.items()}
-            async with _started(list(first.values())), _replicated(first, replicas) as services:
+            async with started(list(first.values())), replicated(first, replicas) as services:
                 yield Baseline(services, database_url, rabbitmq_url)
         finally:
             await asyncio.to_thread(delete_vhost)
@@ -143,15 +150,15 @@ async def baseline(logs: Path, replicas: int, success_rate: float) -> AsyncItera
 
 
 @asynccontextmanager
-async def system(logs: Path, replicas: int, success_rate: float) -> AsyncIterator[System]:
+async def system(logs: Path, replicas: int, success_rate: float, *, keys: bool = False) -> AsyncIterator[System]:
     async with (
         fresh_system(
-            logs, PAYMENT_SUCCESS_RATE=str(success_rate), PAYMENT_RETRY_DELAYS_SECONDS=_RETRY_DELAYS_SECONDS
+            logs, PAYMENT_SUCCESS_RATE=str(success_rate), PAYMENT_RETRY_DELAYS_SECONDS=RETRY_DELAYS_SECONDS
         ) as first,
         attended(first.services.values),
-        _replicated(first.services, replicas) as services,
+        replicated(first.services, replicas) as services,
     ):
-        yield System(services, first.database_url, first.rabbitmq_url)
+        yield System(services, first.database_url, first.rabbitmq_url, Access(keys=keys))
 
 
 def _app(folder: str, app: str, logs: Path, **settings: str) -> Service:
@@ -162,20 +169,22 @@ def _app(folder: str, app: str, logs: Path, **settings: str) -> Service:
 
 
 @asynccontextmanager
-async def _replicated(first: Mapping[str, Service], replicas: int) -> AsyncIterator[Services]:
+async def replicated(first: Mapping[str, Service], replicas: int) -> AsyncIterator[Services]:
     """Started only once the first of each is healthy: the baseline's make their tables themselves."""
     others: dict[str, list[Service]] = {name: [] for name in first}
     for name, service in first.items():
         for number in range(2, replicas + 1):
             copy = Service(service.name, service.log.with_name(f"{name}-{number}.log"), service.environment)
             copy.app, copy.known_as = service.app, service.known_as
+            if "INTERNAL_ADDRESS" in copy.environment:
+                copy.environment["INTERNAL_ADDRESS"] = f"127.0.0.1:{free_port()}"
             others[name].append(copy)
-    async with _started([copy for copies in others.values() for copy in copies]):
+    async with started([copy for copies in others.values() for copy in copies]):
         yield {name: [service, *others[name]] for name, service in first.items()}
 
 
 @asynccontextmanager
-async def _started(services: Sequence[Service]) -> AsyncIterator[None]:
+async def started(services: Sequence[Service]) -> AsyncIterator[None]:
     """Running and healthy, and killed afterwards. Whoever ends meanwhile ends the round."""
     try:
         for service in services:

@@ -4,15 +4,19 @@ import asyncio
 import itertools
 import json
 import random
+import ssl
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from operations.issuer import token
 from operations.lean_http import Connection
 
 RETRY_AFTER_SECONDS = 0.1
+PRICE = 19.99
+TOKEN_SECONDS = 3600
 PATIENCE_SECONDS = 60.0
 """If no order is accepted in that time, whatever the answers are or if there are none, the run gives up."""
 
@@ -41,8 +45,36 @@ class Basket:
             chosen[0] = self.empty
         return {
             "customer_id": str(UUID(int=random.getrandbits(128))),
-            "items": [{"product_id": str(product), "quantity": 1, "price": 19.99} for product in chosen],
+            "items": [{"product_id": str(product), "quantity": 1, "price": PRICE} for product in chosen],
         }
+
+
+@dataclass
+class Access:
+    """How a contestant lets callers in; one that checks nobody lets in everybody."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Of every request: staff's token, where one is asked for."""
+    tls: ssl.SSLContext | None = None
+    own_tokens: bool = False
+    """Each order is its customer's own, who has a token that no service has seen before."""
+    keys: bool = False
+    """Each order has an Idempotency-Key."""
+    _ready: deque[tuple[str, str]] = field(default_factory=deque)
+
+    def prepare(self, orders: int) -> None:
+        """Signs the tokens of so many customers, which must cost nobody while it is measured."""
+        while self.own_tokens and len(self._ready) < orders:
+            customer = str(uuid4())
+            self._ready.append((customer, token("customer", sub=customer, seconds=TOKEN_SECONDS)))
+
+    def admit(self, order: dict[str, object]) -> dict[str, str]:
+        """The headers of this order alone; it becomes the customer's whose token it has."""
+        headers = {"Idempotency-Key": str(uuid4())} if self.keys else {}
+        if self.own_tokens:
+            order["customer_id"], own = self._ready.popleft()
+            headers["Authorization"] = f"Bearer {own}"
+        return headers
 
 
 @dataclass
@@ -56,24 +88,36 @@ class Placed:
     last: float = 0.0
     """When the first order was sent, and the last one answered."""
     refused: Counter[int] = field(default_factory=Counter)
-    """Answers that were not 201, by status; such an order is placed again."""
+    """Answers that were not 201, by status (0: no answer at all); such an order is placed again."""
 
 
 class Generator:
-    def __init__(self, order_urls: Sequence[str], clients: int, basket: Basket, cancels: float = 0.0) -> None:
+    def __init__(
+        self,
+        order_urls: Sequence[str],
+        clients: int,
+        basket: Basket,
+        cancels: float = 0.0,
+        access: Access | None = None,
+    ) -> None:
         """`cancels` is the share of orders that is cancelled as soon as it is accepted. Clients keep their connections,
         and are dealt out to the replicas."""
-        self._connections = [Connection(url) for url in itertools.islice(itertools.cycle(order_urls), clients)]
+        self._access = access = access or Access()
+        common = {} if access.own_tokens else access.headers
+        urls = itertools.islice(itertools.cycle(order_urls), clients)
+        self._connections = [Connection(url, common, access.tls) for url in urls]
         self._basket = basket
         self._cancels = cancels
 
     async def closed(self, orders: int) -> Placed:
         """Every client places its next order as soon as the last one is answered."""
+        self._access.prepare(orders)
         return await self._place(itertools.repeat(None, orders), len(self._connections))
 
     async def open(self, orders: int, rate: float) -> Placed:
         """So many orders a second, whether or not earlier ones are answered. One that no client was free to send in
         time counts from when it should have been sent."""
+        self._access.prepare(orders)
         began = time.time()
         # A client that has less than an order a second to send would find its connection closed: it idled too long.
         clients = min(len(self._connections), max(1, round(rate)))
@@ -107,8 +151,9 @@ class Generator:
             if (early := began - time.time()) > 0:
                 await asyncio.sleep(early)
             order = self._basket.order()
+            headers = self._access.admit(order)
             while True:
-                status, body = await connection.request("POST", "/orders", order)
+                status, body = await self._post(connection, order, headers)
                 if status == 201:
                     break
                 if 400 <= status < 500 and status != 429:
@@ -119,8 +164,19 @@ class Generator:
             order_id = json.loads(body)["id"]
             placed.began[UUID(order_id)] = began
             if self._cancels and random.random() < self._cancels:
-                status, body = await connection.request("DELETE", f"/orders/{order_id}")
+                status, body = await connection.request("DELETE", f"/orders/{order_id}", headers=headers)
                 assert status in (200, 409), f"DELETE /orders/{order_id}: {status} {body!r}"
+
+    async def _post(
+        self, connection: Connection, order: Mapping[str, object], headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        """Status 0 if there is no answer to an order with a key, which may be placed again."""
+        try:
+            return await connection.request("POST", "/orders", order, headers)
+        except (OSError, EOFError):
+            if not self._access.keys:
+                raise
+            return 0, b""
 
     def close(self) -> None:
         for connection in self._connections:

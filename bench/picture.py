@@ -6,6 +6,7 @@ from itertools import cycle
 
 from operations.addresses import SERVICES
 from report import Rounds, middle
+from rounds import EDGE
 
 _WIDTH, _LEFT, _RIGHT = 880, 150, 130
 _BAR, _STEP = 20, 30
@@ -13,6 +14,7 @@ _PARTS = {
     **dict(zip(SERVICES, cycle(("#3b82f6", "#14b8a6", "#a855f7", "#ec4899", "#eab308", "#84cc16")), strict=False)),
     "PostgreSQL": "#64748b",
     "RabbitMQ": "#f97316",
+    EDGE: "#dc2626",
 }
 _COLOURS = {"floor": "#94a3b8", "baseline": "#f59e0b", "system": "#3b82f6"}
 _STYLE = """
@@ -89,7 +91,7 @@ def _bars(drawing: _Drawing, rounds: Rounds, wanted: list[tuple[str, str, str]],
         if shown is None:
             continue
         drawing.text(_LEFT - 10, label, anchor="end")
-        drawing.bar(_LEFT, shown * scale, _COLOURS[name], form.format(shown))
+        drawing.bar(_LEFT, shown * scale, _COLOURS.get(name, _COLOURS["system"]), form.format(shown))
         drawing.whisker(_LEFT + min(found) * scale, _LEFT + max(found) * scale)
         drawing.text(_LEFT + max(found) * scale + 8, form.format(shown))
         drawing.y += _STEP

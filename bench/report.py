@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from ladder import RUNGS
 from operations.addresses import SERVICES
-from rounds import GENERATOR, Figures
+from rounds import EDGE, GENERATOR, Figures
 
 Rounds = Mapping[str, Sequence[Figures]]
 """The rounds of each contestant."""
@@ -39,6 +40,7 @@ ROWS = (
     *(Row(f"-- {service}", f"cpu {service}", 2) for service in SERVICES),
     Row("- PostgreSQL", "cpu PostgreSQL", 2),
     Row("- RabbitMQ", "cpu RabbitMQ", 2),
+    Row("- edge", f"cpu {EDGE}", 2),
     Row("load generator's CPU, ms an order", f"cpu {GENERATOR}", 2),
     Row("memory of the services (RSS), MB", "rss", 0),
     Row("memory of the services (PSS), MB", "pss", 0),
@@ -57,17 +59,44 @@ def middle(rounds: Sequence[Figures], figure: str) -> float | None:
     return median(values) if values else None
 
 
-def ratio(rounds: Rounds, figure: str) -> float | None:
-    """System to baseline: the median of the rounds' ratios, since what disturbs a machine for a while disturbs both
-    halves of a round."""
-    pairs = zip(rounds.get("system", ()), rounds.get("baseline", ()), strict=False)
+def ratio(rounds: Rounds, figure: str, of: str = "system", to: str = "baseline") -> float | None:
+    """Of one contestant to another: the median of the rounds' ratios, since what disturbs a machine for a while
+    disturbs both halves of a round."""
+    pairs = zip(rounds.get(of, ()), rounds.get(to, ()), strict=False)
     ratios = [ours[figure] / theirs[figure] for ours, theirs in pairs if ours.get(figure) and theirs.get(figure)]
     return median(ratios) if ratios else None
+
+
+def prices(rounds: Rounds) -> str:
+    """Of each rung: what it has of the clean system's figures, and what it costs more than the rung before."""
+    compared = ("completed/s", "post p50", "low completed p50", "cpu")
+    costs = ("cpu", *(f"cpu {name}" for name in (*SERVICES, "PostgreSQL", "RabbitMQ", EDGE)))
+    rows = [
+        ["of the system's", "orders/s", "POST p50", "lone order's p50", "CPU", "CPU-ms an order more"]
+        + [cost.removeprefix("cpu ").removesuffix("-service") for cost in costs[1:]]
+    ]
+    before = "system"
+    for rung in (name for name in rounds if name in RUNGS):
+        ratios = (ratio(rounds, figure, rung, "system") for figure in compared)
+        more = (_difference(rounds, figure, rung, before) for figure in costs)
+        rows.append([rung, *("" if found is None else f"{found:.2f}" for found in ratios), *more])
+        before = rung
+    return _aligned(rows)
+
+
+def _difference(rounds: Rounds, figure: str, of: str, to: str) -> str:
+    pairs = zip(rounds[of], rounds.get(to, ()), strict=False)
+    found = [ours.get(figure, 0) - theirs.get(figure, 0) for ours, theirs in pairs]
+    return f"{median(found):+.3f}" if found else ""
 
 
 def table(rounds: Rounds) -> str:
     rows = [["", *rounds, *(["system/baseline"] if {"system", "baseline"} <= rounds.keys() else [])]]
     rows += _cells(rounds, len(rows[0]) > len(rounds) + 1)
+    return _aligned(rows)
+
+
+def _aligned(rows: list[list[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     rows.insert(1, ["-" * width for width in widths])
     for row in rows:
@@ -112,6 +141,7 @@ def last_line(rounds: Rounds) -> str:
     """Medians; the latency is that of POST to completed at low load."""
     of_system = rounds.get("system", ())
     parts = (
+        *((ratio(rounds, "completed/s", rung, "system"), f"{rung}/system {{:.2f}} x") for rung in RUNGS),
         (ratio(rounds, "completed/s"), "system/baseline {:.1f} x"),
         (middle(of_system, "cpu"), "{:.2f} CPU-ms an order"),
         (middle(of_system, "low completed p50"), "p50 {:.1f} ms"),

@@ -12,13 +12,15 @@ import asyncpg  # type: ignore[import-untyped]  # it ships none
 
 import meter
 from contestants import Baseline, Floor
-from generator import Basket, Generator, Placed
+from generator import PRICE, Access, Basket, Generator, Placed
 from operations.lean_http import Connection
 
 Figures = dict[str, float]
 """By name; report.py says what each is. What is not measured is not there."""
 
-SERVERS = ("PostgreSQL", "RabbitMQ")
+EDGE = "edge"
+SERVERS = ("PostgreSQL", "RabbitMQ", EDGE)
+"""What an order passes besides the services."""
 GENERATOR = "load generator"
 STOCK = 100_000_000
 LOW_RATE = 20.0
@@ -100,7 +102,8 @@ class Shop:
         return ended
 
     async def under_load(self, orders: int) -> tuple[Placed, Figures]:
-        costs = Costs(self.contestant.pids | self.servers.pids)
+        self.contestant.access.prepare(orders)
+        costs = Costs(self.contestant.pids | self.servers.pids | self.contestant.edge_pids)
         placed = await _place(self.load, orders, self.options)
         ended = await self.all_quiet()
         return placed, _load_figures(placed, costs.an_order(orders), ended) | _memory(self.contestant.pids)
@@ -120,9 +123,9 @@ class Shop:
 async def opened(contestant: Baseline, options: Options, servers: Servers) -> AsyncIterator[Shop]:
     products, empty = _products(options), uuid4()
     initial = dict.fromkeys(products, STOCK) | {empty: 0}
-    await _stock(contestant.inventory_url, initial)
+    await _stock(contestant.inventory_url, initial, contestant.access)
     basket = Basket(products, empty, *options.items, options.no_stock)
-    load = Generator(contestant.order_urls, options.clients, basket, options.cancels)
+    load = Generator(contestant.order_urls, options.clients, basket, options.cancels, contestant.access)
     database = await asyncpg.connect(contestant.database_url.replace("+asyncpg", ""))
     try:
         yield Shop(contestant, options, servers, load, database, initial)
@@ -215,10 +218,12 @@ async def _warm_up(load: Generator, orders: int, contestant: Baseline, servers: 
     await load.closed(orders // 10)
 
 
-async def _stock(url: str, quantities: dict[UUID, int]) -> None:
-    connection = Connection(url)
+async def _stock(url: str, quantities: dict[UUID, int], access: Access) -> None:
+    """With the price that every order names: in production a customer may order nothing without one."""
+    connection = Connection(url, access.headers, access.tls)
     for product, quantity in quantities.items():
-        status, body = await connection.request("PUT", f"/inventory/{product}", {"quantity_available": quantity})
+        stock = {"quantity_available": quantity, "price": PRICE}
+        status, body = await connection.request("PUT", f"/inventory/{product}", stock)
         assert status == 201, f"PUT /inventory/{product}: {status} {body!r}"
     connection.close()
 

@@ -10,10 +10,8 @@ from application.handle_events import handle_events
 from application.messages import CONSUMED
 from application.set_stock import SetStock, Stocked, set_stock
 from domain import errors
-from infrastructure.items import PostgresItems
-from infrastructure.reservations import OLD_TOMBSTONES
 from infrastructure.tables import SCHEMA
-from infrastructure.unit_of_work import InventoryUnitOfWork
+from infrastructure.unit_of_work import OLD_TOMBSTONES, InventoryUnitOfWork, PostgresItems
 from settings import Settings
 
 

@@ -15,9 +15,8 @@ from application.messages import CONSUMED
 from application.place_orders import Placed, PlaceOrder, PlaceOrders
 from domain import errors
 from domain.order import Order
-from infrastructure.orders import PostgresOrders
 from infrastructure.tables import SCHEMA
-from infrastructure.unit_of_work import OrderUnitOfWork
+from infrastructure.unit_of_work import OrderUnitOfWork, PostgresOrders
 from settings import Settings
 
 DEADLINE_EVERY_SECONDS = 1.0
@@ -33,9 +32,7 @@ def compose(
     service.prunes("idempotency keys", idempotency.PRUNE)
     expires_after = timedelta(seconds=settings.order_expires_after_seconds)
     place_orders = PlaceOrders(
-        currency=settings.currency,
-        expires_after=expires_after,
-        max_open_orders=settings.max_open_orders_per_customer,
+        currency=settings.currency, expires_after=expires_after, max_open_orders=settings.max_open_orders_per_customer
     )
     return service.command("place_orders", place_orders), service.command("cancel_orders", cancel_orders)
 

@@ -13,17 +13,19 @@ from typing import Any
 
 from chassis.ports.events import Received
 from chassis.ports.ids import uuid7
+from chassis.ports.tracing import new_traceparent
 from pydantic import TypeAdapter
 
-from application.adopt_orders import AdoptOrder, adopt_orders
+from application.adopt_orders import adopt_orders
 from application.handle_events import handle_events
 from application.messages import CONSUMED
+from domain.order import LostOrder
 from main import service
 
 MAX_LINES_A_BATCH = 200
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {
-    name: TypeAdapter(data) for name, data in {"AdoptOrder": AdoptOrder, **CONSUMED}.items()
+    name: TypeAdapter(data) for name, data in {"AdoptOrder": LostOrder, **CONSUMED}.items()
 }
 
 
@@ -34,11 +36,11 @@ async def main() -> None:
             (line["type"], _ADAPTERS[line["type"]].validate_python(line["data"]))
             for line in lines[start : start + MAX_LINES_A_BATCH]
         ]
-        lost = [data for _, data in found if isinstance(data, AdoptOrder)]
+        lost = [data for _, data in found if isinstance(data, LostOrder)]
         facts = [
-            Received(uuid7(), kind, str(data.order_id), None, data, None)
+            Received(uuid7(), kind, str(data.order_id), new_traceparent(), data, None)
             for kind, data in found
-            if not isinstance(data, AdoptOrder)
+            if not isinstance(data, LostOrder)
         ]
         async with service.units() as unit:
             await unit.start()

@@ -13,10 +13,9 @@ from application.messages import CONSUMED
 from application.ports import PaymentGateway
 from domain import errors
 from infrastructure.gateway_calls import BackgroundCalls
-from infrastructure.payments import OLD_TOMBSTONES, PostgresPayments
 from infrastructure.simulated_gateway import SimulatedGateway
 from infrastructure.tables import SCHEMA
-from infrastructure.unit_of_work import PaymentUnitOfWork
+from infrastructure.unit_of_work import OLD_TOMBSTONES, PaymentUnitOfWork, PostgresPayments
 from settings import Settings
 
 DUE_EVERY_SECONDS = 0.5

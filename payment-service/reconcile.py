@@ -1,6 +1,5 @@
 """Enters charges that the database lost in a restore. `make reconcile` runs `python -m reconcile` beside the service,
-which publishes the resulting events from the outbox. Each line of standard input is a charge in JSON. A second run
-changes nothing."""
+which publishes the resulting events. Each line of standard input is a charge in JSON. A second run changes nothing."""
 
 import asyncio
 import sys

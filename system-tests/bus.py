@@ -14,6 +14,8 @@ from chassis.messaging.envelope import BATCH, SINGLE
 from chassis.messaging.topology import EXCHANGE
 from chassis.ports.events import routing_key as key_of
 
+from way import sender
+
 Event = dict[str, Any]
 
 
@@ -41,6 +43,7 @@ class Bus:
             message_id=message_id,
             headers=headers,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            user_id=sender(exchange, routing_key),
         )
         target = await self.channel.get_exchange(exchange, ensure=False) if exchange else self.channel.default_exchange
         await target.publish(message, routing_key)

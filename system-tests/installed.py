@@ -12,6 +12,7 @@ from typing import Any
 
 from operations.addresses import SERVICES
 from system import ROOT
+from way import SECURE
 
 
 class Failed(Exception):
@@ -24,6 +25,11 @@ class Installed:
         self._environment = os.environ | settings
         self.database_url = self.rabbitmq_url = ""
         self.urls: dict[str, str] = {}
+
+    @property
+    def internal_urls(self) -> dict[str, str]:
+        assert not SECURE, "nobody asks for them there"
+        return self.urls
 
     async def command(self, name: str, *arguments: str) -> str:
         """As `make` calls it. Raises Failed."""
@@ -53,6 +59,8 @@ class Installed:
         """Where it is: services that are started anew get other ports."""
         addresses: dict[str, str] = json.loads(await self.command("env", "--json"))
         self.database_url, self.rabbitmq_url = addresses["DATABASE_URL"], addresses["RABBITMQ_URL"]
+        if SECURE:  # where the tests, who listen to events, are an administrator, and not the operator
+            self.database_url, self.rabbitmq_url = os.environ["DATABASE_URL"], os.environ["RABBITMQ_URL"]
         self.urls |= {name: addresses[f"{name.upper().replace('-', '_')}_URL"] for name in SERVICES}
 
     async def stop(self, *names: str) -> None:

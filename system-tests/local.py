@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from system import ROOT
+from machine import ROOT
 
 LOCAL = ROOT / "deploy" / "local"
 

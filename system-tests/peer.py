@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from chassis.messaging.envelope import Decoder, Encoder, join
+from chassis.messaging.envelope import Decoder, encode, join
 from chassis.ports.events import Received
 from chassis.testing.contracts import published_events
 from pydantic import TypeAdapter
@@ -22,11 +22,11 @@ published = {event.name: TypeAdapter(event) for event in events}
 decoder = Decoder(messages.CONSUMED)
 
 
-def encode(name: str, events: list[dict[str, Any]], source: str) -> dict[str, Any]:
+def message(name: str, events: list[dict[str, Any]], source: str) -> dict[str, Any]:
     """Each event is its `data`, from which the domain's class is made, and the envelope's id, time and traceparent."""
-    encoder = Encoder(source)
     bodies = [
-        encoder.encode(
+        encode(
+            source,
             published[name].validate_python(event["data"]),
             event_id=UUID(event["id"]),
             time=datetime.fromisoformat(event["time"]),
@@ -57,7 +57,7 @@ if __name__ == "__main__":
     acts: dict[str, Callable[..., Any]] = {
         "reads": lambda: list(messages.CONSUMED),
         "publishes": lambda: list(published),
-        "encode": encode,
+        "encode": message,
         "decode": decode,
     }
     for line in sys.stdin:

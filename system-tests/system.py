@@ -10,9 +10,7 @@ async with fresh_system(log_folder, PAYMENT_SUCCESS_RATE="1") as system:
 import asyncio
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -24,21 +22,22 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 from chassis.testing import broker_urls, eventually, make_database, make_vhost, migrate, watched
 
+import way
+from attacks.edge import Edge
+from machine import ROOT as ROOT
+from machine import free_port as free_port
+from machine import internal_port, is_free
 from operations.addresses import ROLES, SERVICES
 from proxy import Proxy
+from way import SECURE
 
-ROOT = Path(__file__).resolve().parents[1]
 DEFINITIONS = ROOT / "deploy" / "rabbitmq" / "definitions.json"
-
-# Each of these owns a schema and logs in under its own role, whose password is its name.
 
 HEALTHY_WITHIN_SECONDS = 45
 STOPPED_WITHIN_SECONDS = 40
 _OPEN_REQUESTS_SECONDS = 10
 _LOOK_EVERY_SECONDS = 0.1
 _HTTP = ("--http", "chassis.http.protocol:BoundedProtocol", "--timeout-keep-alive", "75")  # as make and the images do
-_DRAWS = 10_000
-_drawn: set[int] = set()
 
 # Settings that the developer's own environment must not bring in.
 _SETTINGS = {
@@ -81,6 +80,12 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def internal_url(self) -> str:
+        """Where it tells of its health and its metrics."""
+        address = self.environment.get("INTERNAL_ADDRESS")
+        return f"http://{address}" if address else self.url
+
+    @property
     def started(self) -> bool:
         """And not ended by us since."""
         return self._process is not None
@@ -97,10 +102,12 @@ class Service:
     def start(self, **settings: str) -> None:
         """Starts it without waiting; `settings` are kept for later starts too. So is the port, from the first on."""
         assert not self.running, f"{self.name} runs already"
-        if not self._port_is_known and not _is_free(self.port):
+        if not self._port_is_known and not is_free(self.port):
             self.port = free_port()
         self._port_is_known = True
         self.environment |= settings
+        if SECURE:
+            self.environment["INTERNAL_ADDRESS"] = f"127.0.0.1:{internal_port(self.port)}"
         own = ROOT / self.name / ".venv" / "bin" / "uvicorn"
         program = [str(own)] if own.exists() else [sys.executable, "-m", "uvicorn"]
         address = ["--host", "127.0.0.1", "--port", str(self.port)]
@@ -143,7 +150,7 @@ class Service:
         """The answer of a health endpoint; status 0 if there is none."""
         try:
             async with httpx.AsyncClient(timeout=15) as client:
-                answer = await client.get(f"{self.url}{path}")
+                answer = await client.get(f"{self.internal_url}{path}")
                 return answer.status_code, answer.json()
         except httpx.TransportError:
             return 0, {}
@@ -176,22 +183,22 @@ class System:
         self.database = database
         self.broker = broker
         inherited = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-        shared = inherited | _SETTINGS | dict(settings) | {"RABBITMQ_URL": through(rabbitmq_url, broker)}
+        shared = inherited | _SETTINGS | dict(settings)
+        servers = through(database_url, database), through(rabbitmq_url, broker)
         self.services = {
-            name: Service(name, log_folder / f"{name}.log", shared | {"DATABASE_URL": self._database_url_of(name)})
+            name: Service(name, log_folder / f"{name}.log", shared | way.of_service(name, *servers))
             for name in SERVICES
         }
-
-    def _database_url_of(self, name: str) -> str:
-        if name not in ROLES:
-            return ""
-        parts = urlsplit(through(self.database_url, self.database))
-        login = f"{ROLES[name]}:{ROLES[name]}@{parts.hostname}:{parts.port or 5432}"
-        return urlunsplit(parts._replace(netloc=login))
+        self.edge = way.edge(log_folder)
 
     @property
     def urls(self) -> dict[str, str]:
-        return {name: service.url for name, service in self.services.items()}
+        """Where callers ask the services."""
+        return {name: self.edge.url if self.edge else service.url for name, service in self.services.items()}
+
+    @property
+    def internal_urls(self) -> dict[str, str]:
+        return {name: service.internal_url for name, service in self.services.items()}
 
     def start(self, *names: str, **settings: str) -> None:
         """Starts these services (all, if none is named) without waiting for them."""
@@ -220,8 +227,23 @@ class System:
         return await self.services[name].health(path)
 
     async def healthy(self, *names: str, within_seconds: float = HEALTHY_WITHIN_SECONDS) -> None:
-        """Returns once these services (all, if none is named) answer /health with 200."""
-        await all_healthy([self.services[name] for name in names or SERVICES], within_seconds=within_seconds)
+        """Returns once these services (all, if none is named) answer /health with 200, and callers reach them."""
+        services = [self.services[name] for name in names or SERVICES]
+        await all_healthy(services, within_seconds=within_seconds)
+        if self.edge:
+            await self._behind(self.edge, services)
+
+    async def _behind(self, edge: Edge, services: Sequence[Service]) -> None:
+        """Returns once the edge, which starts with them, sends requests to these services."""
+        if not edge.started:
+            edge.replicas = {name: [s.port for s in self.services.values() if s.name == name] for name in SERVICES}
+            await edge.start()
+
+        async def all_up() -> bool:
+            up = {name: await edge.up(name) for name in {service.name for service in services}}
+            return all(str(edge.replicas[s.name].index(s.port) + 1) in up[s.name] for s in services)
+
+        await eventually(all_up, seconds=HEALTHY_WITHIN_SECONDS)
 
     def look(self) -> None:
         """Raises Ended if one of the services has ended by itself."""
@@ -293,9 +315,10 @@ async def fresh_system(
         await migrate_all(database_url)
         rabbitmq_url, vhost, delete_vhost = await asyncio.to_thread(make_vhost)
         try:
-            if with_definitions:
-                await load_definitions(vhost)
-            async with _proxies(database_url, rabbitmq_url, wanted=proxied) as (database, broker):
+            async with (
+                _furnished(vhost, with_definitions=with_definitions),
+                _proxies(database_url, rabbitmq_url, wanted=proxied) as (database, broker),
+            ):
                 system = System(
                     log_folder,
                     database_url=database_url,
@@ -313,6 +336,8 @@ async def fresh_system(
                 finally:
                     watched.remove(system.look)
                     await system.kill()
+                    if system.edge:
+                        system.edge.end()
         finally:
             await asyncio.to_thread(delete_vhost)
     finally:
@@ -321,18 +346,30 @@ async def fresh_system(
 
 async def migrate_all(database_url: str) -> None:
     """All three histories at the same time, as `make up` does."""
-    await asyncio.gather(*(asyncio.to_thread(migrate, ROOT / name, database_url, "upgrade", "head") for name in ROLES))
+
+    def upgrade(name: str) -> None:
+        migrate(ROOT / name, database_url, "upgrade", "head", **way.of_migration(name))
+
+    await asyncio.gather(*(asyncio.to_thread(upgrade, name) for name in ROLES))
 
 
 def management_url() -> str:
     return broker_urls()[1]
 
 
-async def load_definitions(vhost: str) -> None:
-    """The whole map of exchanges, queues and bindings, as `make up` loads it before any service starts."""
-    async with httpx.AsyncClient(base_url=management_url(), timeout=30) as client:
-        answer = await client.post(f"/api/definitions/{vhost}", json=json.loads(DEFINITIONS.read_text()))
-        answer.raise_for_status()
+@asynccontextmanager
+async def _furnished(vhost: str, *, with_definitions: bool) -> AsyncIterator[None]:
+    """The whole map of exchanges, queues and bindings, as `make up` loads it before any service starts. In production
+    services declare nothing, so that there is no system without."""
+    if SECURE:
+        async with way.furnished(vhost):
+            yield
+        return
+    if with_definitions:
+        async with httpx.AsyncClient(base_url=management_url(), timeout=30) as client:
+            answer = await client.post(f"/api/definitions/{vhost}", json=json.loads(DEFINITIONS.read_text()))
+            answer.raise_for_status()
+    yield
 
 
 @asynccontextmanager
@@ -353,23 +390,3 @@ def through(url: str, proxy: Proxy | None) -> str:
     parts = urlsplit(url)
     login = f"{parts.username}:{parts.password}@127.0.0.1:{proxy.port}"
     return urlunsplit(parts._replace(netloc=login))
-
-
-def free_port() -> int:
-    """A port below those that the system gives to outgoing connections, one of which could take it between two starts
-    of a service; never the same twice in this process."""
-    for _ in range(_DRAWS):
-        port = random.randint(20_000, 32_000)
-        if port not in _drawn and _is_free(port):
-            _drawn.add(port)
-            return port
-    raise AssertionError(f"no free port in {_DRAWS} draws")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

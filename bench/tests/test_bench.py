@@ -98,6 +98,37 @@ def test_a_growing_system_is_measured_stage_by_stage(tmp_path: Path) -> None:
     assert printed.splitlines()[-1] == "0 disagreements in the books"
 
 
+def test_each_part_of_production_is_a_rung_of_its_own(tmp_path: Path) -> None:
+    rungs = ["system", "tokens", "services", "customers"]
+    wanted = ["--only", ",".join(rungs), "--rounds", "1", "--orders", "120", "--clients", "4", "--low-seconds", "1"]
+    logs = ROOT / ".run" / os.environ.get("ORDER_PROCESSING_PROFILE", "") / "log"
+    for log in logs.glob("*-1/order-service.log"):
+        log.unlink()  # of an earlier run
+    printed = bench(*wanted, "--json", str(tmp_path / "secure.json"), "--picture", str(tmp_path / "secure.svg"))
+
+    rounds = {name: figures for name, [figures] in json.loads((tmp_path / "secure.json").read_text())["rounds"].items()}
+    assert list(rounds) == rungs
+    assert all((of["orders"], of["disagreements"], of["refused"]) == (120, 0, 0) for of in rounds.values())
+    assert {name for name, of in rounds.items() if of.get("cpu edge")} == {"customers"}
+    for figures in rounds.values():
+        assert figures["cpu"] == pytest.approx(sum(figures.get(f"cpu {name}", 0) for name in (*COSTS, "edge")))
+    # Staff have one token for all orders, customers one for each.
+    verified = [(logs / f"{name}-1/order-service.log").read_text().count('"token verified"') for name in rungs[1:]]
+    assert verified[:2] == [1, 1]
+    assert verified[2] > 120
+    assert re.search(r"^\| customers +(\| +[+-]?\d+\.\d+ ){12}\|$", printed, re.MULTILINE)
+    assert re.search(r"^tokens/system \d+\.\d\d x, .*customers/system \d+\.\d\d x", printed.splitlines()[-1])
+
+
+def test_what_a_rung_costs_is_told_beside_the_rung_before() -> None:
+    costs = {"system": (1000.0, 1.0, 0.4), "tokens": (980.0, 1.1, 0.5), "servers": (900.0, 1.3, 0.5)}
+    rounds = {name: [{"completed/s": a, "cpu": b, "cpu order-service": c}] * 2 for name, (a, b, c) in costs.items()}
+
+    first, second = ([cell.strip() for cell in line.split("|")] for line in report.prices(rounds).splitlines()[2:])
+    assert first[1:8] == ["tokens", "0.98", "", "", "1.10", "+0.100", "+0.100"]
+    assert second[1:8] == ["servers", "0.90", "", "", "1.30", "+0.200", "+0.000"]
+
+
 def test_growing_takes_an_order_a_stage_at_least() -> None:
     program = [sys.executable, str(ROOT / "bench" / "bench.py"), "--grow", "19"]
     run = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
@@ -196,7 +227,7 @@ async def test_a_contestant_that_ends_at_its_start_is_named(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     app = contestants._app("floor", "broken:app", tmp_path)
     with pytest.raises(Ended, match=said):
-        async with contestants._started([app]):
+        async with contestants.started([app]):
             pass
 
 

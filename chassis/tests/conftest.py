@@ -9,7 +9,7 @@ from chassis.messaging.broker import Broker
 from chassis.messaging.publisher import Publisher
 from chassis.postgres.database import Database
 from chassis.postgres.outbox import OutboxRows
-from tests.note_service import ENCODER, QUEUE, SERVICE, NotesUnitOfWork, metadata
+from tests.note_service import QUEUE, SERVICE, NotesUnitOfWork, metadata
 
 pytest_plugins = ["chassis.testing", "tests.watch", "tests.consuming", "tests.parcels"]
 
@@ -45,7 +45,7 @@ async def channel(rabbitmq_url: str) -> AsyncIterator[AbstractChannel]:
 
 @pytest.fixture
 async def publisher(database: Database, broker: Broker) -> AsyncIterator[Publisher]:
-    publisher = Publisher(OutboxRows(database), broker, ENCODER)
+    publisher = Publisher(OutboxRows(database), broker, SERVICE)
     yield publisher
     await publisher.stop()
 

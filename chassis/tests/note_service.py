@@ -7,25 +7,20 @@ from typing import Any, ClassVar, Self
 from uuid import UUID
 
 import httpx
-from chassis.messaging.envelope import Decoder, Encoder
+from chassis.messaging.envelope import Decoder
 from chassis.messaging.topology import Queue
 from chassis.ports.events import Received
 from chassis.ports.ids import uuid7
 from chassis.postgres.database import Database
-from chassis.postgres.idempotency import idempotency_table
-from chassis.postgres.inbox import inbox_table
-from chassis.postgres.outbox import outbox_table
 from chassis.postgres.repository import Mapped, PostgresRepository
+from chassis.postgres.tables import service_metadata
 from chassis.postgres.unit_of_work import UnitOfWork
-from sqlalchemy import Column, MetaData, Table, Text, Uuid, text
+from sqlalchemy import Column, Table, Text, Uuid, text
 
 SERVICE = "note-service"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
-metadata = MetaData()
-inbox_table(metadata)
-outbox_table(metadata)
-idempotency_table(metadata)
+metadata = service_metadata(idempotency_keys=True)
 notes = Table(
     "notes",
     metadata,
@@ -47,7 +42,6 @@ class ThingHappened:
 
 
 CONSUMED: dict[str, type] = {"ThingHappened": ThingHappened}
-ENCODER = Encoder(SERVICE)
 DECODER = Decoder(CONSUMED)
 QUEUE = Queue(SERVICE, list(CONSUMED))
 

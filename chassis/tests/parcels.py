@@ -15,10 +15,8 @@ import pytest
 from chassis.ports.errors import Conflict
 from chassis.ports.ids import uuid7
 from chassis.postgres.database import Database
-from chassis.postgres.idempotency import idempotency_table
-from chassis.postgres.inbox import inbox_table
-from chassis.postgres.outbox import outbox_table
 from chassis.postgres.repository import Mapped, PostgresRepository, delete_in_batches
+from chassis.postgres.tables import service_metadata
 from chassis.postgres.unit_of_work import UnitOfWork
 from chassis.testing import eventually
 from chassis.testing.memory import MemoryDatabase, Server
@@ -29,7 +27,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     Integer,
-    MetaData,
     Numeric,
     Table,
     Text,
@@ -46,10 +43,7 @@ LEAST, GREATEST = UUID(int=1), UUID(int=(1 << 128) - 1)
 
 R = TypeVar("R")
 
-metadata = MetaData()
-inbox_table(metadata)
-outbox_table(metadata)
-idempotency_table(metadata)
+metadata = service_metadata(idempotency_keys=True)
 parcels = Table(
     "parcels",
     metadata,

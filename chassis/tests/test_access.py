@@ -14,9 +14,10 @@ from chassis.http.allowance import AT_ONCE_SECONDS, REQUESTS_A_SECOND
 from chassis.http.app import create_app
 from chassis.http.problems import Problem
 from chassis.http.requests import BareRoute
-from chassis.http.tokens import Issuer, Trust
+from chassis.http.tokens import Issuer
+from chassis.ports.identity import Trust
 from chassis.testing import eventually
-from chassis.testing.access import AUDIENCE, DISCOVERY_URL, ISSUER, FakeIssuer
+from chassis.testing.access import AUDIENCE, ISSUER, FakeIssuer
 from fastapi import APIRouter, FastAPI, Request, Response
 from structlog.testing import CapturingLogger
 
@@ -56,7 +57,7 @@ def there() -> FakeIssuer:
 
 @pytest.fixture
 async def client(there: FakeIssuer) -> AsyncIterator[httpx.AsyncClient]:
-    issuer = Issuer(Trust(ISSUER, AUDIENCE, DISCOVERY_URL), there.client)
+    issuer = Issuer(Trust(oidc_issuer=ISSUER, oidc_audience=AUDIENCE), there.client)
     guard = Guard(
         "tokens", TokensRequired(issuer).admit, checks={"issuer": issuer.problem}, internal_address="127.0.0.1:0"
     )
@@ -173,7 +174,7 @@ async def test_without_the_issuer_s_keys_nobody_is_refused_for_good(
 async def test_health_and_metrics_have_an_address_of_their_own_and_say_whether_callers_can_be_checked(
     there: FakeIssuer, unused_tcp_port: int
 ) -> None:
-    issuer = Issuer(Trust(ISSUER, AUDIENCE, DISCOVERY_URL), there.client)
+    issuer = Issuer(Trust(oidc_issuer=ISSUER, oidc_audience=AUDIENCE), there.client)
     address = f"127.0.0.1:{unused_tcp_port}"
     guard = Guard("tokens", TokensRequired(issuer).admit, checks={"issuer": issuer.problem}, internal_address=address)
     app = an_app(guard)

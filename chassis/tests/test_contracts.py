@@ -8,8 +8,9 @@ from uuid import UUID
 
 import orjson
 import pytest
+from chassis.messaging.envelope import encode
 from chassis.testing.contracts import Contracts
-from tests.note_service import ENCODER, TRACE, NoteTaken
+from tests.note_service import SERVICE, TRACE, NoteTaken
 
 Documents = dict[str, Any]
 
@@ -17,8 +18,12 @@ Documents = dict[str, Any]
 def documents() -> Documents:
     """A contract that is in order, file by file."""
     example = orjson.loads(
-        ENCODER.encode(
-            NoteTaken(UUID(int=1)), event_id=UUID(int=2), time=datetime(2026, 1, 2, tzinfo=UTC), traceparent=TRACE
+        encode(
+            SERVICE,
+            NoteTaken(UUID(int=1)),
+            event_id=UUID(int=2),
+            time=datetime(2026, 1, 2, tzinfo=UTC),
+            traceparent=TRACE,
         ).body
     )
     strings = {name: {"type": "string"} for name in example if name != "data"}

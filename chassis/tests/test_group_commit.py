@@ -2,26 +2,27 @@
 
 import asyncio
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 import pytest
 from chassis.ports.errors import Conflict, Unavailable
+from chassis.postgres.unit_of_work import UnitOfWork
 from chassis.runtime.group_commit import MAX_CONFLICTS, GroupCommit
 
 
-class Unit:
+class Unit(UnitOfWork):
     """Notes its commits; the use case's list is what it was run with."""
 
     commits = 0
     started = False
 
+    def __init__(self) -> None:
+        pass
+
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         pass
 
     async def start(self) -> None:

@@ -6,7 +6,8 @@ from functools import partial
 
 import pytest
 from chassis.http.access import LocalOnly
-from chassis.http.tokens import RENEW_EVERY_SECONDS, Issuer, Trust
+from chassis.http.tokens import RENEW_EVERY_SECONDS, Issuer
+from chassis.ports.identity import Trust
 from chassis.postgres.unit_of_work import UnitOfWork
 from chassis.runtime.guard import guard_of
 from chassis.runtime.jobs import Periodic
@@ -47,17 +48,8 @@ async def test_production_believes_the_issuer_of_its_settings_and_renews_its_key
 
     monkeypatch.setattr(guard_module, "Issuer", Watched)
     guard = guard_of(SECURE)
-    assert trusted == [
-        Trust(
-            "https://login.shop.test/",
-            "orders",
-            "https://login.shop.test/.well-known/openid-configuration",
-            roles_claim="groups",
-            customer_claim="shop_id",
-            token_type="jwt",  # noqa: S106 (a name)
-            development_allowed=True,
-        )
-    ]
+    assert trusted == [SECURE]
+    assert SECURE.discovery_url == "https://login.shop.test/.well-known/openid-configuration"
     assert guard.internal_address == "127.0.0.1:9001"
     assert set(guard.checks) == {"issuer"}
     assert not guard.development

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 from chassis.http.problems import Problem
 from chassis.http.requests import checked_key
-from chassis.ports.idempotency import Claim
 from chassis.ports.ids import uuid7
+from chassis.ports.unit_of_work import Claim
 from chassis.postgres.idempotency import PRUNE, claim, release
 from chassis.postgres.repository import delete_in_batches
 from chassis.testing.memory import MemoryDatabase

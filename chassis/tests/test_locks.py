@@ -68,7 +68,7 @@ async def test_a_row_that_another_transaction_has_inserted_first_is_a_conflict_a
 ) -> None:
     known, contested, beside = a_parcel(), a_parcel(), a_parcel()
     await store.add(known)
-    event = Received(uuid7(), "Happened", "", None, None, None)
+    event = Received(uuid7(), "Happened", "", "", None, None)
     acts: list[str] = []
     async with ParcelsUnitOfWork(store.database, store.publisher) as unit:
         assert await unit.take_in("parcel-service", [event]) == [event]

@@ -18,7 +18,7 @@ def origin(sender: str | None, key: str, headers: dict[str, Any] | None = None, 
 
 
 def event(source: str = "thing-service") -> Received:
-    return Received(uuid7(), "ThingHappened", "", None, None, happened(source=source))
+    return Received(uuid7(), "ThingHappened", "", "", None, happened(source=source))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from chassis.postgres import outbox as outbox_module
 from chassis.postgres.database import Database
 from chassis.postgres.outbox import OutboxRows
 from chassis.testing import eventually
-from tests.note_service import ENCODER, Note, NotesUnitOfWork, outbox_size
+from tests.note_service import SERVICE, Note, NotesUnitOfWork, outbox_size
 from tests.watch import (
     NOBODY_READS,
     SlowBroker,
@@ -97,7 +97,7 @@ async def test_two_sweepers_publish_nothing_twice(
     database: Database, broker: Broker, publisher: Publisher, watch: AbstractQueue
 ) -> None:
     ids = await left_behind(database, 200)
-    replica = Publisher(OutboxRows(database), broker, ENCODER)
+    replica = Publisher(OutboxRows(database), broker, SERVICE)
     await asyncio.gather(publisher.sweep(), replica.sweep())
     assert sorted(await seen(watch, 200)) == sorted(ids)
     await publisher.stop()

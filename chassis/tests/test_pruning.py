@@ -6,8 +6,8 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
-from chassis.ports.idempotency import Claim
 from chassis.ports.ids import RecentIds, uuid7
+from chassis.ports.unit_of_work import Claim
 from chassis.postgres import idempotency, inbox
 from chassis.postgres.database import Database
 from chassis.postgres.repository import delete_in_batches

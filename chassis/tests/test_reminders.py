@@ -48,14 +48,10 @@ class Asker:
 
 
 ASKERS = Mapped(askers, Asker, key="id")
-TO_REMIND = ASKERS.lock_due(askers.c.remind_at)
 
 
 class PostgresAskers(PostgresRepository[Asker]):
     mapped = ASKERS
-
-    async def locked_to_remind(self, limit: int) -> Sequence[Asker]:
-        return await self.locked_by(TO_REMIND, most=limit)
 
 
 class AskersUnitOfWork(UnitOfWork):

@@ -16,7 +16,7 @@ from chassis.ports.errors import Interrupted, Unavailable
 from chassis.postgres.database import Database
 from chassis.postgres.outbox import OutboxRows
 from chassis.testing import eventually
-from tests.note_service import ENCODER, SERVICE, NotesUnitOfWork, outbox_size
+from tests.note_service import SERVICE, NotesUnitOfWork, outbox_size
 from tests.watch import NOBODY_READS, SlowBroker, committed, grow_old, is_empty, left_behind, seen
 
 
@@ -170,9 +170,9 @@ async def test_while_one_replica_sweeps_the_others_and_no_other_service_leave_it
     sweeping = asyncio.create_task(slow_publisher.sweep())
     await eventually(lambda: slow.messages)
 
-    await Publisher(OutboxRows(database), other_broker, ENCODER).sweep()
+    await Publisher(OutboxRows(database), other_broker, SERVICE).sweep()
     assert other_broker.messages == []
-    await Publisher(OutboxRows(another), other_broker, ENCODER).sweep()
+    await Publisher(OutboxRows(another), other_broker, SERVICE).sweep()
     assert other_broker.messages == [("note.taken", 1)]
     assert await is_empty(another)
 

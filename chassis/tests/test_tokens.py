@@ -10,23 +10,22 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from chassis.http.access import InvalidToken
 from chassis.http.tokens import (
     ASK_AT_MOST_EVERY_SECONDS,
     KEYS_KEPT_SECONDS,
     MAX_REMEMBERED,
     MAX_WAITING,
     REMEMBERED_SECONDS,
+    InvalidToken,
     Issuer,
-    Trust,
 )
 from chassis.ports.errors import Unavailable
-from chassis.ports.identity import Principal
-from chassis.testing.access import AUDIENCE, DISCOVERY_URL, ISSUER, FakeIssuer, public_jwk
+from chassis.ports.identity import Principal, Trust
+from chassis.testing.access import AUDIENCE, ISSUER, FakeIssuer, public_jwk
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-TRUST = Trust(ISSUER, AUDIENCE, DISCOVERY_URL)
+TRUST = Trust(oidc_issuer=ISSUER, oidc_audience=AUDIENCE)
 
 
 class Clock:
@@ -62,23 +61,28 @@ async def test_a_good_token_says_who_calls(issuer: Issuer, there: FakeIssuer) ->
 @pytest.mark.parametrize(
     ("trust", "claims", "roles", "customer"),
     [
-        ({"roles_claim": "realm_access.roles"}, {"realm_access": {"roles": ["auditor"]}}, {"auditor"}, None),
-        ({"roles_claim": "https://shop/roles"}, {"https://shop/roles": "staff customer"}, {"staff", "customer"}, None),
-        ({"roles_claim": "realm_access.roles"}, {"realm_access": "staff"}, set(), None),
+        ({"oidc_roles_claim": "realm_access.roles"}, {"realm_access": {"roles": ["auditor"]}}, {"auditor"}, None),
+        (
+            {"oidc_roles_claim": "https://shop/roles"},
+            {"https://shop/roles": "staff customer"},
+            {"staff", "customer"},
+            None,
+        ),
+        ({"oidc_roles_claim": "realm_access.roles"}, {"realm_access": "staff"}, set(), None),
         ({}, {"roles": {"staff": True}}, set(), None),
         (
-            {"customer_claim": "shop_id"},
+            {"oidc_customer_claim": "shop_id"},
             {"shop_id": str(UUID(int=7)), "roles": ["customer"]},
             {"customer"},
             UUID(int=7),
         ),
-        ({"customer_claim": "id"}, {"id": 7}, set(), None),
+        ({"oidc_customer_claim": "id"}, {"id": 7}, set(), None),
     ],
 )
 async def test_claims_may_have_other_names(
     there: FakeIssuer, trust: dict[str, str], claims: dict[str, Any], roles: set[str], customer: UUID | None
 ) -> None:
-    issuer = Issuer(Trust(ISSUER, AUDIENCE, DISCOVERY_URL, **trust), there.client)  # type: ignore[arg-type]
+    issuer = Issuer(Trust(oidc_issuer=ISSUER, oidc_audience=AUDIENCE, **trust), there.client)
     principal = await issuer.verified(there.token(**{"roles": []} | claims))
     assert set(principal.roles) == roles
     assert principal.customer_id == customer
@@ -299,7 +303,7 @@ async def test_a_document_that_can_t_be_believed_gives_no_keys(issuer: Issuer, t
 
 async def test_the_development_issuer_is_believed_where_that_was_said_aloud(there: FakeIssuer) -> None:
     there.metadata["development_issuer"] = True
-    issuer = Issuer(Trust(ISSUER, AUDIENCE, DISCOVERY_URL, development_allowed=True), there.client)
+    issuer = Issuer(Trust(oidc_issuer=ISSUER, oidc_audience=AUDIENCE, allow_development_issuer=True), there.client)
     assert await issuer.verified(there.token("staff"))
 
 

@@ -37,7 +37,7 @@ _REFUSE_AT_COMMIT = """
 
 def an_event() -> Received:
     order_id = uuid7()
-    return Received(uuid7(), "ThingHappened", str(order_id), None, ThingHappened(order_id), None)
+    return Received(uuid7(), "ThingHappened", str(order_id), "", ThingHappened(order_id), None)
 
 
 async def test_what_was_taken_in_and_its_effect_and_its_events_are_one_transaction(
@@ -188,7 +188,7 @@ async def test_what_a_crash_leaves_behind_are_the_committed_events_and_one_proce
 
 
 async def test_an_event_is_taken_in_once_even_by_transactions_at_the_same_time(store: Store) -> None:
-    event = Received(uuid7(), "Happened", "", None, None, None)
+    event = Received(uuid7(), "Happened", "", "", None, None)
 
     async def take() -> bool:
         async with ParcelsUnitOfWork(store.database, store.publisher) as unit:

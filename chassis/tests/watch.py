@@ -10,6 +10,7 @@ import orjson
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
 from chassis.messaging.broker import Broker, Unroutable
+from chassis.messaging.envelope import encode
 from chassis.messaging.publisher import Publisher
 from chassis.messaging.topology import EXCHANGE
 from chassis.ports.ids import uuid7
@@ -19,7 +20,7 @@ from chassis.postgres.unit_of_work import NOW
 from chassis.testing import eventually
 from prometheus_client import Counter, Gauge
 from sqlalchemy import text
-from tests.note_service import ENCODER, QUEUE, TRACE, Note, NotesUnitOfWork, NoteTaken, outbox_size
+from tests.note_service import QUEUE, SERVICE, TRACE, Note, NotesUnitOfWork, NoteTaken, outbox_size
 
 NOBODY_READS = "nobody.reads"
 
@@ -111,7 +112,7 @@ async def left_behind(
     async with database.autocommit() as connection:
         now = (await connection.execute(NOW)).scalar_one()
         for event_id in event_ids:
-            body = ENCODER.encode(NoteTaken(event_id), event_id=event_id, time=now, traceparent=TRACE).body.decode()
+            body = encode(SERVICE, NoteTaken(event_id), event_id=event_id, time=now, traceparent=TRACE).body.decode()
             rows.append({"id": event_id, "key": routing_key, "order": str(event_id), "body": body, "age": age_seconds})
         await connection.execute(_LEAVE, rows)
     return [str(event_id) for event_id in event_ids]
@@ -157,7 +158,7 @@ async def slow() -> SlowBroker:
 
 @pytest.fixture
 async def slow_publisher(database: Database, slow: SlowBroker) -> AsyncIterator[Publisher]:
-    publisher = Publisher(OutboxRows(database), slow, ENCODER)
+    publisher = Publisher(OutboxRows(database), slow, SERVICE)
     yield publisher
     slow.confirms.set()
     await publisher.stop()

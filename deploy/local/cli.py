@@ -93,8 +93,9 @@ def _profile(command: str) -> str:
     """Who forgets SECURE=1 means the secure system all the same if nothing else runs."""
     name = profiles.wanted()
     others = name == profiles.SYSTEM and command not in ("up", "reset", "servers") and "SECURE" not in os.environ
-    if others and supervisor.runs(profiles.load(profiles.SECURE)) and not system.anything_runs(profiles.load(name)):
-        return profiles.SECURE
+    secure = profiles.SECURE
+    if others and system.anything_runs(profiles.load(secure)) and not system.anything_runs(profiles.load(name)):
+        return secure
     return name
 
 
@@ -170,7 +171,7 @@ def _one(options: Options) -> None:
             raise Problem(f"'{profile.name}' was never started: `make up` starts the system.")
         _refuse_unknown(name, (*servers.PAIR, *_processes(profile)))
         if system.in_docker(profile):
-            raise Problem(f"The system runs in Docker: `docker compose {action} {name}`.")
+            raise Problem(f"The system runs in Docker: `{docker.typed(secure=profile.secure)} {action} {name}`.")
         if action in ("stop", "restart"):
             servers.stop_one(profile, name)
         if action == "kill":
@@ -181,7 +182,9 @@ def _one(options: Options) -> None:
 
 
 def _processes(profile: profiles.Profile) -> Sequence[str]:
-    return replicas.processes(profile) or layout.SERVICES
+    """In Docker, compose alone knows how many there are of each service."""
+    names = replicas.processes(profile)
+    return names if replicas.of_services(profile) else [*layout.SERVICES, *names]
 
 
 def _refuse_unknown(name: str, known: Sequence[str]) -> None:
@@ -194,7 +197,7 @@ def _status(options: Options) -> None:
     """what runs"""
     profile = profiles.load(options.profile)
     if system.in_docker(profile):
-        docker.compose(["ps"])
+        system.compose(profile, "ps")
         return
     states = supervisor.states(profile)
     for name in (*servers.PAIR, *_processes(profile)):
@@ -224,7 +227,7 @@ def _logs(options: Options) -> int:
         _refuse_unknown(options.only, names)
         names = [options.only]
     if system.in_docker(profile):
-        return docker.compose(["logs", "--follow", "--tail", "20", *names])
+        return system.compose(profile, "logs", "--follow", "--tail", "20", *names)
     if not any(profile.log(name).exists() for name in names):
         raise Problem("There are no logs yet: `make up` starts the system.")
     return subprocess.run(["tail", "-n", "20", "-F", *(shown(profile.log(name)) for name in names)]).returncode
@@ -297,6 +300,12 @@ def _supply_chain(options: Options) -> int | None:
 def _test(options: Options) -> int:
     """run all tests on servers of their own"""
     return suites.test(options.only, options.arguments)
+
+
+@command(names="test-all")
+def _test_all(_: Options) -> int:
+    """system tests, restore drill and chaos, in development and in production"""
+    return suites.test_all()
 
 
 @command("--check")

@@ -1,7 +1,8 @@
 """`make test-compose`: builds and runs docker-compose.yml beside whatever else runs, and takes the README at its word.
 
 The README's curl lines must answer as the README says; the images must be small, the data outlive `down`, and each
-service end when it is told to. Project, ports, volumes and images are this run's own, and gone after it.
+service end when it is told to. Then the same with docker-compose.secure.yml (compose_secure_test.py). Projects, ports,
+volumes and images are this run's own, and gone after it.
 """
 
 import base64
@@ -9,22 +10,22 @@ import json
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import compose_secure_test
 import docker
 import health
 import layout
 import locks
 import ports
 import readme_lines
-import servers
+from compose_checks import engine, eventually, refuse_rights
 from console import Problem, report, say
 
 _SECONDS = 15 * 60
@@ -55,14 +56,17 @@ def main() -> int:
     try:
         if not docker.answers() or shutil.which("curl") is None:
             raise Problem("This test needs a Docker engine that answers, its compose (version 2) and curl.")
-        with locks.hold(layout.RUN / "compose-test" / "lock", "testing compose"), _clean(), _bounded(_SECONDS):
-            _test()
+        with locks.hold(layout.RUN / "compose-test" / "lock", "testing compose"):
+            with _clean(), _bounded(_SECONDS):
+                _test()
+            with _bounded(_SECONDS):
+                compose_secure_test.check(_SETTINGS)
     except Problem as problem:
         report(problem)
         return 1
     except KeyboardInterrupt:
         return 130
-    say(f"docker-compose.yml does what the README says ({time.monotonic() - began:.0f} s).")
+    say(f"Both compose files do what the README says ({time.monotonic() - began:.0f} s).")
     return 0
 
 
@@ -85,17 +89,17 @@ def _test() -> None:
     _compose("up", "-d", "--wait")
     if _settled() != kept:
         raise Problem("`docker compose down` and `up` changed the data.", f"{kept}\n{_settled()}")
-    _eventually("RabbitMQ lost its messages", lambda: bool(_management("queues/%2F/order_events.tap").get("messages")))
+    eventually("RabbitMQ lost its messages", lambda: bool(_management("queues/%2F/order_events.tap").get("messages")))
     _check_started()
     readme_lines.check(_PORTS)
 
 
 def _check_image(name: str) -> None:
     image = f"{_PROJECT}-{name}"
-    user = _docker("image", "inspect", "--format", "{{.Config.User}}", image).strip()
+    user = engine("image", "inspect", "--format", "{{.Config.User}}", image).strip()
     if user in ("", "0", "root"):
         raise Problem(f"The image of {name} runs as root.")
-    layers = _docker("history", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", image).splitlines()
+    layers = engine("history", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", image).splitlines()
     first = next((i for i, layer in enumerate(layers) if "useradd" in layer), None)  # newest first
     if first is None:
         raise Problem(f"{name}/Dockerfile no longer begins with useradd: say here where its own layers begin.")
@@ -111,13 +115,11 @@ def _check_started() -> None:
         status, body = health.ask(_PORTS[name])
         if not health.is_well(name, status, body):
             raise Problem(f"compose says that {name} is healthy, but /health answers {status}.", body)
-    for name in servers.PAIR:
-        shown = _docker("exec", f"{_PROJECT}-{name}-1", "cat", "/proc/1/status")
-        found = {line.split()[0]: line.split()[1] for line in shown.splitlines() if len(line.split()) > 1}
-        if found["Uid:"] == "0" or found["CapPrm:"].strip("0") or found["NoNewPrivs:"] != "1":
-            raise Problem(f"{name} runs with rights that it does not need.", shown)
-    most = int(_docker("inspect", "--format", "{{.HostConfig.Memory}}", f"{_PROJECT}-rabbitmq-1"))
-    _eventually(
+    for row in docker.containers(_PROJECT):
+        if row["State"] == "running":
+            refuse_rights(row["Name"])
+    most = int(engine("inspect", "--format", "{{.HostConfig.Memory}}", f"{_PROJECT}-rabbitmq-1"))
+    eventually(
         "RabbitMQ would be killed before it stops taking messages (rabbitmq.conf, mem_limit)",
         lambda: 0 < _management("nodes")[0].get("mem_limit", 0) <= most / 2,
     )
@@ -149,7 +151,7 @@ def _settled() -> dict[str, Any]:
         is_open = {"pending", "confirmed"} & set(now["orders"].values())
         return not is_open and not any(item["reserved_quantity"] for item in now["stock"])
 
-    _eventually("an order is not final, or its stock is still held", final)
+    eventually("an order is not final, or its stock is still held", final)
     return books()
 
 
@@ -165,24 +167,9 @@ def _get(url: str) -> Any:
         return json.load(answer)
 
 
-def _eventually(otherwise: str, condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise Problem(f"After {seconds:.0f} s {otherwise}.")
-        time.sleep(0.2)
-
-
 def _compose(*arguments: str) -> None:
     if docker.compose(arguments, project=_PROJECT, env=_ENVIRONMENT) != 0:
         raise Problem(f"`docker compose {' '.join(arguments)}` failed, as stands above.")
-
-
-def _docker(*arguments: str) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=60)
-    if done.returncode != 0:
-        raise Problem(f"`docker {' '.join(arguments)}` failed.", done.stderr)
-    return done.stdout
 
 
 @contextmanager

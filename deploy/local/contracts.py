@@ -1,7 +1,7 @@
 """`make contracts`: what follows from the events that the services declare (domain/events.py, application/messages.py).
 
 Each service's contracts/ by chassis.testing.declared; from all of them together the queues and bindings in
-deploy/rabbitmq/definitions.json and the table of docs/events.md.
+deploy/rabbitmq/definitions.json, the table of docs/events.md, and docs/asyncapi.json.
 """
 
 import json
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncapi
 import install
 import layout
 from console import Problem
@@ -33,8 +34,13 @@ def run(*, check: bool = False) -> list[str]:
             raise Problem(f"The events that {name} declares could not be read.", done.stderr)
         services.append(json.loads(done.stdout))
         wrong += done.stderr.splitlines()
-    for path, text in ((layout.DEFINITIONS, _definitions(services)), (_EVENTS, _table(services))):
-        if path.read_text() != text:
+    everything = {
+        layout.DEFINITIONS: _definitions(services),
+        _EVENTS: _table(services),
+        asyncapi.DOCUMENT: asyncapi.text(services),
+    }
+    for path, text in everything.items():
+        if not path.exists() or path.read_text() != text:
             wrong.append(f"{path.relative_to(layout.ROOT)}: {'run `make contracts`' if check else 'written'}")
             if not check:
                 path.write_text(text)

@@ -11,6 +11,8 @@ import layout
 from console import Problem
 
 COMPOSE_FILE = layout.ROOT / "docker-compose.yml"
+# As the overlay's first lines say; it names a project of its own.
+_SECURE = ("-f", "docker-compose.yml", "-f", "docker-compose.secure.yml")
 
 
 @functools.cache
@@ -24,25 +26,24 @@ def answers() -> bool:
         return False
 
 
-def compose(arguments: Sequence[str], *, project: str = "", env: Mapping[str, str] | None = None) -> int:
-    """Runs compose in the foreground and returns its exit code. Without a project it is the one of this folder."""
-    program = compose_program()
-    if program is None:
+def compose(
+    arguments: Sequence[str], *, project: str = "", secure: bool = False, env: Mapping[str, str] | None = None
+) -> int:
+    """Runs compose in the foreground and returns its exit code. Without a project it is the one of this folder, or of
+    the secure overlay."""
+    if compose_program() is None:
         raise Problem("Docker's compose (version 2) is missing: install it, or run natively with RUN_WITH=native.")
-    named = ["-p", project] if project else []
     environment = layout.inherited_environment() | dict(env or {})
     # Its progress goes to where ours goes, in order.
     sys.stdout.flush()
-    return subprocess.run([*program, *named, *arguments], cwd=layout.ROOT, env=environment).returncode
+    return subprocess.run([*_command(project, secure), *arguments], cwd=layout.ROOT, env=environment).returncode
 
 
-def containers(project: str = "") -> list[dict[str, str]]:
+def containers(project: str = "", *, secure: bool = False) -> list[dict[str, str]]:
     """What compose knows of the project's containers: Service, State, Health, ..."""
-    program = compose_program()
-    if program is None:
+    if compose_program() is None:
         return []
-    named = ["-p", project] if project else []
-    command = [*program, *named, "ps", "--all", "--format", "json"]
+    command = [*_command(project, secure), "ps", "--all", "--format", "json"]
     try:
         text = subprocess.run(command, cwd=layout.ROOT, capture_output=True, text=True, timeout=60).stdout.strip()
     except subprocess.TimeoutExpired:
@@ -50,6 +51,15 @@ def containers(project: str = "") -> list[dict[str, str]]:
     # One array in older versions, an object a line in newer ones.
     rows = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines() if line]
     return [row for row in rows if isinstance(row, dict)]
+
+
+def _command(project: str, secure: bool) -> list[str]:
+    return [*(compose_program() or ()), *(_SECURE if secure else ()), *(["-p", project] if project else [])]
+
+
+def typed(*, secure: bool) -> str:
+    """What a person types before a command of compose's."""
+    return " ".join(("docker", "compose", *(_SECURE if secure else ())))
 
 
 def is_local() -> bool:

@@ -4,11 +4,11 @@ import ssl
 import time
 import urllib.request
 
+import credentials
 import layout
 import packages
 import ports
 import supervisor
-import tools
 from console import Problem, shown, size, tail
 from profiles import Profile
 from replicas import EDGE, internal, processes, service_of
@@ -33,9 +33,7 @@ def choose_ports(profile: Profile) -> None:
 def start(profile: Profile) -> None:
     """Starts it in front of the services' processes, with a new certificate, without waiting for it."""
     certificates, backends = profile.home / "tls", profile.home / "edge.cfg"
-    names = "edge,localhost,127.0.0.1,::1"
-    script, log = layout.ROOT / "deploy" / "tls" / "make-certificates", profile.log("certificates")
-    tools.run([script, certificates, names], log, "The edge's certificate could not be made")
+    credentials.make_certificates(profile.home, profile.log("certificates"), credentials.EDGE_NAMES)
     lines = []
     for service in layout.SERVICES:
         lines.append(f"backend {service} from service\n")

@@ -15,12 +15,13 @@ DATABASE_ROLES = {name: service["schema"] for name, service in _SERVICES.items()
 PROJECTS = ("chassis", *SERVICES, "operations", "console", "system-tests", "bench", "mutation")
 
 DATABASE = "order_processing"
-POSTGRES_USER = POSTGRES_PASSWORD = "postgres"  # noqa: S105 (public on purpose: decision 13)
-RABBITMQ_USER = RABBITMQ_PASSWORD = "admin"  # noqa: S105 (public on purpose: decision 13)
+POSTGRES_USER = POSTGRES_PASSWORD = "postgres"  # noqa: S105 (public on purpose: decision 28)
+RABBITMQ_USER = RABBITMQ_PASSWORD = "admin"  # noqa: S105 (public on purpose: decision 28)
 
 DEFINITIONS = ROOT / "deploy" / "rabbitmq" / "definitions.json"
 RABBITMQ_SETTINGS = ROOT / "deploy" / "rabbitmq" / "rabbitmq.conf"
 POSTGRES_SETTINGS = ROOT / "deploy" / "postgresql" / "postgresql.conf"
+POSTGRES_TLS_ONLY = ROOT / "deploy" / "postgresql" / "tls_only_hba.conf"
 
 PORTS = {
     "postgres": ("POSTGRES_PORT", 5432),

@@ -12,7 +12,7 @@ import replicas
 import servers
 import system
 from console import Problem, confirm, say
-from profiles import SYSTEM, Profile
+from profiles import Profile
 
 COMMANDS = ("books", "dead-letters", "reconcile", "demo", "load")
 """Those that are passed on as they are."""
@@ -22,9 +22,11 @@ def run(profile: Profile, *command: str) -> int:
     """Returns the command's exit status."""
     if not profile.ports and command[0] != "token":
         raise Problem("The system was never started: `make up` first.")
+    if profile.secure and system.in_docker(profile):
+        return _run_inside(profile, *command)
     install.install(["operations"])
     environment = layout.inherited_environment() | (system.addresses(profile) if profile.ports else {})
-    if _in_docker(profile):
+    if system.in_docker(profile):
         environment["COMPOSE"] = shlex.join(docker.compose_program() or ())
     elif (programs := postgresql.programs()) is not None:
         environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
@@ -61,7 +63,7 @@ def _must(profile: Profile, *command: str) -> None:
 
 def _stop_services(profile: Profile) -> None:
     """Stops the services and sees to it that their servers run."""
-    if _in_docker(profile):
+    if system.in_docker(profile):
         if docker.compose(["stop", *layout.SERVICES]) or docker.compose(["up", "-d", "--wait", *servers.PAIR]):
             raise Problem("Docker could not stop the services, or start their servers: what compose says stands above.")
         return
@@ -70,5 +72,10 @@ def _stop_services(profile: Profile) -> None:
     servers.up(profile, definitions=True)
 
 
-def _in_docker(profile: Profile) -> bool:
-    return profile.mode == "docker" and profile.name == SYSTEM
+def _run_inside(profile: Profile, *command: str) -> int:
+    """In a container of its own: from outside nothing but the edge can be reached."""
+    if command[0] in ("backup", "restore", "reconcile"):
+        program = "PGPASSWORD=$(cat /run/own/password) pg_dump -U postgres -Fc order_processing"
+        line = f"{docker.typed(secure=True)} exec -T postgres sh -c '{program}' > FILE"
+        raise Problem(f"`make {command[0]}` is for the secure system natively. In Docker a backup is `{line}`.")
+    return system.compose(profile, "run", "--rm", "-T", "operations", *command)

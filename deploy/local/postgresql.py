@@ -8,8 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import credentials
 import layout
-import secure
 import supervisor
 import tools
 from console import Problem, shown, size, tail
@@ -60,8 +60,9 @@ def start(profile: Profile) -> None:
         _initialise(profile, folder, prefix)
     settings = layout.POSTGRES_SETTINGS.read_text() + _SETTINGS.format(port=profile.ports[NAME])
     if profile.secure:
+        write_private(data / "pg_hba.conf", layout.POSTGRES_TLS_ONLY.read_text())
+    if profile.encrypts:
         settings += _TLS
-        write_private(data / "pg_hba.conf", "hostssl all all all scram-sha-256\n")
         for kind in ("crt", "key"):
             write_private(data / f"server.{kind}", (profile.home / "tls" / f"{NAME}.{kind}").read_text())
     write_private(data / "local.conf", settings)  # never through a link, which the server's user could have put there
@@ -80,7 +81,9 @@ def url(profile: Profile, user: str = layout.POSTGRES_USER, password: str = layo
 
 def _password(profile: Profile) -> str:
     """The superuser's."""
-    return secure.secret(profile, secure.DATABASE_ADMINISTRATOR) if profile.secure else layout.POSTGRES_PASSWORD
+    if profile.secure:
+        return credentials.secret(profile.home, credentials.DATABASE_ADMINISTRATOR)
+    return layout.POSTGRES_PASSWORD
 
 
 def _initialise(profile: Profile, folder: Path, prefix: list[str]) -> None:

@@ -14,6 +14,8 @@ import locks
 from console import Problem
 
 SYSTEM, SECURE = "system", "secure"
+RABBITMQ_TLS = "rabbitmq-tls"
+"""The broker's second port, of a profile whose servers take connections with TLS and without: see servers.py."""
 
 
 @dataclass
@@ -29,6 +31,11 @@ class Profile:
     def secure(self) -> bool:
         """Whether it shows production, in which nothing has a password that everybody knows."""
         return self.name.partition("-")[0] == SECURE
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether its servers take TLS."""
+        return self.secure or RABBITMQ_TLS in self.ports
 
     @property
     def personal(self) -> bool:

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import credentials
 import layout
 import ports
 import profiles
@@ -40,11 +41,6 @@ management.{kind}.ip = 127.0.0.1
 management.{kind}.port = {management_port}
 default_user = {user}
 default_pass = {password}
-"""
-_TLS = """\
-listeners.tcp = none
-ssl_options.versions.1 = tlsv1.3
-ssl_options.versions.2 = tlsv1.2
 """
 
 
@@ -118,16 +114,9 @@ def call(profile: Profile, method: str, path: str, body: bytes | None = None) ->
 
 def _password(profile: Profile) -> str:
     """The administrator's."""
-    return secure.secret(profile, secure.BROKER_ADMINISTRATOR) if profile.secure else layout.RABBITMQ_PASSWORD
-
-
-def _tls(profile: Profile) -> str:
-    files = {"cacertfile": "ca.crt", "certfile": f"{NAME}.crt", "keyfile": f"{NAME}.key"}
-    return _TLS + "".join(
-        f"{listener}.{option} = {profile.home / 'tls' / file}\n"
-        for listener in ("ssl_options", "management.ssl")
-        for option, file in files.items()
-    )
+    if profile.secure:
+        return credentials.secret(profile.home, credentials.BROKER_ADMINISTRATOR)
+    return layout.RABBITMQ_PASSWORD
 
 
 def _environment(profile: Profile, home: Path) -> dict[str, str]:
@@ -140,7 +129,10 @@ def _environment(profile: Profile, home: Path) -> dict[str, str]:
         user=layout.RABBITMQ_USER,
         password=_password(profile),
     )
-    own += _tls(profile) if profile.secure else ""
+    if profile.encrypts:
+        tls = profile.home / "tls"
+        beside = None if profile.secure else profile.ports[profiles.RABBITMQ_TLS]
+        own += credentials.broker_tls(tls / "ca.crt", tls / f"{NAME}.crt", tls / f"{NAME}.key", beside)
     profiles.write_private(settings, own + layout.RABBITMQ_SETTINGS.read_text())
     (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
     (home / "advanced.config").write_text("[].\n")

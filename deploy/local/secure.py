@@ -1,77 +1,45 @@
 """`make up SECURE=1`, production on one machine: the profile's own secrets and certificates, the issuer of tokens, and
 what each program is told of them. Only files contain a secret: no command line does, and no environment."""
 
-import secrets
 import sys
 import time
-from urllib.parse import urlencode
+from pathlib import Path
+from urllib.parse import urlsplit
 
+import credentials
 import health
 import install
 import layout
 import supervisor
-import tools
 from console import Problem, say, shown, size, tail
-from profiles import Profile, write_private
+from credentials import OPERATOR
+from profiles import Profile
 from replicas import EDGE, ISSUER, internal, service_of
 
-OPERATOR = "operations"
 AUDIENCE = "order-processing"
-# The names of the files; the administrators' passwords are drawn once, when their server's data folder is made.
-DATABASE_ADMINISTRATOR, BROKER_ADMINISTRATOR = "postgres.password", "rabbitmq.password"
-_BROKER_USERS = (*layout.SERVICES, OPERATOR)
 _WATCHER = "definitions"
 _ANSWERS_WITHIN_SECONDS = 30
 
 
 def refuse_other_ways() -> None:
-    """Raises Problem for a setting under which it can't be secure."""
-    if layout.setting("RUN_WITH") == "docker":
-        raise Problem("SECURE=1 runs natively: leave RUN_WITH=docker out.")
+    """Raises Problem for a setting under which it can't be secure natively."""
     for name in ("DATABASE_URL", "RABBITMQ_URL"):
         if layout.dotenv().get(name):
             raise Problem(f"{name} in .env would win over what SECURE=1 makes: put a # before that line.")
 
 
-def secret(profile: Profile, name: str) -> str:
-    """Drawn at its first use. Whoever removes the file of a service's password has another drawn at the next start."""
-    path = profile.home / "secrets" / name
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        write_private(path, f"{secrets.token_urlsafe(32)}\n")
-    return path.read_text().strip()
-
-
 def prepare(profile: Profile) -> None:
-    """Before the servers start, whose ports are known: writes certificates, anew each time, and each program's URLs."""
-    script = layout.ROOT / "deploy" / "tls" / "make-certificates"
-    here = "localhost,127.0.0.1"
-    names = (f"postgres,{here}", f"rabbitmq,{here}", *layout.SERVICES)
-    log = profile.log("certificates")
-    tools.run([script, profile.home / "tls", *names], log, "The certificates could not be made")
-    for service, role in layout.DATABASE_ROLES.items():
-        _write(profile, f"{service}.database-url", _database_url(profile, f"{role}_a", f"{service}.database-password"))
-    _write(profile, f"{OPERATOR}.database-url", _database_url(profile, layout.POSTGRES_USER, DATABASE_ADMINISTRATOR))
-    trust = urlencode({"cafile": profile.home / "tls" / "ca.crt"})
-    address = f"localhost:{profile.ports['rabbitmq']}/?{trust}"
-    for user in _BROKER_USERS:
-        password = secret(profile, f"{user}.rabbitmq-password")
-        _write(profile, f"{user}.rabbitmq-url", f"amqps://{user}:{password}@{address}")
-    login = f"{layout.RABBITMQ_USER}:{secret(profile, BROKER_ADMINISTRATOR)}"
-    _write(profile, "management-url", f"https://{login}@localhost:{profile.ports['rabbitmq-management']}")
+    """Before the servers start, whose ports are known."""
+    postgres, rabbitmq, management = (f"localhost:{profile.ports[name]}" for name in layout.SERVER_PORTS)
+    servers = credentials.Servers(postgres, rabbitmq, management, authority(profile))
+    credentials.make(profile.home, servers, profile.log("certificates"))
 
 
 def of_service(profile: Profile, name: str) -> dict[str, str]:
     """The environment of one of its processes."""
     service, tls = service_of(name), profile.home / "tls"
-    found = {
-        "ENVIRONMENT": "production",
+    found = _of_all_services(profile) | {
         "RABBITMQ_URL_FILE": _file(profile, f"{service}.rabbitmq-url"),
-        "OIDC_ISSUER": issuer_url(profile),
-        "OIDC_AUDIENCE": AUDIENCE,
-        "OIDC_DISCOVERY_URL": f"{issuer_url(profile)}/.well-known/openid-configuration",
-        "ALLOW_DEVELOPMENT_ISSUER": "true",
-        "ALLOW_SIMULATED_GATEWAY": "true",
         "INTERNAL_ADDRESS": f"127.0.0.1:{profile.ports[internal(name)]}",
         "UVICORN_SSL_KEYFILE": str(tls / f"{service}.key"),
         "UVICORN_SSL_CERTFILE": str(tls / f"{service}.crt"),
@@ -81,6 +49,17 @@ def of_service(profile: Profile, name: str) -> dict[str, str]:
     if service in layout.DATABASE_ROLES:
         found["DATABASE_URL_FILE"] = _file(profile, f"{service}.database-url")
     return found
+
+
+def _of_all_services(profile: Profile) -> dict[str, str]:
+    return {
+        "ENVIRONMENT": "production",
+        "OIDC_ISSUER": issuer_url(profile),
+        "OIDC_AUDIENCE": AUDIENCE,
+        "OIDC_DISCOVERY_URL": f"{issuer_url(profile)}/.well-known/openid-configuration",
+        "ALLOW_DEVELOPMENT_ISSUER": "true",
+        "ALLOW_SIMULATED_GATEWAY": "true",
+    }
 
 
 def of_migration(profile: Profile, service: str) -> dict[str, str]:
@@ -97,33 +76,47 @@ def of_definitions(profile: Profile) -> dict[str, str]:
     """Of the step that gives the broker its users, exchanges and queues."""
     passwords = {
         f"{user.upper().replace('-', '_')}_RABBITMQ_PASSWORD_FILE": _file(profile, f"{user}.rabbitmq-password")
-        for user in _BROKER_USERS
+        for user in credentials.BROKER_USERS
     }
     return passwords | {
         "ENVIRONMENT": "production",
         "RABBITMQ_MANAGEMENT_URL": "",
         "RABBITMQ_MANAGEMENT_URL_FILE": _file(profile, "management-url"),
-        "SSL_CERT_FILE": str(profile.home / "tls" / "ca.crt"),
+        "SSL_CERT_FILE": str(authority(profile)),
     }
 
 
 def of_operator(profile: Profile) -> dict[str, str]:
-    """Of the operators' tool: the database's administrator, the broker's `operations`, and staff at the edge."""
-    trust = str(profile.home / "tls" / "ca.crt")
+    """Of the operators' tool: the database's administrator, the broker's `operations`, and staff at the edge. It runs
+    the services' own `python -m reconcile`, each of which reads its service's settings and serves nothing."""
+    trust = str(authority(profile))
     edge = f"https://localhost:{profile.ports[EDGE]}" if EDGE in profile.ports else ""
-    return {
-        "ENVIRONMENT": "production",
+    return _of_all_services(profile) | {
+        "INTERNAL_ADDRESS": "127.0.0.1:0",
+        "ALLOW_PLAIN_HTTP": "true",
         "DATABASE_URL": "",
         "DATABASE_URL_FILE": _file(profile, f"{OPERATOR}.database-url"),
         "RABBITMQ_URL": "",
         "RABBITMQ_URL_FILE": _file(profile, f"{OPERATOR}.rabbitmq-url"),
         **{f"{name.upper().replace('-', '_')}_URL": edge for name in layout.SERVICES},
-        "OIDC_ISSUER": issuer_url(profile),
-        "OIDC_AUDIENCE": AUDIENCE,
         "ISSUER_KEYS": str(profile.home / "issuer"),
         "SSL_CERT_FILE": trust,
         "PGSSLMODE": "verify-full",
         "PGSSLROOTCERT": trust,
+    }
+
+
+def of_tests(profile: Profile) -> dict[str, str]:
+    """Of the system tests: they are an operator, and an administrator of both servers, since each system that they
+    start has a database and a vhost of its own."""
+    names = (f"{OPERATOR}.database-url", f"{OPERATOR}.rabbitmq-url", "management-url")
+    database, broker, management = (Path(_file(profile, name)).read_text().strip() for name in names)
+    administrator = urlsplit(management).netloc.rpartition("@")[0]
+    return of_operator(profile) | {
+        "WAY": "secure",
+        "DATABASE_URL": database,
+        "RABBITMQ_URL": f"amqps://{administrator}@{broker.rpartition('@')[2]}",
+        "RABBITMQ_MANAGEMENT_URL": management,
     }
 
 
@@ -151,24 +144,19 @@ def watch_definitions(profile: Profile) -> None:
     supervisor.launch(profile, _WATCHER, (sys.executable, step, "--watch"), of_definitions(profile), layout.ROOT)
 
 
+def authority(profile: Profile) -> Path:
+    """The certificate by which callers know the edge."""
+    return profile.home / "tls" / "ca.crt"
+
+
 def introduce(profile: Profile) -> None:
-    edge, folder = profile.ports[EDGE], profile.home
-    say("\nThe system is up as in production, natively:")
-    say(f"  {EDGE:<21} https://localhost:{edge}  (curl --cacert {shown(folder / 'tls' / 'ca.crt')})")
+    in_docker = profile.mode == "docker"
+    say(f"\nThe system is up as in production, {'in Docker' if in_docker else 'natively'}:")
+    say(f"  {EDGE:<21} https://localhost:{profile.ports[EDGE]}  (curl --cacert {shown(authority(profile))})")
     say(f"  {'tokens':<21} make token ROLE=customer SUB=<uuid>, from the issuer {issuer_url(profile)}")
-    say(f"  {'PostgreSQL, RabbitMQ':<21} by TLS only; their passwords are in {shown(folder / 'secrets')}")
-    say(f"  {'logs':<21} {shown(folder / 'log')}")
-
-
-def _database_url(profile: Profile, user: str, password: str) -> str:
-    """`password` is the name of its file."""
-    address = f"localhost:{profile.ports['postgres']}/{layout.DATABASE}"
-    trust = urlencode({"sslmode": "verify-full", "sslrootcert": profile.home / "tls" / "ca.crt"})
-    return f"postgresql+asyncpg://{user}:{secret(profile, password)}@{address}?{trust}"
-
-
-def _write(profile: Profile, name: str, url: str) -> None:
-    write_private(profile.home / "secrets" / name, f"{url}\n")
+    passwords = "in the volume `vault`" if in_docker else f"in {shown(profile.home / 'secrets')}"
+    say(f"  {'PostgreSQL, RabbitMQ':<21} by TLS only; their passwords are {passwords}")
+    say(f"  {'logs':<21} {'make logs' if in_docker else shown(profile.home / 'log')}")
 
 
 def _file(profile: Profile, name: str) -> str:

@@ -13,7 +13,7 @@ import secure
 import supervisor
 import tools
 from console import Problem, say
-from profiles import Profile
+from profiles import RABBITMQ_TLS, Profile
 
 PAIR = (postgresql.NAME, rabbitmq.NAME)
 _OWNERS = {"postgres": postgresql.NAME, "rabbitmq": rabbitmq.NAME, "rabbitmq-management": rabbitmq.NAME}
@@ -30,7 +30,7 @@ def running(profile: Profile) -> bool:
 
 def is_up(profile: Profile, name: str) -> bool:
     if profile.mode == "docker":
-        rows = docker.containers(_project(profile))
+        rows = docker.containers(project(profile))
         return any(row.get("Service") == name and row.get("State") == "running" for row in rows)
     return supervisor.alive(profile, name)
 
@@ -43,12 +43,12 @@ def up(profile: Profile, *, definitions: bool) -> None:
     profile.save()
     if profile.mode == "docker":
         variables = {layout.PORTS[name][0]: str(profile.ports[name]) for name in layout.SERVER_PORTS}
-        if docker.compose(["up", "-d", "--wait", *PAIR], project=_project(profile), env=variables) != 0:
-            docker.compose(["logs", "--tail", "20", *PAIR], project=_project(profile))
+        if docker.compose(["up", "-d", "--wait", *PAIR], project=project(profile), env=variables) != 0:
+            docker.compose(["logs", "--tail", "20", *PAIR], project=project(profile))
             raise Problem("Docker could not start PostgreSQL and RabbitMQ: what compose says stands above.")
     else:
         provide()
-        if profile.secure:
+        if profile.encrypts:
             secure.prepare(profile)
         supervisor.ensure(profile)
         with ThreadPoolExecutor() as pool:
@@ -62,7 +62,7 @@ def start_one(profile: Profile, name: str) -> None:
     if is_up(profile, name):
         return
     if profile.mode == "docker":
-        docker.compose(["start", name], project=_project(profile))
+        docker.compose(["start", name], project=project(profile))
     elif name == postgresql.NAME:
         postgresql.start(profile)
     else:
@@ -72,15 +72,28 @@ def start_one(profile: Profile, name: str) -> None:
 def stop_one(profile: Profile, name: str) -> None:
     """Stops a server, or a service."""
     if profile.mode == "docker" and name in PAIR:
-        docker.compose(["stop", name], project=_project(profile))
+        docker.compose(["stop", name], project=project(profile))
     else:
         supervisor.stop(profile, name)
+
+
+def take_tls(profile: Profile) -> None:
+    """Starts both again with certificates, so that they take connections with TLS beside those without. For whoever
+    compares the two."""
+    if profile.encrypts:
+        return
+    (profile.ports[RABBITMQ_TLS],) = ports.choose(1, avoiding=profile.ports.values())
+    profile.save()
+    secure.prepare(profile)
+    for name in PAIR:
+        stop_one(profile, name)
+        start_one(profile, name)
 
 
 def kill_one(profile: Profile, name: str) -> None:
     """Ends a server, or a service, as a crash would: no chance to write anything."""
     if profile.mode == "docker" and name in PAIR:
-        docker.compose(["kill", name], project=_project(profile))
+        docker.compose(["kill", name], project=project(profile))
     else:
         supervisor.kill(profile, name)
 
@@ -88,8 +101,14 @@ def kill_one(profile: Profile, name: str) -> None:
 def down(profile: Profile) -> None:
     """Stops both, and the services on them. In Docker the data of a private pair goes with them."""
     if profile.mode == "docker":
-        docker.compose(["down", "-v", "--remove-orphans"], project=_project(profile))
+        docker.compose(["down", "-v", "--remove-orphans"], project=project(profile))
     supervisor.shutdown(profile)
+
+
+def project(profile: Profile) -> str:
+    """As compose calls what isn't the system in development."""
+    folder = re.sub(r"[^a-z0-9_-]", "", layout.ROOT.name.lower()).lstrip("_-") or "order-processing"
+    return f"{folder}-{profile.name}"
 
 
 def introduce(profile: Profile) -> None:
@@ -128,11 +147,6 @@ def choose_ports(profile: Profile) -> None:
     else:
         chosen = dict(zip(wanted, ports.choose(len(wanted), avoiding=profile.ports.values()), strict=True))
     profile.ports |= chosen
-
-
-def _project(profile: Profile) -> str:
-    folder = re.sub(r"[^a-z0-9_-]", "", layout.ROOT.name.lower()).lstrip("_-") or "order-processing"
-    return f"{folder}-{profile.name}"
 
 
 def _missing() -> list[str]:

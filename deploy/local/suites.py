@@ -1,20 +1,36 @@
 """`make test`, `bench`, `chaos`, `mutate`: what runs on a PostgreSQL and a RabbitMQ that are started for it alone."""
 
+import re
 import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import install
 import layout
 import packages
+import ports
 import profiles
+import secure
 import servers
 import system
 from console import Problem, say
+from profiles import SECURE
+from replicas import ISSUER
+
+_DRILL = "tests/test_restore.py"
+_EVERYTHING = {
+    "system tests": ("-m", "pytest", "tests", "--ignore", _DRILL, "--ignore", "tests/test_chaos.py"),
+    "restore drill": ("-m", "pytest", _DRILL),
+    "chaos": ("-m", "chaos"),  # the last: it leaves the servers as they are after all that
+}
+# Of pytest's last line, and of the table of chaos.
+_FIGURE = re.compile(
+    r"=* ?(\d+ (?:passed|failed|skipped)\b.* in [\d.]+s.*?|(?:orders accepted|lost|double|violations) +\S.*?) ?=*$"
+)
 
 
 def test(only: str, arguments: str) -> int:
@@ -41,6 +57,29 @@ def test(only: str, arguments: str) -> int:
     return _summary(results)
 
 
+def test_all() -> int:
+    """The system tests, the restore drill and chaos, with the services run as in development, then as in production."""
+    servers.provide()
+    packages.provide("haproxy")
+    packages.provide_for_tests()
+    install.install(["system-tests", "operations", *layout.SERVICES])
+    results: dict[str, tuple[int, float]] = {}
+    figures: dict[str, list[str]] = {}
+    for way, kind in (("development", "test"), ("production", f"{SECURE}-test-all")):
+        with private_servers(kind) as addresses:
+            for part, program in _EVERYTHING.items():
+                name = f"{part}, {way}"
+                say(f"\n=== {name} ".ljust(100, "="))
+                began = time.monotonic()
+                command = [str(install.python("system-tests")), *program]
+                environment = addresses | {"REQUIRE_SERVERS": "1", "PYTHONUNBUFFERED": "1"}
+                said: list[str] = []
+                code = attended(command, layout.ROOT / "system-tests", environment, said.append)
+                figures[name] = [" ".join(found[1].split()) for found in map(_FIGURE.match, said) if found]
+                results[name] = code, time.monotonic() - began
+    return _summary(results, figures)
+
+
 def run(kind: str, project: str, others: Sequence[str], program: Sequence[str], arguments: str) -> int:
     """Runs a program of a project on servers of its own. `--help` among its arguments starts nothing."""
     words = shlex.split(arguments)
@@ -62,20 +101,35 @@ def private_servers(kind: str) -> Iterator[dict[str, str]]:
         profile = profiles.load(profile.name)
         try:
             with profiles.changing(profile.name):
-                profile.mode = servers.mode()
+                profile.mode = "native" if profile.secure else servers.mode()
                 servers.up(profile, definitions=False)
+                if profile.secure:
+                    (profile.ports[ISSUER],) = ports.choose(1, avoiding=profile.ports.values())
+                    profile.save()
+                    secure.start_issuer(profile)
             servers.introduce(profile)
-            yield servers.addresses(profile) | {"ORDER_PROCESSING_PROFILE": profile.name}
+            found = secure.of_tests(profile) if profile.secure else servers.addresses(profile)
+            yield found | {"ORDER_PROCESSING_PROFILE": profile.name}
         finally:
             interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
             _clear(profile.name, keep_logs=True)
             signal.signal(signal.SIGINT, interrupted)
 
 
-def attended(command: Sequence[str], cwd: Path, environment: dict[str, str]) -> int:
-    """Runs in the foreground; an interrupt reaches the child too, and it gets the time to clean up."""
-    child = subprocess.Popen(command, cwd=cwd, env=layout.inherited_environment() | environment)
+def attended(
+    command: Sequence[str], cwd: Path, environment: dict[str, str], note: Callable[[str], object] | None = None
+) -> int:
+    """Runs in the foreground; an interrupt reaches the child too, and it gets the time to clean up. Each line that it
+    says is noted too, if somebody wants that."""
+    output = subprocess.PIPE if note else None
+    child = subprocess.Popen(
+        command, cwd=cwd, env=layout.inherited_environment() | environment, stdout=output, text=True
+    )
     try:
+        for line in child.stdout or ():
+            say(line.rstrip())
+            if note:
+                note(line)
         return child.wait()
     except BaseException as reason:
         if not isinstance(reason, KeyboardInterrupt):  # else the terminal has told the child already
@@ -96,10 +150,11 @@ def _clear(name: str, *, keep_logs: bool) -> None:
         profile.discard(keep_logs=keep_logs)
 
 
-def _summary(results: dict[str, tuple[int, float]]) -> int:
+def _summary(results: dict[str, tuple[int, float]], figures: Mapping[str, Sequence[str]] | None = None) -> int:
     say("\n=== summary ".ljust(100, "="))
     for name, (code, seconds) in results.items():
-        say(f"{name:<22} {'passed' if code == 0 else 'FAILED'}  {seconds:6.1f} s")
+        said = ", ".join((figures or {}).get(name, ()))
+        say(f"{name:<27} {'passed' if code == 0 else 'FAILED'}  {seconds:6.1f} s  {said}".rstrip())
     failed = [name for name, (code, _) in results.items() if code != 0]
     total = sum(seconds for _, seconds in results.values())
     say(f"FAILED: {', '.join(failed)} ({total:.0f} s)" if failed else f"All tests passed in {total:.0f} s.")

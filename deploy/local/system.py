@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -52,7 +53,7 @@ def up(profile: Profile) -> None:
 
 def down(profile: Profile) -> None:
     if in_docker(profile):
-        if docker.compose(["down", "--remove-orphans"]) != 0:
+        if compose(profile, "down", "--remove-orphans") != 0:
             raise Problem("Docker could not stop the system: what compose says stands above.")
         return
     servers.down(profile)
@@ -61,7 +62,7 @@ def down(profile: Profile) -> None:
 def reset(profile: Profile) -> None:
     """Stops it and forgets all data: orders, stock, payments, messages, logs."""
     if in_docker(profile):
-        if docker.compose(["down", "-v", "--remove-orphans"]) != 0:
+        if compose(profile, "down", "-v", "--remove-orphans") != 0:
             raise Problem("Docker could not remove the system: what compose says stands above.")
     else:
         down(profile)
@@ -123,27 +124,48 @@ def addresses(profile: Profile) -> dict[str, str]:
 
 def in_docker(profile: Profile) -> bool:
     """Whether it is the whole system in Docker; other profiles have at most their two servers there."""
-    return profile.mode == "docker" and profile.name == SYSTEM
+    return profile.mode == "docker" and (profile.name == SYSTEM or profile.secure)
+
+
+def compose(profile: Profile, *arguments: str) -> int:
+    """Compose's exit code, with the profile's files, project and ports."""
+    variables = {layout.PORTS[name][0]: str(port) for name, port in profile.ports.items() if name in layout.PORTS}
+    return docker.compose(arguments, project=_project(profile), secure=profile.secure, env=variables)
+
+
+def _project(profile: Profile) -> str:
+    return "" if profile.personal else servers.project(profile)
+
+
+def _containers(profile: Profile) -> list[dict[str, str]]:
+    return docker.containers(_project(profile), secure=profile.secure)
 
 
 def servers_run(profile: Profile) -> bool:
     """Whether both servers are this profile's own processes or containers, and run."""
     if in_docker(profile):
-        rows = docker.containers()
+        rows = _containers(profile)
         if set(servers.PAIR) <= {row["Service"] for row in rows if row.get("State") == "running"}:
             return True
     return bool(profile.mode) and servers.running(profile)
 
 
 def _mode(profile: Profile) -> str:
-    if profile.secure:
-        secure.refuse_other_ways()
-        return "native"
     wanted = layout.setting("RUN_WITH")
     if wanted not in ("", "native", "docker"):
         raise Problem(f"RUN_WITH is '{wanted}': set it to native or docker, or leave it out.")
     if wanted == "docker" and not docker.answers():
         raise Problem("RUN_WITH=docker, but no Docker engine with compose 2 answers: start it, or leave RUN_WITH out.")
+    if profile.secure:
+        # Docker only where somebody says so: natively there are files to look at, backup and restore.
+        if wanted != "docker":
+            secure.refuse_other_ways()
+        elif (profile.home / "secrets").exists():
+            place = shown(profile.home)
+            raise Problem(
+                f"{place} is the secure system natively: leave RUN_WITH=docker out, or `make reset SECURE=1`."
+            )
+        return wanted or "native"
     if profile.name != SYSTEM:
         return servers.mode()
     if not wanted and profile.mode and anything_runs(profile):
@@ -153,26 +175,37 @@ def _mode(profile: Profile) -> str:
 
 def anything_runs(profile: Profile) -> bool:
     if profile.mode == "docker":
-        return any(row.get("State") == "running" for row in docker.containers())
+        return any(row.get("State") == "running" for row in _containers(profile))
     return supervisor.runs(profile) or earlier.runs(profile)
 
 
 def _up_in_docker(profile: Profile) -> None:
-    if edge.wanted(profile) or replicas.instances() != list(layout.SERVICES):
-        files = "-f docker-compose.yml -f docker-compose.edge.yml"
-        lines = f"docker compose {files} up --build --scale order-service=3"
-        raise Problem(f"EDGE and replicas are for RUN_WITH=native; in Docker it is `{lines}`.")
-    profile.ports = {name: ports.named(name) for name in (*layout.SERVER_PORTS, *layout.SERVICES, page.CONSOLE)}
-    if docker.is_local() and not docker.containers():
-        ports.refuse_taken(profile.ports)
+    wanted = replicas.instances()
+    if not profile.secure and (edge.wanted(profile) or wanted != list(layout.SERVICES)):
+        raise Problem("EDGE and replicas are for RUN_WITH=native; in Docker SECURE=1 has both.")
+    development = (*layout.SERVER_PORTS, *layout.SERVICES, page.CONSOLE)
+    names = (replicas.EDGE, replicas.ISSUER) if profile.secure else development
+    new = not _containers(profile)
+    if profile.personal:
+        profile.ports = {name: ports.named(name) for name in names}
+        if new and docker.is_local():
+            ports.refuse_taken(profile.ports)
+    elif new:
+        profile.ports = dict(zip(names, ports.choose(len(names)), strict=True))
     profile.save()
-    if docker.compose(["up", "--build", "-d", "--wait"]) == 0:
+    counts = Counter(map(replicas.service_of, wanted))
+    scale = [f"--scale={service}={count}" for service, count in counts.items() if count > 1]
+    if compose(profile, "up", "--build", "-d", "--wait", *scale) == 0:
+        if profile.secure:
+            secure.authority(profile).parent.mkdir(exist_ok=True)
+            compose(profile, "cp", "secrets:/secrets/vault/tls/ca.crt", str(secure.authority(profile)))
         return
-    failing = [row["Service"] for row in docker.containers() if row.get("ExitCode") or row.get("Health") == "unhealthy"]
-    for name in failing:
-        docker.compose(["logs", "--tail", "30", "--no-log-prefix", name])
-    named = f"{' and '.join(failing)} failed" if failing else "it could not be started"
-    raise Problem(f"Docker could not bring the system up: {named}, as stands above.")
+    rows = _containers(profile)
+    failing = [row["Service"] for row in rows if row.get("ExitCode") or row.get("Health") == "unhealthy"]
+    for name in dict.fromkeys(failing):
+        compose(profile, "logs", "--tail", "30", "--no-log-prefix", name)
+    said = f"{' and '.join(dict.fromkeys(failing))} failed" if failing else "it could not be started"
+    raise Problem(f"Docker could not bring the system up: {said}, as stands above.")
 
 
 def _up_natively(profile: Profile) -> None:

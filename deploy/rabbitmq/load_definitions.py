@@ -3,6 +3,7 @@ Deletes what earlier versions used and nobody needs any more.
 
     load_definitions.py             once
     load_definitions.py --watch     and again whenever the broker has lost any of it, or a password has changed
+    load_definitions.py --check     changes nothing; status 1 if the broker lacks any of it
 
 With ENVIRONMENT=production it also makes the services' users (users.py), and no tap. By the management API, because a
 node that loads definitions at its start makes no default user.
@@ -96,12 +97,24 @@ def missing(broker: Broker, *, production: bool) -> bool:
 
 def load(broker: Broker, *, production: bool) -> None:
     if production:
+        refuse_known_passwords(broker)
         leave_development(broker)
     for kind, entries in wanted(broker.vhost, production=production).items():
         broker.call("POST", "/api/definitions", {kind: entries})
     retire(broker)
     whose = " and the users" if production else ""
     print(f"RabbitMQ has the exchanges, queues and bindings{whose} of deploy/rabbitmq/definitions.json", flush=True)
+
+
+def refuse_known_passwords(broker: Broker) -> None:
+    """Raises Refused for a user of development's, or of a new RabbitMQ's, who may still do something in this vhost."""
+    permitted = {entry["user"] for entry in broker.call("GET", f"/api/vhosts/{broker.path}/permissions")}
+    for user in broker.call("GET", "/api/users"):
+        if user["name"] in permitted and users.everybody_knows(user):
+            raise Refused(
+                f"Everybody knows the password of RabbitMQ's user {user['name']}: delete the user, or"
+                " give it another one (rabbitmqctl change_password) and write that into RABBITMQ_MANAGEMENT_URL."
+            )
 
 
 def leave_development(broker: Broker) -> None:
@@ -155,6 +168,8 @@ def main() -> int:
     production = os.environ.get("ENVIRONMENT") == "production"
     try:
         broker = Broker(users.secret("RABBITMQ_MANAGEMENT_URL"))
+        if "--check" in sys.argv[1:]:
+            return int(missing(broker, production=production))
         load(broker, production=production)
         if "--watch" in sys.argv[1:]:
             watch(broker, production=production)

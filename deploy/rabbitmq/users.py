@@ -54,10 +54,19 @@ def entries(definitions: Entry) -> Iterator[Entry]:
 
 def agrees(user: Entry) -> bool:
     """Whether a user is as its entry says, whose salt differs. Raises Missing."""
-    if not user or user["tags"] or user["hashing_algorithm"] != _HASHING:
+    return bool(user and not user["tags"] and _is_password(password(user["name"]), user))
+
+
+def everybody_knows(user: Entry) -> bool:
+    """Whether its password is its name, or that of RabbitMQ's or of this system's administrator in development."""
+    return any(_is_password(word, user) for word in ("guest", "admin", user["name"]))
+
+
+def _is_password(plain: str, user: Entry) -> bool:
+    if user["hashing_algorithm"] != _HASHING:
         return False
     salt = base64.b64decode(user["password_hash"])[:4]
-    return bool(hashed(password(user["name"]), salt) == user["password_hash"])
+    return bool(hashed(plain, salt) == user["password_hash"])
 
 
 def names(definitions: Entry) -> list[str]:

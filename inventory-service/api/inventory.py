@@ -11,7 +11,7 @@ from chassis.http.problems import documented
 from chassis.http.requests import json_body, json_response, read_json
 from fastapi import APIRouter, Request, Response
 
-from api.schemas import ITEM_LIST, ItemResponse, SetStockRequest
+from api.schemas import ItemResponse, SetStockRequest
 from application.set_stock import SetStock, Stocked
 from domain.errors import ItemNotFound
 from domain.item import Item
@@ -35,7 +35,7 @@ def router(
         """All items, newest first."""
         async with reading() as items:
             rows = await items.listed(before=cursor, limit=limit + 1)
-        return page(request, ITEM_LIST, rows, limit)
+        return page(request, ItemResponse, rows, limit)
 
     @routes.get("/{product_id}", response_model=ItemResponse, responses=documented(404, 422))
     @allows("customer", "staff", "auditor")

@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from chassis.http.requests import INTEGRAL, JsonNumber, Price, RequestModel
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 _ITEM: JsonDict = {
@@ -38,6 +38,3 @@ class ItemResponse(BaseModel):
     price: JsonNumber | None
     created_at: datetime
     updated_at: datetime
-
-
-ITEM_LIST = TypeAdapter(list[ItemResponse])

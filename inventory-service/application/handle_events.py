@@ -9,7 +9,6 @@ from uuid import UUID
 
 from chassis.ports.errors import Rejected
 from chassis.ports.events import Received
-from chassis.ports.tracing import new_traceparent
 
 from application.messages import OrderCompleted, OrderCreated, OrderUndone
 from application.ports import InventoryUnit
@@ -26,8 +25,7 @@ async def handle_events(events: Sequence[Received], unit: InventoryUnit) -> None
         if order_id not in reservations:
             if isinstance(event.data, OrderCompleted):
                 raise Rejected("unknown-order", f"{event.type} about order {order_id}, for which nothing was reserved")
-            traceparent = event.traceparent or new_traceparent()
-            new = Reservation.new(order_id, event.data.customer_id, event.data.expires_at, traceparent, unit.now)
+            new = Reservation.new(order_id, event.data.customer_id, event.data.expires_at, event.traceparent, unit.now)
             reservations[order_id] = unit.reservations.add(new)
     items = await unit.items.locked([product for event in events for product in _products(event, reservations)])
     for event in events:

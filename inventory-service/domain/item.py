@@ -1,5 +1,4 @@
-"""An item of stock: the quantity of a product that can be ordered, the quantity reserved for open orders, and the
-price."""
+"""An item of stock: how much of a product can be ordered, how much is reserved for open orders, and the price."""
 
 from dataclasses import dataclass
 from datetime import datetime

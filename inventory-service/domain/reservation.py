@@ -3,8 +3,7 @@
     new -> held -> sold | released        new -> refused        new -> void
 
 A reservation is `new` only within the transaction that adds it. A `void` reservation is a tombstone: the order was
-undone, or its deadline passed, before any stock was held. A held reservation repeats its event until the order service
-has decided.
+undone, or its deadline passed, before any stock was held. A held one repeats its event until the order is decided.
 """
 
 from collections import Counter
@@ -159,8 +158,7 @@ class Reservation:
 
 
 def _refusal(lines: Sequence[Line], stock: Mapping[UUID, Item], *, price_trusted: bool) -> str | None:
-    """Why these lines can't be held, or None. If several reasons hold, the customer hears the one that waiting for
-    stock can't cure."""
+    """Why these lines can't be held, or None. Of several reasons, the one that waiting for stock can't cure."""
     wanted = _quantities(lines)
     if not wanted.keys() <= stock.keys():
         return "unknown-product"

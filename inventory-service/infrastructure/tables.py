@@ -1,52 +1,48 @@
 """The tables of the schema `inventory`."""
 
-from chassis.postgres.inbox import inbox_table
-from chassis.postgres.outbox import outbox_table
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, MetaData, Numeric, Table, Text, Uuid, func
+import sqlalchemy as sa
+from chassis.postgres.tables import service_metadata
 from sqlalchemy.dialects.postgresql import JSONB
 
 SCHEMA = "inventory"
 
-metadata = MetaData()
+metadata = service_metadata()
 
-inventory_items = Table(
+inventory_items = sa.Table(
     "inventory_items",
     metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("product_id", Uuid, nullable=False, unique=True),
-    Column("quantity_available", BigInteger, nullable=False),
-    Column("reserved_quantity", BigInteger, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("price", Numeric(12, 2)),
-    Column("priced_at", DateTime(timezone=True)),
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("product_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("quantity_available", sa.BigInteger, nullable=False),
+    sa.Column("reserved_quantity", sa.BigInteger, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("price", sa.Numeric(12, 2)),
+    sa.Column("priced_at", sa.DateTime(timezone=True)),
     # The last defence against overselling, which the domain already prevents.
-    CheckConstraint("quantity_available >= 0", name="inventory_items_available"),
-    CheckConstraint("reserved_quantity >= 0", name="inventory_items_reserved"),
-    CheckConstraint("price > 0", name="inventory_items_price"),
-    CheckConstraint("price IS NULL OR priced_at IS NOT NULL", name="inventory_items_priced"),
+    sa.CheckConstraint("quantity_available >= 0", name="inventory_items_available"),
+    sa.CheckConstraint("reserved_quantity >= 0", name="inventory_items_reserved"),
+    sa.CheckConstraint("price > 0", name="inventory_items_price"),
+    sa.CheckConstraint("price IS NULL OR priced_at IS NOT NULL", name="inventory_items_priced"),
 )
 
-reservations = Table(
+reservations = sa.Table(
     "reservations",
     metadata,
-    Column("order_id", Uuid, primary_key=True),
-    Column("customer_id", Uuid, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("reason", Text),
-    Column("items", JSONB),
-    Column("total_amount", Numeric(12, 2)),
-    Column("currency", Text),
-    Column("expires_at", DateTime(timezone=True), nullable=False),
-    Column("due_at", DateTime(timezone=True)),
-    Column("remind_at", DateTime(timezone=True)),
-    Column("traceparent", Text, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    CheckConstraint("status IN ('held', 'sold', 'released', 'refused', 'void')", name="reservations_status"),
+    sa.Column("order_id", sa.Uuid, primary_key=True),
+    sa.Column("customer_id", sa.Uuid, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("items", JSONB),
+    sa.Column("total_amount", sa.Numeric(12, 2)),
+    sa.Column("currency", sa.Text),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("due_at", sa.DateTime(timezone=True)),
+    sa.Column("remind_at", sa.DateTime(timezone=True)),
+    sa.Column("traceparent", sa.Text, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.CheckConstraint("status IN ('held', 'sold', 'released', 'refused', 'void')", name="reservations_status"),
 )
-Index("reservations_due_at", reservations.c.due_at, postgresql_where=reservations.c.due_at.is_not(None))
-Index("reservations_remind_at", reservations.c.remind_at, postgresql_where=reservations.c.remind_at.is_not(None))
-
-inbox = inbox_table(metadata)
-outbox = outbox_table(metadata)
+sa.Index("reservations_due_at", reservations.c.due_at, postgresql_where=reservations.c.due_at.is_not(None))
+sa.Index("reservations_remind_at", reservations.c.remind_at, postgresql_where=reservations.c.remind_at.is_not(None))

@@ -15,9 +15,7 @@ from application.set_stock import SetStock, Stocked, set_stock
 from domain.events import InventoryEvent
 from domain.item import Item
 from domain.reservation import Reservation
-from infrastructure.items import ITEMS
-from infrastructure.reservations import RESERVATIONS
-from infrastructure.unit_of_work import InventoryUnitOfWork
+from infrastructure.unit_of_work import ITEMS, RESERVATIONS, InventoryUnitOfWork
 from tests.messages import TRACEPARENT
 from tests.running import ask_again
 

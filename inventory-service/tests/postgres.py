@@ -9,9 +9,8 @@ from uuid import UUID
 from chassis.postgres.database import Database
 from sqlalchemy import text
 
-from infrastructure.items import PostgresItems
 from infrastructure.tables import SCHEMA
-from infrastructure.unit_of_work import InventoryUnitOfWork
+from infrastructure.unit_of_work import InventoryUnitOfWork, PostgresItems
 from tests.inventory import Inventory
 
 SERVICE = "inventory-service"

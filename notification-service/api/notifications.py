@@ -1,7 +1,7 @@
 """The notifications resource."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Protocol
+from typing import Annotated
 from uuid import UUID
 
 from chassis.http.access import allows, caller
@@ -10,16 +10,13 @@ from chassis.http.problems import Problem, documented
 from chassis.http.requests import json_body, json_response, read_json
 from fastapi import APIRouter, Query, Request, Response
 
-from api.schemas import NOTIFICATION_LIST, NotificationResponse, SendNotificationRequest
+from api.schemas import NotificationResponse, SendNotificationRequest
+from application.ports import NotificationLog
 from application.send_notifications import SendNotification
 from domain.notification import Notification
 
 
-class NotificationReader(Protocol):
-    def listed(self, *, customer_id: UUID | None, before: UUID | None, limit: int) -> list[Notification]: ...
-
-
-def router(send: Callable[[SendNotification], Awaitable[Notification]], recent: NotificationReader) -> APIRouter:
+def router(send: Callable[[SendNotification], Awaitable[Notification]], recent: NotificationLog) -> APIRouter:
     routes = APIRouter(prefix="/notifications", tags=["notifications"])
 
     @routes.post(
@@ -51,6 +48,6 @@ def router(send: Callable[[SendNotification], Awaitable[Notification]], recent: 
             if whose is None or not reader.may_see(whose):
                 raise Problem(404, "not-found", "There is no such customer.")
         rows = recent.listed(customer_id=whose, before=cursor, limit=limit + 1)
-        return page(request, NOTIFICATION_LIST, rows, limit)
+        return page(request, NotificationResponse, rows, limit)
 
     return routes

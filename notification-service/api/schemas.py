@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from chassis.http.requests import RequestModel
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 _NOTE: JsonDict = {
@@ -40,6 +40,3 @@ class NotificationResponse(BaseModel):
     channel: str
     status: str
     sent_at: datetime
-
-
-NOTIFICATION_LIST = TypeAdapter(list[NotificationResponse])

@@ -1,21 +1,10 @@
 """Tells customers what happens to their orders."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from decimal import Decimal
 from typing import Any
 
 from chassis.ports.events import Received
 
-from application.messages import (
-    InventoryUnavailable,
-    OrderCancelled,
-    OrderCompleted,
-    OrderConfirmed,
-    OrderFailed,
-    PaymentFailed,
-    PaymentProcessed,
-    PaymentRefunded,
-)
 from application.ports import NotificationUnit
 from application.send_notifications import SendNotification
 
@@ -38,37 +27,37 @@ class HandleEvents:
         for event in events:
             if event.repeat:
                 continue  # a repeat is meant for a service that lost the event; the customer knows it already
-            subject, message = message_about(event.data)
+            subject, message = message_about(event.type, event.data)
             await self._send(SendNotification(event.data.customer_id, subject, message))
             unit.told(event)
 
 
-def message_about(event: Any) -> tuple[str, str]:
+def message_about(name: str, data: Any) -> tuple[str, str]:
     """The subject and the text for a customer."""
-    order = f"Your order {event.order_id}"
-    match event:
-        case OrderConfirmed():
+    order = f"Your order {data.order_id}"
+    match name:
+        case "OrderConfirmed":
             return "Order confirmed", f"{order} is confirmed: everything you ordered is set aside for you."
-        case OrderCompleted():
+        case "OrderCompleted":
             return "Order completed", f"{order} is complete. Thank you!"
-        case OrderCancelled():
+        case "OrderCancelled":
             return "Order cancelled", f"{order} was cancelled, as you asked. If you have paid, you get the money back."
-        case OrderFailed(reason=reason):
-            return "Order failed", f"{order} could not be completed: {_in_words(reason)}."
-        case InventoryUnavailable(reason=reason):
-            return "Not available", f"{order} can't be delivered: {_in_words(reason)}."
-        case PaymentProcessed(amount=amount, currency=currency):
-            return "Payment received", f"{order} is paid: {_money(amount, currency)}."
-        case PaymentFailed(reason=reason):
-            return "Payment failed", f"{order} is not paid: {_in_words(reason)}. You were not charged."
-        case PaymentRefunded(amount=amount, currency=currency):
-            return "Payment refunded", f"{order} is undone, and you get {_money(amount, currency)} back."
-    raise TypeError(f"{type(event).__name__} is not told to customers")
+        case "OrderFailed":
+            return "Order failed", f"{order} could not be completed: {_in_words(data.reason)}."
+        case "InventoryUnavailable":
+            return "Not available", f"{order} can't be delivered: {_in_words(data.reason)}."
+        case "PaymentProcessed":
+            return "Payment received", f"{order} is paid: {_money(data)}."
+        case "PaymentFailed":
+            return "Payment failed", f"{order} is not paid: {_in_words(data.reason)}. You were not charged."
+        case "PaymentRefunded":
+            return "Payment refunded", f"{order} is undone, and you get {_money(data)} back."
+    raise TypeError(f"{name} is not told to customers")
 
 
 def _in_words(reason: str) -> str:
     return _REASONS.get(reason, reason.replace("-", " "))
 
 
-def _money(amount: Decimal, currency: str) -> str:
-    return f"{amount:.2f} {currency}"
+def _money(data: Any) -> str:
+    return f"{data.amount:.2f} {data.currency}"

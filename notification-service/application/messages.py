@@ -29,38 +29,14 @@ class EventWithAmount(Event):
     currency: Currency
 
 
-class OrderConfirmed(Event): ...
-
-
-class OrderCompleted(Event): ...
-
-
-class OrderCancelled(Event): ...
-
-
-class OrderFailed(EventWithReason): ...
-
-
-class InventoryUnavailable(EventWithReason): ...
-
-
-class PaymentProcessed(EventWithAmount): ...
-
-
-class PaymentFailed(EventWithReason): ...
-
-
-class PaymentRefunded(EventWithAmount): ...
-
-
 CONSUMED: dict[str, type] = {
-    "InventoryUnavailable": InventoryUnavailable,
-    "OrderConfirmed": OrderConfirmed,
-    "OrderCompleted": OrderCompleted,
-    "OrderFailed": OrderFailed,
-    "OrderCancelled": OrderCancelled,
-    "PaymentProcessed": PaymentProcessed,
-    "PaymentFailed": PaymentFailed,
-    "PaymentRefunded": PaymentRefunded,
+    "InventoryUnavailable": EventWithReason,
+    "OrderConfirmed": Event,
+    "OrderCompleted": Event,
+    "OrderFailed": EventWithReason,
+    "OrderCancelled": Event,
+    "PaymentProcessed": EventWithAmount,
+    "PaymentFailed": EventWithReason,
+    "PaymentRefunded": EventWithAmount,
 }
 """The class for the data of each event, by the event's name."""

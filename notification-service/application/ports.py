@@ -23,6 +23,9 @@ class NotificationLog(Protocol):
 
     def add(self, notification: Notification) -> None: ...
 
+    def listed(self, *, customer_id: UUID | None, before: UUID | None, limit: int) -> list[Notification]:
+        """The last notifications of one customer or of all, with ids below `before`, the newest first."""
+
 
 class NotificationUnit(Protocol):
     def told(self, event: Received) -> None:

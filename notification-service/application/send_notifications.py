@@ -24,15 +24,8 @@ class SendNotifications:
 
     async def __call__(self, command: SendNotification) -> Notification:
         """Raises what the channel raises; the log then lacks the notification."""
-        await self._channel.send(command.customer_id, command.subject, command.message)
-        notification = Notification(
-            uuid7(),
-            command.customer_id,
-            command.subject,
-            command.message,
-            self._channel.name,
-            "sent",
-            datetime.now(UTC),
-        )
+        what = (command.customer_id, command.subject, command.message)
+        await self._channel.send(*what)
+        notification = Notification(uuid7(), *what, self._channel.name, "sent", datetime.now(UTC))
         self._log.add(notification)
         return notification

@@ -1,5 +1,4 @@
-"""Notifications as lines in the log, which say who was told and not what: logs are no place for customers' data, and
-`GET /notifications` shows it."""
+"""Notifications as lines in the log: who was told, and not what, because logs are no place for customers' data."""
 
 from uuid import UUID
 

@@ -17,7 +17,6 @@ class RecentNotifications:
         self._newest_first.appendleft(notification)
 
     def listed(self, *, customer_id: UUID | None, before: UUID | None, limit: int) -> list[Notification]:
-        """The notifications of one customer or of all, with ids below `before`, the newest first."""
         found = (
             notification
             for notification in self._newest_first

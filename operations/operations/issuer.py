@@ -76,8 +76,9 @@ def _id(key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def app(keys: Keys, url: str) -> Starlette:
-    async def metadata(_: Request) -> JSONResponse:
-        return JSONResponse({"issuer": url, "jwks_uri": f"{url}/keys", DEVELOPMENT_MARK: True})
+    async def metadata(request: Request) -> JSONResponse:
+        # Whoever reaches it under another name than `url`, as containers do, finds the keys there too.
+        return JSONResponse({"issuer": url, "jwks_uri": f"{request.base_url}keys", DEVELOPMENT_MARK: True})
 
     async def published(_: Request) -> JSONResponse:
         return JSONResponse({"keys": keys.published()})

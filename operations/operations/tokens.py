@@ -11,11 +11,14 @@ import httpx
 from operations.issuer import keys_here, token
 
 
-def client() -> httpx.AsyncClient:
-    """Asks the services as staff where they want a token."""
+def headers(seconds: int = 3600) -> dict[str, str]:
+    """Of who asks the services as staff where they want a token."""
     production = os.environ.get("ENVIRONMENT") == "production"
-    headers = {"Authorization": f"Bearer {token('staff', sub='operations', seconds=3600)}"} if production else {}
-    return httpx.AsyncClient(timeout=30, headers=headers)
+    return {"Authorization": f"Bearer {token('staff', sub='operations', seconds=seconds)}"} if production else {}
+
+
+def client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(timeout=30, headers=headers())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from chassis.http.access import InvalidToken
-from chassis.http.tokens import Issuer, Trust
+from chassis.http.tokens import InvalidToken, Issuer
 from chassis.ports.errors import Unavailable
+from chassis.ports.identity import Trust
 
 from operations.__main__ import main
 from operations.issuer import Keys, app, keys_here, url_here
@@ -35,7 +35,7 @@ class Clock:
 
 def believing(clock: Clock, *, aloud: bool = True) -> Issuer:
     url = url_here()
-    trust = Trust(url, "order-processing", f"{url}/.well-known/openid-configuration", development_allowed=aloud)
+    trust = Trust(oidc_issuer=url, oidc_audience="order-processing", allow_development_issuer=aloud)
     return Issuer(trust, lambda: httpx.AsyncClient(transport=httpx.ASGITransport(app(keys_here(), url))), clock)
 
 
@@ -113,7 +113,9 @@ async def test_the_tool_asks_as_staff_in_production_and_as_nobody_in_development
     assert (principal.subject, [*principal.roles]) == ("operations", ["staff"])
 
 
-def test_no_load_is_put_on_production(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("ENVIRONMENT", "production")
-    assert main(["load"]) == 2
-    assert "load is for development" in capsys.readouterr().err
+async def test_its_keys_are_found_under_the_name_by_which_it_was_asked() -> None:
+    """Containers reach it as `issuer`, everybody else as `localhost`, which stands in the tokens."""
+    transport = httpx.ASGITransport(app(keys_here(), "http://localhost:8090"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://issuer:8090") as client:
+        found = (await client.get("/.well-known/openid-configuration")).json()
+    assert (found["issuer"], found["jwks_uri"]) == ("http://localhost:8090", "http://issuer:8090/keys")

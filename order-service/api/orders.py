@@ -12,7 +12,7 @@ from chassis.http.problems import documented
 from chassis.http.requests import BareRoute, checked_key, json_body, json_response, read_json
 from fastapi import APIRouter, Request, Response
 
-from api.schemas import IDEMPOTENCY_KEY, ORDER_LIST, TIMELINE, OrderResponse, PlaceOrderRequest, TimelineEntryResponse
+from api.schemas import IDEMPOTENCY_KEY, TIMELINE, OrderResponse, PlaceOrderRequest, TimelineEntryResponse
 from application.access import shows_who, visible
 from application.cancel_orders import CancelOrder
 from application.place_orders import Placed, PlaceOrder
@@ -89,7 +89,7 @@ def router(
             raise OrderNotFound("There are no orders of such a customer.")
         async with reading() as orders:
             rows = await orders.of_customer(customer_id, before=cursor, limit=limit + 1)
-        return page(request, ORDER_LIST, rows, limit)
+        return page(request, OrderResponse, rows, limit)
 
     @routes.get("/{order_id}/timeline", response_model=list[TimelineEntryResponse], responses=documented(404, 422))
     @allows("customer", "staff", "auditor", "service")

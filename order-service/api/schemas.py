@@ -85,5 +85,4 @@ class TimelineEntryResponse(BaseModel):
     by: str | None = None
 
 
-ORDER_LIST = TypeAdapter(list[OrderResponse])
 TIMELINE = TypeAdapter(list[TimelineEntryResponse])

@@ -37,8 +37,7 @@ def _plain(value: Any) -> object:
 
 
 def _fingerprint_until_0003(customer_id: UUID, items: Sequence[Line]) -> bytes:
-    """The digest before migration 0003. Keys live for 24 hours, so this function can go once every installation has
-    run newer code for a day."""
+    """The digest before migration 0003. Keys live for 24 hours: this can go a day after every installation's update."""
     lines = ", ".join(
         f"Line(product_id=UUID('{line.product_id}'), quantity={line.quantity}, price=Decimal('{line.price}'))"
         for line in items

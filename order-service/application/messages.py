@@ -17,33 +17,18 @@ class FactWithReason(Fact):
     reason: Slug
 
 
-class InventoryReserved(Fact): ...
-
-
-class InventoryUnavailable(FactWithReason): ...
-
-
-class InventoryReleased(FactWithReason): ...
-
-
 @dataclass(frozen=True, slots=True)
-class PaymentProcessed(Fact):
+class FactWithAmount(Fact):
     amount: Decimal
     currency: str
 
 
-class PaymentFailed(FactWithReason): ...
-
-
-class PaymentRefunded(FactWithReason): ...
-
-
 CONSUMED: dict[str, type] = {
-    "InventoryReserved": InventoryReserved,
-    "InventoryUnavailable": InventoryUnavailable,
-    "InventoryReleased": InventoryReleased,
-    "PaymentProcessed": PaymentProcessed,
-    "PaymentFailed": PaymentFailed,
-    "PaymentRefunded": PaymentRefunded,
+    "InventoryReserved": Fact,
+    "InventoryUnavailable": FactWithReason,
+    "InventoryReleased": FactWithReason,
+    "PaymentProcessed": FactWithAmount,
+    "PaymentFailed": FactWithReason,
+    "PaymentRefunded": FactWithReason,
 }
 """The class for the data of each event, by the event's name."""

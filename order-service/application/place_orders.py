@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from chassis.ports.idempotency import Claim
 from chassis.ports.identity import UNCHECKED, Principal
 from chassis.ports.ids import uuid7
+from chassis.ports.unit_of_work import Claim
 
 from application.access import key_owner, may_name_prices, may_place_for
 from application.fingerprint import fingerprint, given, is_of

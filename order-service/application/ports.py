@@ -4,8 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from chassis.ports.idempotency import Claim
-from chassis.ports.unit_of_work import Repository, Unit
+from chassis.ports.unit_of_work import Claim, Repository, Unit
 
 from domain.order import Order
 
@@ -18,8 +17,7 @@ class OrderRepository(Repository[Order], Protocol):
         """How many orders of each customer are not final. Customers without one are left out."""
 
     async def locked_overdue(self, limit: int) -> Sequence[Order]:
-        """Locks orders that are not final and past their expires_at, the oldest first; skips those that another
-        transaction has locked."""
+        """Locks orders past their expires_at that are not final, the oldest first, except those locked already."""
 
 
 class OrderUnit(Unit, Protocol):

@@ -61,6 +61,20 @@ class TimelineEntry:
     """Whose request it was, if a caller's that was identified."""
 
 
+@dataclass(frozen=True, slots=True)
+class LostOrder:
+    """The part of an order that the other services, or the payment gateway, know."""
+
+    order_id: UUID
+    customer_id: UUID
+    items: tuple[Line, ...]
+    """Empty if only the order's payment is known."""
+    total_amount: Decimal
+    currency: str
+    expires_at: datetime
+    traceparent: str
+
+
 @dataclass(slots=True, eq=False)
 class Order:
     id: UUID
@@ -111,21 +125,10 @@ class Order:
         return order
 
     @classmethod
-    def adopt(
-        cls,
-        order_id: UUID,
-        customer_id: UUID,
-        items: Sequence[Line],
-        *,
-        total_amount: Decimal,
-        currency: str,
-        expires_at: datetime,
-        traceparent: str,
-        now: datetime,
-    ) -> Self:
-        """An order that a restore from a backup lost. It can only be undone, because the restore may have lost the
-        customer's cancel as well."""
-        order = cls(order_id, customer_id, tuple(items), total_amount, currency, expires_at, now, now, traceparent)
+    def adopt(cls, lost: LostOrder, now: datetime) -> Self:
+        """An order that a restore from a backup lost. It can only be undone: the restore may have lost a cancel too."""
+        what = (lost.order_id, lost.customer_id, lost.items, lost.total_amount, lost.currency)
+        order = cls(*what, lost.expires_at, now, now, lost.traceparent)
         order._enter("OrderCreated", None, now)
         order._undo(Status.FAILED, LOST, now)
         return order
@@ -139,10 +142,6 @@ class Order:
         return self.status in UNDONE
 
     @property
-    def placed_by(self) -> str | None:
-        return self.timeline[0].by
-
-    @property
     def due_at(self) -> datetime | None:
         """When the order expires; None once it is final."""
         return None if self.is_final else self.expires_at
@@ -152,8 +151,7 @@ class Order:
         self._become(Status.CONFIRMED, None, now)
 
     def complete(self, now: datetime) -> None:
-        """The money was taken, so the stock is held: confirms a pending order first. Raises IllegalTransition if the
-        order is final."""
+        """The money was taken, so the stock is held: confirms it first. Raises IllegalTransition if it is final."""
         if self.status is Status.PENDING:
             self.confirm(now)
         self._become(Status.COMPLETED, None, now)
@@ -187,8 +185,7 @@ class Order:
         return True
 
     def remind(self, now: datetime) -> str | None:
-        """Repeats OrderCreated, or the decision of an undone order. Returns which of the two, or None if the order no
-        longer awaits an answer."""
+        """Repeats OrderCreated, or the decision of an undone order. Returns which; None if it awaits no answer."""
         if self.is_undone and not self._is_undone_everywhere():
             self.repeat_decision()
             self._repeat_later(now)
@@ -255,8 +252,7 @@ class Order:
         self.events.append(event)
 
     def _enter(self, event: str, reason: str | None, now: datetime, by: str | None = None) -> None:
-        """Adds an entry to the timeline, whose times never go back, even if a transaction that began earlier gets the
-        order's lock later."""
+        """The timeline's times never go back, even if a transaction that began earlier gets the order's lock later."""
         self.updated_at = max(now, self.updated_at)
         self.timeline += (TimelineEntry(self.updated_at, event, self.status, reason, by),)
 

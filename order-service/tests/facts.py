@@ -4,14 +4,26 @@ from collections.abc import Callable
 from decimal import Decimal
 from uuid import UUID
 
-from application.messages import (
-    InventoryReleased,
-    InventoryReserved,
-    InventoryUnavailable,
-    PaymentFailed,
-    PaymentProcessed,
-    PaymentRefunded,
-)
+from application import messages
+
+
+class InventoryReserved(messages.Fact): ...
+
+
+class InventoryUnavailable(messages.FactWithReason): ...
+
+
+class InventoryReleased(messages.FactWithReason): ...
+
+
+class PaymentProcessed(messages.FactWithAmount): ...
+
+
+class PaymentFailed(messages.FactWithReason): ...
+
+
+class PaymentRefunded(messages.FactWithReason): ...
+
 
 Fact = Callable[[UUID], object]
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from chassis.ports.events import Received
-from chassis.ports.tracing import new_traceparent
 
 from application.charge_payments import ChargePayments
 from application.messages import InventoryReserved, OrderUndone
@@ -23,8 +22,7 @@ class HandleEvents:
         for event in events:
             order_id = event.data.order_id
             if order_id not in payments:
-                traceparent = event.traceparent or new_traceparent()
-                new = Payment.new(order_id, event.data.customer_id, event.data.expires_at, traceparent, unit.now)
+                new = Payment.new(order_id, event.data.customer_id, event.data.expires_at, event.traceparent, unit.now)
                 payments[order_id] = unit.payments.add(new)
             payment = payments[order_id]
             if _follow(payment, event.data, unit.now):

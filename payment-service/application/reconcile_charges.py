@@ -25,8 +25,7 @@ class ReconcileCharge:
 
 
 async def reconcile_charges(charges: Sequence[ReconcileCharge], unit: PaymentUnit) -> list[bool]:
-    """For each charge whether it is entered, to be refunded. A known charge is not, nor a charge whose payment id isn't
-    that of the order's payment."""
+    """For each charge whether it is entered, to be refunded: not if it is known, or of another payment of the order."""
     payments = await unit.payments.locked([charge.order_id for charge in charges])
     results = []
     for charge in charges:

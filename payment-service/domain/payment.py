@@ -31,8 +31,7 @@ LEASE = timedelta(seconds=30)
 """How long an attempt may go without an answer before another process makes it again; longer than any call takes."""
 LONGEST_WAIT = timedelta(minutes=1)
 UNAVAILABLE_WAIT = timedelta(seconds=1)
-"""It doesn't grow: the circuit breaker keeps payments from a gateway that stays away, and then not from one that is
-back."""
+"""It doesn't grow: the circuit breaker, not the wait, keeps payments from a gateway that stays away."""
 TOMBSTONE_KEPT = timedelta(days=7)
 
 
@@ -183,8 +182,7 @@ class Payment:
         return True
 
     def enter_charge(self, amount: Decimal, currency: str, undone_reason: str, now: datetime) -> bool:
-        """The gateway reports a charge for an undone order: the money is refunded. False if the payment knows the
-        charge, or will know it by the next answer."""
+        """The gateway reports a charge for an undone order: refunds it. False if the payment knows it, or soon will."""
         forgotten = {Status.NEW, Status.VOID, Status.CANCELLED, Status.FAILED}
         if self.status not in forgotten:
             return False

@@ -1,7 +1,6 @@
 """A payment gateway that takes no money but otherwise behaves as a real one.
 
-A key always gets the same outcome, which is drawn from the key alone. Three customers have a predictable outcome, like
-a card processor's test cards.
+A key's outcome is drawn from the key alone. Three customers have a predictable one, like a card processor's test cards.
 """
 
 import hashlib

@@ -1,53 +1,36 @@
 """The tables of the schema `payments`."""
 
-from chassis.postgres.inbox import inbox_table
-from chassis.postgres.outbox import outbox_table
-from sqlalchemy import (
-    Boolean,
-    CheckConstraint,
-    Column,
-    DateTime,
-    Index,
-    Integer,
-    MetaData,
-    Numeric,
-    Table,
-    Text,
-    Uuid,
-    func,
-)
+import sqlalchemy as sa
+from chassis.postgres.tables import service_metadata
 
 SCHEMA = "payments"
 
-metadata = MetaData()
+metadata = service_metadata()
 
-payments = Table(
+payments = sa.Table(
     "payments",
     metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("order_id", Uuid, nullable=False, unique=True),
-    Column("customer_id", Uuid, nullable=False),
-    Column("amount", Numeric(12, 2)),
-    Column("currency", Text),
-    Column("status", Text, nullable=False),
-    Column("reason", Text),
-    Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("charge_number", Integer, nullable=False, server_default="1"),
-    Column("outcome_unknown", Boolean, nullable=False, server_default="false"),
-    Column("waits", Integer, nullable=False, server_default="0"),
-    Column("undone_reason", Text),
-    Column("due_at", DateTime(timezone=True)),
-    Column("lease", Uuid),
-    Column("expires_at", DateTime(timezone=True), nullable=False),
-    Column("traceparent", Text, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    CheckConstraint(
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("order_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("customer_id", sa.Uuid, nullable=False),
+    sa.Column("amount", sa.Numeric(12, 2)),
+    sa.Column("currency", sa.Text),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("charge_number", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("outcome_unknown", sa.Boolean, nullable=False, server_default="false"),
+    sa.Column("waits", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("undone_reason", sa.Text),
+    sa.Column("due_at", sa.DateTime(timezone=True)),
+    sa.Column("lease", sa.Uuid),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("traceparent", sa.Text, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.CheckConstraint(
         "status IN ('pending', 'processing', 'completed', 'failed', 'cancelled', 'refunding', 'refunded', 'void')",
         name="payments_status",
     ),
 )
-Index("payments_due_at", payments.c.due_at, postgresql_where=payments.c.due_at.is_not(None))
-
-inbox = inbox_table(metadata)
-outbox = outbox_table(metadata)
+sa.Index("payments_due_at", payments.c.due_at, postgresql_where=payments.c.due_at.is_not(None))

@@ -14,8 +14,7 @@ from chassis.testing.units import Published, Units
 from application.ports import PaymentGateway
 from domain.payment import Payment
 from infrastructure.gateway_calls import BackgroundCalls
-from infrastructure.payments import PAYMENTS
-from infrastructure.unit_of_work import PaymentUnitOfWork
+from infrastructure.unit_of_work import PAYMENTS, PaymentUnitOfWork
 from tests.messages import TRACEPARENT
 from tests.running import composed
 

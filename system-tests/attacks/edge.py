@@ -6,7 +6,7 @@ import shutil
 import signal
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ import httpx
 import pytest
 from chassis.testing import eventually
 
+from machine import ROOT, free_port
 from operations.addresses import SERVICES
-from system import ROOT, free_port
 
 CONFIGURATION = ROOT / "deploy" / "edge" / "haproxy.cfg"
 _MAKE_CERTIFICATES = ROOT / "deploy" / "tls" / "make-certificates"
@@ -37,13 +37,15 @@ def make_certificates(folder: Path, *names: str) -> None:
     subprocess.run([str(_MAKE_CERTIFICATES), str(folder), *names], check=True, timeout=30)
 
 
-def backends(replicas: Mapping[str, Sequence[int]]) -> str:
-    """The second file of the configuration: each service's replicas, by their ports."""
+def backends(replicas: Mapping[str, Sequence[int]], health_port: Callable[[int], int] | None = None) -> str:
+    """The second file of the configuration: each service's replicas, by their ports, which tell of their health there
+    or at another port."""
     lines = []
     for service in SERVICES:
         lines.append(f"backend {service} from service\n")
         for number, port in enumerate(replicas.get(service, ()), start=1):
-            lines.append(f"    server {number} 127.0.0.1:{port} check verifyhost {service}\n")
+            health = f" port {health_port(port)}" if health_port else ""
+            lines.append(f"    server {number} 127.0.0.1:{port} check{health} verifyhost {service}\n")
     return "".join(lines)
 
 
@@ -53,14 +55,26 @@ def memory(*pids: str | int) -> int:
 
 
 class Edge:
-    def __init__(self, folder: Path, replicas: Mapping[str, Sequence[int]], settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        replicas: Mapping[str, Sequence[int]],
+        settings: Mapping[str, str],
+        *,
+        certificates: Path | None = None,
+        health_port: Callable[[int], int] | None = None,
+    ) -> None:
+        """`certificates`: where its own is made, by the authority there, or by a new one."""
         self.folder = folder
+        self.replicas = replicas
+        """Those that it starts with."""
+        self._certificates = certificates or folder
+        self._health_port = health_port
         self.port, self.metrics_port = free_port(), free_port()
         self.log = folder / "edge.log"
-        self._replicas = replicas
         self._environment = os.environ | {
             "EDGE_PORT": str(self.port),
-            "EDGE_CERTIFICATE": str(folder / "edge.crt"),
+            "EDGE_CERTIFICATE": str(self._certificates / "edge.crt"),
             "EDGE_METRICS_PORT": str(self.metrics_port),
             # What a test doesn't ask for must not meet a test that sends much.
             "EDGE_REQUESTS_PER_ADDRESS": "1000000",
@@ -75,19 +89,23 @@ class Edge:
         return f"https://localhost:{self.port}"
 
     @property
+    def started(self) -> bool:
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
 
     def tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
+        return ssl.create_default_context(cafile=str(self._certificates / "ca.crt"))
 
     def client(self, **options: Any) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.url, verify=self.tls(), timeout=30, **options)
 
     async def start(self) -> None:
-        make_certificates(self.folder, "edge,localhost,127.0.0.1")
-        (self.folder / "backends.cfg").write_text(backends(self._replicas))
+        make_certificates(self._certificates, "edge,localhost,127.0.0.1")
+        (self.folder / "backends.cfg").write_text(backends(self.replicas, self._health_port))
         command = [haproxy(), "-W", "-f", str(CONFIGURATION), "-f", str(self.folder / "backends.cfg")]
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: ASYNC220  # it returns at once

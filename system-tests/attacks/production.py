@@ -34,7 +34,9 @@ USERS = (*SERVICES, OPERATOR)
 @dataclass(frozen=True, slots=True)
 class Guarded:
     administrator: str
-    """The AMQP address of who may do everything."""
+    """The AMQP address of who may do everything here: nobody else may, whose password is known."""
+    management: str
+    """The management API's address, for the same one."""
     vhost: str
     folder: Path
 
@@ -42,20 +44,18 @@ class Guarded:
         (self.folder / user).write_text(f"{password or secrets.token_urlsafe()}\n")
 
     def url(self, user: str, password: str | None = None) -> str:
-        parts = urlsplit(self.administrator)
-        password = password or (self.folder / user).read_text().strip()
-        return urlunsplit(parts._replace(netloc=f"{user}:{password}@{parts.hostname}:{parts.port}"))
+        return _with_login(self.administrator, user, password or (self.folder / user).read_text().strip())
 
     @property
     def environment(self) -> Mapping[str, str]:
         """Of the step that loads the definitions."""
         files = {f"{user.upper().replace('-', '_')}_RABBITMQ_PASSWORD_FILE": str(self.folder / user) for user in USERS}
-        return os.environ | files | {"RABBITMQ_MANAGEMENT_URL": f"{broker_urls()[1]}/{self.vhost}"}
+        return os.environ | files | {"RABBITMQ_MANAGEMENT_URL": f"{self.management}/{self.vhost}"}
 
-    async def load(self, environment: str = "production") -> "subprocess.CompletedProcess[str]":
+    async def load(self, *options: str, environment: str = "production") -> "subprocess.CompletedProcess[str]":
         return await asyncio.to_thread(
             subprocess.run,
-            [sys.executable, str(STEP)],
+            [sys.executable, str(STEP), *options],
             env={**self.environment, "ENVIRONMENT": environment},
             capture_output=True,
             text=True,
@@ -86,20 +86,32 @@ class Guarded:
             yield await connection.channel(on_return_raises=True)
 
 
+def _with_login(url: str, user: str, password: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{user}:{password}@{parts.hostname}:{parts.port}"))
+
+
 @asynccontextmanager
 async def guarded(folder: Path) -> AsyncIterator[Guarded]:
-    """An empty vhost, which goes again with the users."""
+    """An empty vhost with an administrator of its own, which go again with the users."""
     url, vhost, delete = await asyncio.to_thread(make_vhost)
-    broker = Guarded(url, vhost, folder)
+    login = f"administrator_of_{vhost}", secrets.token_urlsafe()
+    broker = Guarded(_with_login(url, *login), _with_login(broker_urls()[1], *login), vhost, folder)
     for user in USERS:
         broker.set_password(user)
-    try:
-        yield broker
-    finally:
-        await asyncio.to_thread(delete)
-        async with httpx.AsyncClient(base_url=broker_urls()[1], timeout=30) as client:
-            for user in USERS:
-                await client.delete(f"/api/users/{user}")
+    async with httpx.AsyncClient(base_url=broker_urls()[1], timeout=30) as client:
+        known = urlsplit(url).username
+        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+        try:
+            administrator = {"password": login[1], "tags": "administrator"}
+            (await client.put(f"/api/users/{login[0]}", json=administrator)).raise_for_status()
+            (await client.put(f"/api/permissions/{vhost}/{login[0]}", json=everything)).raise_for_status()
+            (await client.delete(f"/api/permissions/{vhost}/{known}")).raise_for_status()
+            yield broker
+        finally:
+            await asyncio.to_thread(delete)
+            for name in (*USERS, login[0]):
+                await client.delete(f"/api/users/{name}")
 
 
 def event(name: str, **changes: Any) -> dict[str, Any]:

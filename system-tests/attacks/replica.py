@@ -35,6 +35,8 @@ class Replica:
         self.ready = True
         self.dies = ""
         """What it does instead of an answer: "close" or "reset" the connection, or be "silent"."""
+        self.held: asyncio.Event | None = None
+        """Until it is set, no request is answered."""
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -76,6 +78,8 @@ class Replica:
             status = 200 if self.ready else 503
         else:
             self.seen.append(Seen(method, path, headers, body))
+            if self.held is not None:
+                await self.held.wait()
             if self.dies == "silent":
                 await asyncio.Event().wait()
             if self.dies:

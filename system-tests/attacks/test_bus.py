@@ -108,7 +108,7 @@ async def test_nobody_changes_the_map(service: str, bus: Guarded) -> None:
     acts: list[Callable[[AbstractChannel], Awaitable[Any]]] = [
         lambda channel: channel.declare_queue("mine", durable=True),
         lambda channel: channel.declare_queue(exclusive=True),
-        lambda channel: channel.declare_queue(service, durable=True, arguments=Queue(service, ()).arguments),
+        lambda channel: channel.declare_queue(service, durable=True, arguments=Queue(service, ()).queues[service]),
         lambda channel: channel.declare_exchange("mine", ExchangeType.TOPIC),
         lambda channel: channel.queue_delete(service),
         lambda channel: channel.exchange_delete(EXCHANGE),

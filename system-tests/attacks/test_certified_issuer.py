@@ -1,10 +1,6 @@
-"""A certified OpenID Connect provider (npm's oidc-provider) issues what the services understand.
-
-Skipped where Node 20 or newer, or the package index, is missing: GitHub's machines have both.
-"""
+"""A certified OpenID Connect provider (npm's oidc-provider) issues what the services understand."""
 
 import asyncio
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -12,9 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from chassis.http.access import InvalidToken
-from chassis.http.tokens import Issuer, Trust
-from chassis.ports.identity import Principal
+from chassis.http.tokens import InvalidToken, Issuer
+from chassis.ports.identity import Principal, Trust
+
+from node import node_with
 
 FOLDER = Path(__file__).parent / "certified"
 STARTED_WITHIN_SECONDS = 60
@@ -22,16 +19,7 @@ STARTED_WITHIN_SECONDS = 60
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    found, npm = shutil.which("node"), shutil.which("npm")
-    if not (found and npm):
-        pytest.skip("there is no Node.js")
-    version = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
-    if int(version.removeprefix("v").partition(".")[0] or 0) < 20:
-        pytest.skip(f"Node.js is {version.strip()}, and oidc-provider needs 20")
-    installed = subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=FOLDER, capture_output=True, text=True)
-    if installed.returncode != 0:
-        pytest.skip(f"npm could not install oidc-provider: {installed.stderr[-300:]}")
-    return found
+    return node_with(FOLDER)
 
 
 @pytest.fixture
@@ -51,7 +39,7 @@ async def url(node: str) -> AsyncIterator[str]:
 
 def believing(url: str, audience: str) -> Issuer:
     """On loopback there is no TLS, which is believed only where that is said aloud."""
-    trust = Trust(url, audience, f"{url}/.well-known/openid-configuration", development_allowed=True)
+    trust = Trust(oidc_issuer=url, oidc_audience=audience, allow_development_issuer=True)
     return Issuer(trust, httpx.AsyncClient)
 
 

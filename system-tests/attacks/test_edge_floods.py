@@ -12,6 +12,7 @@ from chassis.testing import eventually
 from attacks.edge import memory
 from attacks.house import House, open_house
 from attacks.test_edge import problem
+from operations.lean_http import Connection
 
 MOST_MEGABYTES = 120
 """Of the edge, whatever it is sent; it begins with about 30."""
@@ -166,3 +167,24 @@ async def test_more_connections_than_the_edge_may_have_wait_outside(tmp_path: Pa
             return (await house.raw(REQUEST)).startswith(b"HTTP/1.1 200")
 
         await eventually(has_room, seconds=20)
+
+
+async def test_a_replica_has_so_many_requests_at_once_and_the_rest_wait_at_the_edge(house: House) -> None:
+    house.second.ready = False
+    await house.up("1")
+    house.first.held = asyncio.Event()
+    waiting = 30
+
+    async def told_apart() -> bool:
+        return f'haproxy_backend_current_queue{{proxy="order-service"}} {waiting}' in await house.edge.metrics()
+
+    everybody = [Connection(house.edge.url, tls=house.edge.tls()) for _ in range(200 + waiting)]
+    for first in range(0, len(everybody), 10):  # so that no request has to wait for a handshake later
+        await asyncio.gather(*(one.request("GET", "/health") for one in everybody[first : first + 10]))
+    asked = [asyncio.create_task(one.request("GET", "/orders")) for one in everybody]
+    await eventually(told_apart, seconds=30)
+    assert len(house.first.seen) == 200
+    house.first.held.set()
+    assert {status for status, _ in await asyncio.gather(*asked)} == {200}
+    for one in everybody:
+        one.close()

@@ -20,7 +20,7 @@ from attacks.house import open_house
 from attacks.replica import Replica
 from operations.addresses import SERVICES
 from operations.load import all_final, settled_books
-from shop import Shop
+from operations.shop import Shop
 from system import Service, System, all_healthy, fresh_system
 
 CLIENTS = 16

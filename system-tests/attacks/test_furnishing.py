@@ -7,7 +7,7 @@ import httpx
 import pytest
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, EXCHANGE, Queue, assert_topology
-from chassis.testing import broker_urls, eventually
+from chassis.testing import eventually
 
 from attacks.production import INVENTORY, NOTIFICATION, ORDER, Guarded, event, guarded, publish
 from operations.addresses import SERVICES
@@ -17,7 +17,7 @@ from system import ROOT, fresh_system
 
 
 async def test_whatever_the_broker_loses_comes_back(bus: Guarded) -> None:
-    async with bus.watched(), httpx.AsyncClient(base_url=broker_urls()[1], timeout=30) as client:
+    async with bus.watched(), httpx.AsyncClient(base_url=bus.management, timeout=30) as client:
         for path in (
             f"/api/queues/{bus.vhost}/{ORDER}.retry.30s",
             f"/api/exchanges/{bus.vhost}/{ORDER}.aside",
@@ -58,14 +58,14 @@ async def test_orders_go_through_on_a_guarded_broker_and_again_after_it_lost_eve
             PAYMENT_SUCCESS_RATE="1",
         ) as system,
         httpx.AsyncClient(timeout=30) as client,
-        httpx.AsyncClient(base_url=broker_urls()[1], timeout=30) as management,
+        httpx.AsyncClient(base_url=bus.management, timeout=30) as management,
     ):
         for name, service in system.services.items():
             service.app = "attacks.verified:app"
             service.environment["RABBITMQ_URL"] = bus.url(name)
         system.start()
         await system.healthy()
-        shop = Shop(system.urls, client)
+        shop = Shop(system, client)
         product = await shop.stock(10)
 
         async def orders_complete() -> None:
@@ -100,7 +100,7 @@ async def test_a_password_is_changed_while_the_service_is_connected(bus: Guarded
 
 async def test_a_broker_of_development_must_be_empty_and_loses_its_tap(rabbitmq_url: str, tmp_path: Path) -> None:
     async with guarded(tmp_path) as broker:
-        assert (await broker.load("development")).returncode == 0
+        assert (await broker.load(environment="development")).returncode == 0
         async with await aio_pika.connect(broker.administrator) as connection:
             channel = await connection.channel()
             await publish(channel, event("OrderCreated"), "order.created")
@@ -110,7 +110,7 @@ async def test_a_broker_of_development_must_be_empty_and_loses_its_tap(rabbitmq_
                 assert "inventory-service (1)" in done.stderr or not done.returncode
                 return bool(done.returncode)
 
-            async with httpx.AsyncClient(base_url=broker_urls()[1], timeout=30) as client:
+            async with httpx.AsyncClient(base_url=broker.management, timeout=30) as client:
 
                 async def counted() -> bool:
                     queue = (await client.get(f"/api/queues/{broker.vhost}/{INVENTORY}")).json()
@@ -137,3 +137,32 @@ async def test_a_secret_that_is_missing_is_named(bus: Guarded) -> None:
         (bus.folder / "gone").rename(bus.folder / INVENTORY)
     assert done.returncode == 1
     assert done.stderr.startswith("INVENTORY_SERVICE_RABBITMQ_PASSWORD_FILE names a file that can't be read: ")
+
+
+@pytest.mark.parametrize("password", ["guest", "admin", "stockkeeper"])
+async def test_a_broker_with_a_password_that_everybody_knows_is_refused(bus: Guarded, password: str) -> None:
+    """By the step itself, by whom it is known before any service starts; as long as the user may do anything here."""
+    user, permission = "/api/users/stockkeeper", f"/api/permissions/{bus.vhost}/stockkeeper"
+    async with httpx.AsyncClient(base_url=bus.management, timeout=30) as client:
+        try:
+            (await client.put(user, json={"password": password, "tags": ""})).raise_for_status()
+            nothing = {"configure": "^$", "write": "^$", "read": "^$"}
+            assert (await bus.load()).returncode == 0
+            (await client.put(permission, json=nothing)).raise_for_status()
+            done = await bus.load()
+            assert done.returncode == 1
+            assert done.stderr.startswith("Everybody knows the password of RabbitMQ's user stockkeeper: ")
+            (await client.put(user, json={"password": "uncommon", "tags": ""})).raise_for_status()
+            assert (await bus.load()).returncode == 0
+        finally:
+            await client.delete(user)
+
+
+async def test_the_step_says_whether_the_broker_has_it_all(bus: Guarded) -> None:
+    """Compose waits for it before it starts services. Nothing is changed."""
+    assert (await bus.load("--check")).returncode == 0
+    async with httpx.AsyncClient(base_url=bus.management, timeout=30) as client:
+        (await client.delete(f"/api/queues/{bus.vhost}/{NOTIFICATION}")).raise_for_status()
+    assert [(await bus.load("--check")).returncode for _ in range(2)] == [1, 1]
+    assert (await bus.load()).returncode == 0
+    assert (await bus.load("--check")).returncode == 0

@@ -9,8 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
-
+import way
 from chaos.acts import Acts
 from chaos.catalogue import Catalogue
 from chaos.plan import INSTANCES, plan
@@ -33,7 +32,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=environment.get("SEED") or random.randrange(2**32))
     parser.add_argument("--minutes", type=float, default=environment.get("MINUTES") or 2.0, help="of faults (2)")
     parser.add_argument("--rate", type=float, default=20.0, help="orders a second (20)")
-    parser.add_argument("--logs", type=Path, help="where the services' logs go (.run/PROFILE/log)")
+    parser.add_argument("--logs", type=Path, help="where the services' logs go (.run/PROFILE/log/chaos)")
     options = parser.parse_args()
     profile = environment.get("ORDER_PROCESSING_PROFILE", "")
     if not profile:
@@ -42,7 +41,9 @@ def main() -> int:
         )
         return 2
     logging.disable()  # what the clients in here have to say of the servers' comings and goings
-    logs = options.logs or ROOT / ".run" / profile / "log"
+    # Of their own: the verdict reads them, and services of another run may have written beside them.
+    logs = options.logs or ROOT / ".run" / profile / "log" / "chaos"
+    logs.mkdir(parents=True, exist_ok=True)
     print(f"SEED={options.seed}: {options.minutes:g} minutes of faults, logs in {logs}", flush=True)
     try:
         report = asyncio.run(run(options.seed, options.minutes, options.rate, profile, logs))
@@ -59,7 +60,7 @@ async def run(seed: int, minutes: float, rate: float, profile: str, logs: Path) 
     async with stage(profile, logs) as on:
         await _stock(on, catalogue)
         shoppers = Shoppers(on.order_urls(), catalogue, rate)
-        acts, watch = Acts(on), Watch({instance: on.system.urls[instance] for instance in INSTANCES})
+        acts, watch = Acts(on), Watch({instance: on.system.internal_urls[instance] for instance in INSTANCES})
         looking = asyncio.create_task(watch.look())
         shopping = asyncio.create_task(shoppers.shop(seconds))
         await acts.play(plan(seed, seconds), lambda line: print(line, flush=True))
@@ -78,8 +79,8 @@ async def run(seed: int, minutes: float, rate: float, profile: str, logs: Path) 
 
 
 async def _stock(on: Stage, catalogue: Catalogue) -> None:
-    async with httpx.AsyncClient(timeout=30) as client:
-        shop = Shop(on.system.urls, client)
+    async with way.client() as client:
+        shop = Shop(on.system, client)
         for product, quantity in catalogue.stock().items():
             await shop.stock(quantity, product)
 

@@ -13,6 +13,7 @@ import aio_pika
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import httpx
 
+import way
 from bus import Management, bus
 from chaos import plan
 from chaos.plan import Act
@@ -108,7 +109,7 @@ class Acts:
 
     async def _wipe(self, act: Act) -> None:
         """The broker comes back with nothing but its settings, as on a new machine. Its vhost, which only tests need,
-        is made for it; queues and bindings are the services' to declare."""
+        is made for it; queues and bindings are the services' to declare, in production the deploy step's."""
         await self._stage.pair.kill(act.target)
         self._stage.pair.wipe_broker()
         self._wipes += 1
@@ -118,6 +119,8 @@ class Acts:
         async with httpx.AsyncClient(base_url=management_url(), timeout=30) as client:
             answer = await client.put(f"/api/vhosts/{self._system.vhost}")
             assert answer.status_code == 201, f"the broker has kept its vhost: {answer.status_code}"
+        if way.SECURE:
+            await way.impersonate()
 
     async def _stop_server(self, act: Act) -> None:
         await self._stage.pair.stop(act.target)
@@ -158,7 +161,7 @@ class Acts:
     async def _end_sessions(self, act: Act) -> None:
         with suppress(*_AWAY):
             async with self._database() as database:
-                query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1"
+                query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ($1, $1 || '_a')"
                 await database.fetch(query, act.target)
 
     async def _close_connections(self, act: Act) -> None:

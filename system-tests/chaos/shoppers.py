@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+import way
 from chaos.catalogue import Catalogue, Order
 
 PATIENCE_SECONDS = 4.0
@@ -26,7 +27,7 @@ class Shoppers:
         self._chance = random.Random(catalogue.seed)
         self._room = asyncio.Semaphore(_MOST_AT_ONCE)
         limits = httpx.Limits(max_connections=2 * _MOST_AT_ONCE, max_keepalive_connections=50)
-        self._client = httpx.AsyncClient(timeout=PATIENCE_SECONDS, limits=limits)
+        self._client = way.client(timeout=PATIENCE_SECONDS, limits=limits)
         self.placed = 0
         """How many orders were sent, and should all be accepted in the end."""
         self.accepted: dict[int, str] = {}
@@ -90,7 +91,7 @@ class Shoppers:
             else:
                 if answer.status_code in answers:
                     return answer
-                if answer.status_code not in (429, 503):
+                if answer.status_code not in (429, *way.UNANSWERED):
                     self.complaints.append(f"{method} {path} was answered with {answer.status_code}: {answer.text}")
                     return None
                 self.again[answer.status_code] += 1

@@ -185,7 +185,7 @@ class _Inventory(_WithDatabase):
         return {"set_stock": put}
 
     def rows(self, server: Server) -> list[Row]:
-        items = import_module("infrastructure.items").ITEMS
+        items = import_module("infrastructure.unit_of_work").ITEMS
         reserved = [
             {
                 "order": str(reservation.order_id),
@@ -239,11 +239,11 @@ def load(name: str) -> Simulated:
     os.environ |= {"DATABASE_URL": "postgresql://simulated/none", "RABBITMQ_URL": "amqp://simulated/"}
     match name:
         case _ if name == ORDER:
-            return _Order(name, ("infrastructure.orders", "ORDERS"))
+            return _Order(name, ("infrastructure.unit_of_work", "ORDERS"))
         case _ if name == INVENTORY:
-            return _Inventory(name, ("infrastructure.reservations", "RESERVATIONS"))
+            return _Inventory(name, ("infrastructure.unit_of_work", "RESERVATIONS"))
         case _ if name == PAYMENT:
-            return _Payment(name, ("infrastructure.payments", "PAYMENTS"))
+            return _Payment(name, ("infrastructure.unit_of_work", "PAYMENTS"))
         case _ if name == NOTIFICATION:
             return _Notification(name)
     raise ValueError(f"{name} is not simulated")

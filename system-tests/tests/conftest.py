@@ -8,6 +8,7 @@ import httpx
 import pytest
 from chassis.testing import watched
 
+import way
 from bus import Bus, Listener, Management, bus
 from operations import restore
 from shop import Shop
@@ -18,6 +19,15 @@ from system import System, fresh_system, management_url
 @pytest.fixture(scope="session")
 def servers(database_url: str, rabbitmq_url: str) -> None:
     """Skips where there is no PostgreSQL or no RabbitMQ."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs no servers is the same in both ways."""
+    for item in items:
+        if way.SECURE and "servers" not in getattr(item, "fixturenames", ()):
+            item.add_marker(
+                pytest.mark.skip(reason="the same in both ways, and run in development: it needs no servers")
+            )
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +41,7 @@ def nobody_died() -> Iterator[None]:
 @pytest.fixture(scope="session")
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-    async with httpx.AsyncClient(timeout=30, limits=limits) as shared:
+    async with way.client(limits=limits) as shared:
         yield shared
 
 
@@ -53,7 +63,7 @@ async def bare_system(servers: None, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def shop(system: System, client: httpx.AsyncClient) -> Shop:
-    return Shop(system.urls, client)
+    return Shop(system, client)
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,20 @@
-"""The compose files, read without an engine; `make test-compose` runs the first two."""
+"""The compose files, read without an engine; `make test-compose` runs them."""
 
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # it ships none
 
 from attacks.edge import CONFIGURATION
+from local import run_local
 from operations.addresses import SERVICES
 from system import ROOT
 
-FILES = ("docker-compose.yml", "docker-compose.override.yml", "docker-compose.edge.yml")
+FILES = ("docker-compose.yml", "docker-compose.override.yml", "docker-compose.secure.yml")
 
 
 def compose(file: str = FILES[0]) -> dict[str, Any]:
@@ -26,19 +28,19 @@ def published(file: str) -> dict[str, list[str]]:
 
 def test_ports_are_published_for_development_alone_and_only_to_this_machine() -> None:
     """Or no service could have a second replica, and the edge could be gone round."""
-    base, override, edge = map(published, FILES)
+    base, override, secure = map(published, FILES)
     assert base == {}
     assert set(override) == {"postgres", "rabbitmq", *SERVICES, "console"}
-    assert set(edge) == {"edge"}
-    assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for its in (override | edge).values() for port in its)
+    assert set(secure) == {"edge", "issuer"}
+    assert secure.pop("issuer")[0].startswith("127.0.0.1:")
+    assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for its in (override | secure).values() for port in its)
 
 
 def test_the_edge_in_compose_has_each_setting_and_each_service() -> None:
     settings = set(re.findall(r"EDGE_[A-Z_]+", CONFIGURATION.read_text()))
-    given = compose("docker-compose.edge.yml")["services"]["edge"]["environment"]
-    tls_to_services = {"EDGE_SERVICES_CA", "EDGE_CLIENT_CERTIFICATE"}
-    assert settings - set(given) == {"EDGE_METRICS_PORT", *tls_to_services}
-    assert set(given) < settings
+    given = compose("docker-compose.secure.yml")["services"]["edge"]["environment"]
+    assert settings - set(given) == {"EDGE_METRICS_PORT"}
+    assert set(given) - settings == {"EDGE_SERVICES_HEALTH_PORT"}
     defaults = dict(re.findall(r"\{(EDGE_[A-Z_]+)(?:\[\*\])?-([^}]+)\}", CONFIGURATION.read_text()))
     for name, value in given.items():
         if str(value).startswith("${"):
@@ -59,7 +61,7 @@ def test_every_way_to_start_a_service_bounds_its_headers_and_outwaits_the_edge(s
 
 def test_docker_compose_1_29_can_read_the_file_and_finds_each_image_built() -> None:
     """It interpolates no variable of its own, and starts service after service, in the order of their dependencies."""
-    text = "".join((ROOT / file).read_text() for file in FILES)
+    text = "".join((ROOT / file).read_text() for file in FILES[:2])
     assert [found for found in re.findall(r"(?<!\$)\$\{([^}]*)\}", text) if ":-" not in found] == []
     services = compose()["services"]
     for name, service in services.items():
@@ -78,10 +80,9 @@ def test_a_waiting_broker_does_not_spin() -> None:
 
 
 def test_no_container_has_more_rights_or_takes_more_of_the_machine_than_it_needs() -> None:
-    services = {name: service for file in FILES for name, service in compose(file)["services"].items()}
-    ours = {name: service for name, service in (services | compose()["services"]).items() if "ports" not in service}
-    assert {"edge", "certificates"} <= set(services)
-    for name, service in (ours | {name: services[name] for name in ("edge", "console")}).items():
+    base, secure = compose()["services"], compose("docker-compose.secure.yml")["services"]
+    assert set(secure) - set(base) == {"edge", "issuer", "secrets"}
+    for name, service in (secure | base).items():
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["pids_limit"] > 0, name
@@ -90,6 +91,77 @@ def test_no_container_has_more_rights_or_takes_more_of_the_machine_than_it_needs
         added = becoming_another_user if name in ("postgres", "rabbitmq") else set()
         assert set(service.get("cap_add", [])) == added, name
         assert service.get("read_only", False) == (not added), name
+
+
+def test_the_secure_overlay_gives_no_container_more_rights() -> None:
+    for name, service in compose("docker-compose.secure.yml")["services"].items():
+        assert not {"cap_add", "privileged", "user", "pid", "ipc", "devices"} & set(service), name
+        assert service.get("network_mode", "none") == "none", name
+
+
+@pytest.mark.parametrize(
+    ("run_with", "natively_before", "mode"),
+    [("", False, "native"), ("", True, "native"), ("docker", False, "docker"), ("docker", True, "refused")],
+)
+def test_the_secure_system_is_in_docker_where_somebody_says_so(
+    run_with: str, natively_before: bool, mode: str, tmp_path: Path
+) -> None:
+    """And never where it has run natively: there the authority's certificate has the same place."""
+    code = f"""
+from pathlib import Path
+import docker, layout, profiles, system
+docker.answers = lambda: True
+layout.ROOT = layout.RUN = Path({str(tmp_path)!r})
+try:
+    print(system._mode(profiles.Profile(profiles.SECURE)))
+except system.Problem as problem:
+    print("refused" if "make reset SECURE=1" in str(problem) else problem)
+"""
+    if natively_before:
+        (tmp_path / "secure" / "secrets").mkdir(parents=True)
+    assert run_local(code, RUN_WITH=run_with).split() == [mode]
+
+
+def test_production_in_compose_has_each_variable_that_it_has_natively() -> None:
+    code = """
+import json, layout, secure
+from profiles import Profile
+names = (*layout.PORTS, *(f"{name}-internal" for name in layout.SERVICES))
+profile = Profile("secure-parity", ports=dict.fromkeys(names, 1))
+found = {name: secure.of_service(profile, name) for name in layout.SERVICES}
+found |= {name.replace("service", "migrations"): secure.of_migration(profile, name) for name in layout.DATABASE_ROLES}
+found |= {"rabbitmq-definitions": secure.of_definitions(profile), "operations": secure.of_operator(profile)}
+print(json.dumps({name: sorted(name for name, value in its.items() if value) for name, its in found.items()}))
+"""
+    natively: dict[str, list[str]] = json.loads(run_local(code))
+    for name, variables in natively.items():
+        given = compose("docker-compose.secure.yml")["services"][name]["environment"]
+        # Natively all services get the same, and only payment-service reads this one; the operators' tool runs code of
+        # the services there, which its image doesn't have.
+        spared = set() if name == "payment-service" else {"ALLOW_SIMULATED_GATEWAY"}
+        if name == "operations":
+            spared |= {"ALLOW_DEVELOPMENT_ISSUER", "OIDC_DISCOVERY_URL", "INTERNAL_ADDRESS"}
+        assert {variable for variable, value in given.items() if value} == set(variables) - spared, name
+
+
+def test_each_container_is_given_the_files_that_it_is_told_of_and_no_others() -> None:
+    given = json.loads(run_local("import compose_secrets, json; print(json.dumps(compose_secrets._given()))"))
+    # Which its own configuration or its URLs name.
+    implied = {"ca.crt", "tls.crt", "tls.key"}
+    volumes = {f"{name}-migrations": {"migrations", f"{name}-service"} for name in ("order", "inventory", "payment")}
+    volumes |= {"rabbitmq-definitions": {"definitions"}, "operations": {"operations", "issuer"}, "issuer": {"issuer"}}
+    for name, service in compose("docker-compose.secure.yml")["services"].items():
+        if name == "secrets":
+            assert len(service["volumes"]) == len(given) + 2
+            continue
+        mounted = [volume.split(":") for volume in service["volumes"]]
+        assert {volume for volume, *_ in mounted} == volumes.get(name, {name})
+        for volume, folder, *options in mounted:
+            if volume != "issuer":
+                assert options == ["ro"], name
+                told = set(re.findall(rf"(?:{folder}|/run/own)/([\w.-]+)", json.dumps(service)))
+                assert told <= set(given[volume]), name
+                assert set(given[volume]) - told <= implied | ({"rabbitmq-url"} if folder == "/logins" else set()), name
 
 
 def test_no_service_says_what_it_is_made_of() -> None:

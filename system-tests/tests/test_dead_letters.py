@@ -17,6 +17,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from chassis.messaging.topology import DEAD_LETTER_EXCHANGE, DELIVERY_LIMIT
 from chassis.testing import eventually
 
+import way
 from bus import Bus, events_in
 from operations import books
 from operations.addresses import SERVICES
@@ -49,7 +50,7 @@ async def dead_letters(system: System, *arguments: str) -> str:
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "operations", "dead-letters", *arguments],
-        env=os.environ | {"RABBITMQ_URL": system.rabbitmq_url},
+        env=os.environ | {"RABBITMQ_URL": way.operators(system.rabbitmq_url)},
         capture_output=True,
         text=True,
     )
@@ -99,6 +100,7 @@ async def put_back(channel: Bus, service: str, letters: Sequence[AbstractIncomin
             message_id=letter.message_id,
             timestamp=letter.timestamp,
             headers=letter.headers,
+            user_id=letter.user_id,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         )
         await exchange.publish(copy, service)
@@ -106,7 +108,7 @@ async def put_back(channel: Bus, service: str, letters: Sequence[AbstractIncomin
 
 async def taken(client: httpx.AsyncClient, system: System, service: str) -> dict[str, float]:
     """How many events the service has taken in, and how many of them it knew already."""
-    shop = Shop(system.urls, client)
+    shop = Shop(system, client)
     names = ("events_consumed_total", "events_duplicate_total", "events_unchanged_total")
     return {name: await shop.metric(service, name) for name in names}
 

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from chassis.testing import eventually
 
+import way
 from bus import Bus, bus, events_in
 from failpoints import DEAD_LETTERS, POINTS, RETRIES
 from operations import books
@@ -80,7 +81,7 @@ class Street:
         self.system = system
         self.channel = channel
         self._database = database
-        self._shop = Shop(system.urls, client)
+        self._shop = Shop(system, client)
         self._stock: dict[UUID, int] = {}
         self._orders: set[UUID] = set()
 
@@ -212,13 +213,19 @@ class Street:
 
 
 async def _answered(ask: Callable[[], Awaitable[R]]) -> R:
-    """Asks until there is an answer, as a client does."""
+    """Asks until the service answers, as a client does; meanwhile the edge may, if there is one."""
     async with asyncio.timeout(60):
         while True:
             try:
-                return await ask()
+                answer = await ask()
+                if not isinstance(answer, httpx.Response) or answer.status_code not in way.UNANSWERED:
+                    return answer
             except httpx.TransportError:
-                await asyncio.sleep(0.05)
+                pass
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code not in way.UNANSWERED:
+                    raise
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

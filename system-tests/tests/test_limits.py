@@ -19,6 +19,7 @@ from operations.load import Load, all_final, settled_books
 from operations.shop import Line
 from shop import Shop
 from system import ROOT, System, fresh_system
+from way import development_only
 
 MOST_MEGABYTES = 220
 """What a service may grow to under any of this; it begins with about 80."""
@@ -44,10 +45,11 @@ def megabytes(system: System) -> dict[str, int]:
     return found
 
 
+@development_only("an edge takes no such flood from one address, see attacks/test_edge_floods.py")
 async def test_a_flood_of_requests_is_refused_beyond_what_is_in_hand(
     flooded: System, client: httpx.AsyncClient
 ) -> None:
-    shop = Shop(flooded.urls, client)
+    shop = Shop(flooded, client)
     product = await shop.stock(100_000)
     load = Load(flooded.urls["order-service"], [product], clients=IN_HAND + 300, cancel=0)
     administrator = await asyncpg.connect(flooded.database_url.replace("+asyncpg", ""))
@@ -79,7 +81,7 @@ async def test_orders_of_a_long_time_without_the_broker_wait_as_rows(
     flooded: System, client: httpx.AsyncClient
 ) -> None:
     assert flooded.broker is not None
-    product = await Shop(flooded.urls, client).stock(100_000)
+    product = await Shop(flooded, client).stock(100_000)
     await flooded.broker.take_away()
     load = Load(flooded.urls["order-service"], [product], clients=64, cancel=0.05)
     await load.place(4_000)

@@ -25,6 +25,7 @@ from operations.addresses import SERVICES
 from operations.shop import Line
 from shop import Shop
 from system import System, fresh_system
+from way import development_only
 
 JSON = b"content-type: application/json"
 ID = b"9f8c1f4e-2b4d-4a7e-9d53-6a1c0e7b1a01"
@@ -83,6 +84,9 @@ BUSY = [HealthCheck.too_slow]
 """A machine that has other things to do is no defect."""
 
 
+pytestmark = development_only("production shows no OpenAPI document")
+
+
 @pytest.fixture(scope="module")
 async def asked(servers: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
     """A system of its own, which is full of nonsense afterwards."""
@@ -94,7 +98,7 @@ async def asked(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Asyn
 @pytest.fixture(scope="module")
 async def known(asked: System, client: httpx.AsyncClient) -> dict[str, str]:
     """The ids of what there is to be asked for."""
-    shop = Shop(asked.urls, client)
+    shop = Shop(asked, client)
     product, customer = await shop.stock(1_000_000), uuid4()
     order = (await shop.place(Line(product), customer=customer))["id"]
     await shop.ended(order)

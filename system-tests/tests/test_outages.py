@@ -37,7 +37,7 @@ def database(bare_system: System) -> Proxy:
 
 @pytest.fixture(scope="module")
 def bare_shop(bare_system: System, client: httpx.AsyncClient) -> Shop:
-    return Shop(bare_system.urls, client)
+    return Shop(bare_system, client)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from chassis.testing import eventually, watched
 
+import machine
 import system as system_module
 from system import ROOT, Ended, Service, all_healthy, attended, free_port
 
@@ -63,7 +64,7 @@ def occupied() -> Iterator[int]:
 def test_no_port_is_drawn_twice(monkeypatch: pytest.MonkeyPatch, occupied: int) -> None:
     first, second, third = free_port(), free_port(), free_port()
     assert len({first, second, third}) == 3
-    monkeypatch.setattr(system_module, "_drawn", {first, second})
+    monkeypatch.setattr(machine, "_drawn", {first, second})
     draws = iter([first, occupied, second, first, third])
     monkeypatch.setattr(random, "randint", lambda *_: next(draws))
     assert free_port() == third

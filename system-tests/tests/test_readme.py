@@ -7,8 +7,10 @@ import sys
 import pytest
 
 from system import ROOT, System
+from way import development_only
 
 
+@development_only("attacks/test_secure.py has the lines of production")
 async def test_the_curl_lines_answer_as_the_readme_says(system: System) -> None:
     ports = [f"{name}={service.port}" for name, service in system.services.items()]
     run = await asyncio.create_subprocess_exec(

@@ -192,7 +192,7 @@ async def drill(
     kind: type[_Kind], system: System | Installed, folder: Path, client: httpx.AsyncClient, chance: random.Random
 ) -> AsyncIterator[_Kind]:
     async with bus(system.rabbitmq_url) as connected, connected.messages("payment.*") as arrived:
-        running = kind(system, Shop(system.urls, client), Gateway(arrived), folder, chance)
+        running = kind(system, Shop(system, client), Gateway(arrived), folder, chance)
         running.initial = {await running.shop.stock(STOCK): STOCK for _ in range(3)}
         yield running
 

@@ -20,6 +20,7 @@ from operations.load import settled_books
 from operations.shop import Line
 from shop import Shop
 from system import ROOT, System, fresh_system, management_url
+from way import development_only
 
 CLIENTS = 4
 ORDERS_IN_EACH_STATE = 100
@@ -131,6 +132,7 @@ class Secrets:
         draft.replace(self._file(name))
 
 
+@development_only("it replaces the passwords of logins that the other systems on these servers have there")
 @pytest.mark.skipif(
     "ORDER_PROCESSING_PROFILE" not in os.environ,
     reason="replaces passwords of the whole server: run `make test` at the root, which brings its own",
@@ -148,7 +150,7 @@ async def test_passwords_of_database_and_broker_are_replaced_under_load(
         await secrets.give_the_broker_another_password(broker)
         secrets.start()
         await system.healthy()
-        shop = Shop(system.urls, client)
+        shop = Shop(system, client)
         product = await shop.stock(1_000_000)
         customers = Customers(shop, product)
         try:

@@ -12,6 +12,7 @@ from chassis.testing import eventually
 from operations.demo import SCENES
 from shop import Shop
 from system import System
+from way import development_only
 
 ASKED = 'reminders_total{kind="order"}'
 
@@ -41,6 +42,7 @@ def test_the_demonstration_shows_how_each_order_ends(system: System) -> None:
     assert "charged 189.00 USD and refunded 189.00 USD" in shown.stdout
 
 
+@development_only("in production an edge shows the load nothing of what the services count")
 async def test_a_load_in_which_an_order_had_to_ask_again_is_no_success(system: System, shop: Shop) -> None:
     """The payments can't be written before a first reminder has come."""
     before = await shop.metric("order-service", ASKED)
@@ -72,6 +74,7 @@ async def _more_than(shop: Shop, before: float) -> bool:
     return await shop.metric("order-service", ASKED) > before
 
 
+@development_only("in production an edge shows the load nothing of what the services count")
 def test_under_load_an_order_costs_less_than_one_transaction_and_one_message(system: System) -> None:
     shown = run("load", "--orders", "1000", "--cancel", "0.1", urls=system.urls, database_url=system.database_url)
 

@@ -19,6 +19,7 @@ from chassis.testing import eventually, make_vhost
 from bus import Bus, Management, bus
 from operations.addresses import SERVICES
 from system import DEFINITIONS, ROOT, System, management_url
+from way import development_only
 
 TAP = "order_events.tap"
 
@@ -79,6 +80,7 @@ async def load(url: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@development_only("attacks/test_furnishing.py has the deploy step of production")
 async def test_the_retry_queues_of_earlier_versions_go_once_they_are_empty(empty_vhost: tuple[Bus, str]) -> None:
     """What waits in them arrives: order-service's at once, the other in so long a time that somebody takes it away."""
     channel, url = empty_vhost

@@ -27,6 +27,7 @@ from shop import Shop
 from system import ROOT, System, fresh_system, migrate_all
 from upgrade.recording import RECORDINGS, Recording, Waiting
 from upgrade.replay import COLUMNS, load, load_database
+from way import development_only
 
 TAP = "order_events.tap"
 # A statement that every version runs, under locks and plans that it keeps.
@@ -34,6 +35,7 @@ OLD_CODE = "WITH kept AS (UPDATE inbox SET processed_at = processed_at RETURNING
 OWNERS = "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
 
 pytestmark = [
+    development_only("the earlier versions ran there, and production begins with empty queues"),
     pytest.mark.skipif(
         shutil.which("pg_restore") is None, reason="PostgreSQL's own programs are needed: install `postgresql-client`"
     ),
@@ -48,7 +50,7 @@ class Upgraded:
         self.recording = recording
         self.system = system
         self.channel = channel
-        self.shop = Shop(system.urls, client)
+        self.shop = Shop(system, client)
         self._client = client
 
     async def orders(self) -> dict[str, dict[str, Any]]:

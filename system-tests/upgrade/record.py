@@ -67,7 +67,7 @@ async def _stage(logs: Path) -> AsyncIterator[tuple[Recorder, Management]]:
             httpx.AsyncClient(base_url=management_url(), timeout=30) as manager,
         ):
             management = Management(manager, system.vhost)
-            yield Recorder(system, Shop(system.urls, client), client, channel, management, database), management
+            yield Recorder(system, Shop(system, client), client, channel, management, database), management
         await database.close()
 
 

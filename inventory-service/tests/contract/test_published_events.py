@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
-from chassis.messaging.envelope import Encoder
+from chassis.messaging.envelope import encode
 from chassis.ports.events import routing_key
 from chassis.testing import received
 from chassis.testing.declared import outdated
@@ -23,7 +23,8 @@ PRICES = ["19.99", "0.01", "0.1", "5", "1E+2", "9999999999.99"]
 
 
 def sent(published: Published) -> dict[str, Any]:
-    outgoing = Encoder("inventory-service").encode(
+    outgoing = encode(
+        "inventory-service",
         published.event,
         event_id=published.event_id,
         time=published.time,

@@ -20,8 +20,8 @@ from chassis.testing.pruning import (
 
 from application.handle_events import handle_events
 from domain.reservation import Status
-from infrastructure.reservations import OLD_TOMBSTONES
 from infrastructure.tables import SCHEMA, metadata
+from infrastructure.unit_of_work import OLD_TOMBSTONES
 from tests.messages import order_created, undone
 from tests.postgres import Postgres
 from tests.rows import a_reservation_row, an_item_row

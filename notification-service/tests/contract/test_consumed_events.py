@@ -22,7 +22,7 @@ def test_the_producers_examples_are_read_and_unknown_fields_are_no_matter(name: 
         for field in {field.name for field in fields(reads)} & example["data"].keys():
             value, sent = getattr(event.data, field), example["data"][field]
             assert value == Decimal(str(sent)) if isinstance(value, Decimal) else str(value) == sent
-        assert all(message_about(event.data))
+        assert all(message_about(name, event.data))
 
 
 def test_all_examples_are_read_from_one_message() -> None:

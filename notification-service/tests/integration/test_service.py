@@ -46,7 +46,9 @@ async def test_every_kind_of_event_reaches_its_customer(service: httpx.AsyncClie
         await others.report(event)
 
     read = Decoder(CONSUMED).decode(orjson.dumps(facts), BATCH)
-    await hears(service, customer, *(message_about(event.data)[0] for event in read if isinstance(event, Received)))
+    await hears(
+        service, customer, *(message_about(event.type, event.data)[0] for event in read if isinstance(event, Received))
+    )
 
 
 async def test_an_event_that_comes_many_times_is_told_once(service: httpx.AsyncClient, others: World) -> None:

@@ -10,11 +10,17 @@ from chassis.ports.ids import RecentIds, uuid7
 from chassis.testing import received
 
 from application.handle_events import HandleEvents
-from application.messages import OrderCompleted, OrderConfirmed
+from application.messages import Event
 from application.send_notifications import SendNotifications
 from infrastructure.recent_notifications import RecentNotifications
 from infrastructure.unit_of_work import MemoryUnitOfWork
 from tests.channel import FakeChannel, Sent
+
+
+class OrderConfirmed(Event): ...
+
+
+class OrderCompleted(Event): ...
 
 
 class Desk:

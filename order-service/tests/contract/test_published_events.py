@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 import pytest
-from chassis.messaging.envelope import Encoder
+from chassis.messaging.envelope import encode
 from chassis.ports.ids import uuid7
 from chassis.testing.declared import outdated
 
@@ -22,11 +22,12 @@ def an_order_with_every_kind_of_price() -> Order:
 
 
 def sent_by(order: Order) -> list[dict[str, Any]]:
-    encoder = Encoder("order-service")
     said = [(event, False) for event in order.events] + [(event, True) for event in order.repeats]
     return [
         orjson.loads(
-            encoder.encode(event, event_id=uuid7(), time=NOON, traceparent=order.traceparent, repeat=repeat).body
+            encode(
+                "order-service", event, event_id=uuid7(), time=NOON, traceparent=order.traceparent, repeat=repeat
+            ).body
         )
         for event, repeat in said
     ]

@@ -12,8 +12,7 @@ from chassis.postgres.database import Database
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from domain.order import Order, Status
-from infrastructure.orders import OPEN_OF_CUSTOMERS
-from infrastructure.unit_of_work import OrderUnitOfWork
+from infrastructure.unit_of_work import OPEN_OF_CUSTOMERS, OrderUnitOfWork
 from tests.builders import an_order, bring, line, order_in
 from tests.integration.conftest import Units
 from tests.running import OrderUnits

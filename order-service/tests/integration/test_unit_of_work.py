@@ -4,8 +4,8 @@ from uuid import UUID
 
 import orjson
 import pytest
-from chassis.ports.idempotency import Claim
 from chassis.ports.ids import uuid7
+from chassis.ports.unit_of_work import Claim
 from chassis.postgres.database import Database
 from chassis.testing import received
 from sqlalchemy import text

@@ -10,7 +10,7 @@ import pytest
 from chassis.testing.access import ISSUER, FakeIssuer, documented, load_in_production, who_gets_in
 from chassis.testing.running import client_of
 
-from infrastructure.orders import ORDERS
+from infrastructure.unit_of_work import ORDERS
 from tests.contracts import ROOT
 from tests.running import OrderUnits
 from tests.shop import assert_problem, order_body

@@ -7,18 +7,18 @@ from uuid import uuid4
 import pytest
 from chassis.ports.ids import uuid7
 
-from application.adopt_orders import AdoptOrder, adopt_orders
+from application.adopt_orders import adopt_orders
 from domain.events import Line, OrderFailed
-from domain.order import Status
-from infrastructure.orders import ORDERS
+from domain.order import LostOrder, Status
+from infrastructure.unit_of_work import ORDERS
 from tests.builders import NOON, TRACEPARENT, line, order_in
 from tests.running import OrderUnits
 
 DEADLINE = NOON + timedelta(minutes=15)
 
 
-def forgotten(*items: Line) -> AdoptOrder:
-    return AdoptOrder(uuid7(), uuid4(), items, Decimal("39.98"), "USD", DEADLINE, TRACEPARENT)
+def forgotten(*items: Line) -> LostOrder:
+    return LostOrder(uuid7(), uuid4(), items, Decimal("39.98"), "USD", DEADLINE, TRACEPARENT)
 
 
 @pytest.mark.parametrize("items", [(line(),), ()], ids=["known by its hold", "known by its payment alone"])
@@ -45,7 +45,7 @@ async def test_an_order_that_is_known_stays_as_it_is(units: OrderUnits, status: 
     order = order_in(status)
     await units.put(ORDERS, order)
 
-    again = AdoptOrder(order.id, order.customer_id, order.items, order.total_amount, "USD", DEADLINE, TRACEPARENT)
+    again = LostOrder(order.id, order.customer_id, order.items, order.total_amount, "USD", DEADLINE, TRACEPARENT)
     await units.run(adopt_orders, [again])
 
     assert units.kept(ORDERS)[order.id].status is status

@@ -14,8 +14,7 @@ from application.cancel_orders import CancelOrder, cancel_orders
 from application.expire_orders import expire_orders
 from application.handle_events import handle_events
 from domain.order import Order, TimelineEntry
-from infrastructure.orders import ORDERS
-from infrastructure.unit_of_work import OrderUnitOfWork
+from infrastructure.unit_of_work import ORDERS, OrderUnitOfWork
 from tests.builders import NOON, TRACEPARENT, an_order
 from tests.facts import FACTS, Fact
 from tests.running import OrderUnits, ask_again

@@ -11,7 +11,7 @@ from chassis.ports.ids import uuid7
 
 from api.schemas import OrderResponse
 from domain.order import Status
-from infrastructure.orders import ORDERS
+from infrastructure.unit_of_work import ORDERS
 from tests.builders import NOON, TRACEPARENT, an_order, line, order_in
 from tests.running import OrderUnits
 from tests.shop import PRODUCT, TRACED, assert_problem, order_body, place

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from chassis.ports.errors import Unavailable
 
-from infrastructure.orders import PostgresOrders
+from infrastructure.unit_of_work import PostgresOrders
 from tests.running import OrderUnits
 from tests.shop import PRODUCT, TRACE, TRACED, assert_problem, order_body
 

@@ -9,7 +9,7 @@ from application.cancel_orders import CancelOrder, cancel_orders
 from domain.errors import IllegalTransition, OrderNotFound
 from domain.events import OrderCancelled
 from domain.order import Order, Status
-from infrastructure.orders import ORDERS
+from infrastructure.unit_of_work import ORDERS
 from tests.builders import NOON, TRACEPARENT, order_in
 from tests.running import OrderUnits
 

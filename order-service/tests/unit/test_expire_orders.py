@@ -8,7 +8,7 @@ from application import expire_orders as module
 from application.expire_orders import expire_orders
 from domain.events import OrderFailed
 from domain.order import Status
-from infrastructure.orders import ORDERS
+from infrastructure.unit_of_work import ORDERS
 from tests.builders import NOON, TRACEPARENT, an_order, order_in
 from tests.running import OrderUnits
 

@@ -9,7 +9,7 @@ from chassis.testing import received
 
 from application.handle_events import handle_events
 from domain.order import FINAL, Status
-from infrastructure.orders import ORDERS
+from infrastructure.unit_of_work import ORDERS
 from tests.builders import NOON, TRACEPARENT, order_in
 from tests.facts import FACTS, Fact, paid, payment_failed, refunded, released, reserved, unavailable
 from tests.running import OrderUnits

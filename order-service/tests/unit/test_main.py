@@ -6,15 +6,14 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from chassis.ports.idempotency import Claim
+from chassis.ports.unit_of_work import Claim
 from chassis.testing import received
 from chassis.testing.running import NOWHERE, client_of
 
 from application.messages import CONSUMED
 from domain import errors
 from domain.order import Status
-from infrastructure.orders import ORDERS, PostgresOrders
-from infrastructure.unit_of_work import OrderUnitOfWork
+from infrastructure.unit_of_work import ORDERS, OrderUnitOfWork, PostgresOrders
 from tests.builders import NOON, an_order
 from tests.facts import paid
 from tests.running import OrderUnits, load_main

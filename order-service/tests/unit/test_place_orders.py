@@ -14,7 +14,7 @@ from application.place_orders import Placed, PlaceOrder, PlaceOrders
 from domain.errors import IdempotencyKeyReused, InvalidOrder, TooManyOpenOrders
 from domain.events import Line, OrderCreated
 from domain.order import Status
-from infrastructure.orders import ORDERS, PostgresOrders
+from infrastructure.unit_of_work import ORDERS, PostgresOrders
 from tests.builders import NOON, TRACEPARENT
 from tests.running import OrderUnits, ask_again
 

@@ -11,8 +11,8 @@ from application.cancel_orders import CancelOrder, cancel_orders
 from application.expire_orders import expire_orders
 from application.handle_events import handle_events
 from domain.events import OrderCancelled, OrderCreated, OrderFailed
-from domain.order import Order, Status
-from infrastructure.orders import ORDERS
+from domain.order import LostOrder, Order, Status
+from infrastructure.unit_of_work import ORDERS
 from tests.builders import NOON, TRACEPARENT, Act, an_order, fail, order_in, refuse
 from tests.facts import Fact, paid, payment_failed, refunded, released, reserved, unavailable
 from tests.running import OrderUnits, ask_again
@@ -95,16 +95,8 @@ def test_repeats_that_an_outage_has_missed_are_left_out() -> None:
 
 def adopted() -> Order:
     known = an_order()
-    return Order.adopt(
-        known.id,
-        known.customer_id,
-        known.items,
-        total_amount=known.total_amount,
-        currency=known.currency,
-        expires_at=known.expires_at,
-        traceparent=TRACEPARENT,
-        now=NOON,
-    )
+    what = (known.id, known.customer_id, known.items, known.total_amount, known.currency)
+    return Order.adopt(LostOrder(*what, known.expires_at, TRACEPARENT), NOON)
 
 
 def undone_by(act: Act) -> Callable[[], Order]:

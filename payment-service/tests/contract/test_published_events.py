@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from chassis.messaging.envelope import Encoder
+from chassis.messaging.envelope import encode
 from chassis.ports.events import routing_key
 from chassis.testing.declared import outdated
 from chassis.testing.units import Published
@@ -19,7 +19,8 @@ from tests.till import Till
 
 
 def sent(published: Published) -> dict[str, Any]:
-    outgoing = Encoder("payment-service").encode(
+    outgoing = encode(
+        "payment-service",
         published.event,
         event_id=published.event_id,
         time=published.time,

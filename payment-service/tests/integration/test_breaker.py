@@ -138,8 +138,12 @@ async def test_the_orders_of_an_outage_of_the_gateway_are_charged_once_it_is_ove
     async def is_closed() -> bool:
         return await state() == 0
 
+    async def is_away(_: object) -> Reply:
+        return Reply(answer, timedelta(seconds=2))
+
     before = await figure(service, "payment_attempts_held_back_total")
-    main.gateway.outage = Reply(answer, timedelta(seconds=2))
+    working = main.gateway.ask
+    main.gateway.ask = is_away
     await others.report(*events(orders[:5]))
     await eventually(is_open)
     await others.report(*events(orders[5:]))
@@ -154,7 +158,7 @@ async def test_the_orders_of_an_outage_of_the_gateway_are_charged_once_it_is_ove
     await eventually(all_wait)
     assert await figure(service, "payment_attempts_held_back_total") > before
     assert [others.names(order) for order in orders] == [[]] * 30
-    main.gateway.outage = None
+    main.gateway.ask = working
     await eventually(lambda: all(others.names(order) == ["PaymentProcessed"] for order in orders))
     await eventually(is_closed)
     assert (await service.get("/health")).json()["status"] == "ok"

@@ -12,8 +12,7 @@ import pytest
 from chassis.testing.units import Units
 
 from domain.payment import Payment, Status
-from infrastructure.payments import PostgresPayments
-from infrastructure.unit_of_work import PaymentUnitOfWork
+from infrastructure.unit_of_work import PaymentUnitOfWork, PostgresPayments
 from tests.integration.worker import Worker
 from tests.messages import AMOUNT, a_payment
 

@@ -18,8 +18,8 @@ from chassis.testing.pruning import (
 )
 
 from domain.payment import Status, payment_id
-from infrastructure.payments import OLD_TOMBSTONES
 from infrastructure.tables import SCHEMA, metadata
+from infrastructure.unit_of_work import OLD_TOMBSTONES
 from tests.integration.worker import Worker
 from tests.messages import reserved, undone
 from tests.rows import a_payment_row

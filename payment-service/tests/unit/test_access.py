@@ -10,7 +10,7 @@ from chassis.testing.access import FakeIssuer, documented, load_in_production, w
 from chassis.testing.running import client_of
 
 from domain.payment import Status
-from infrastructure.payments import PAYMENTS
+from infrastructure.unit_of_work import PAYMENTS
 from tests.contracts import ROOT
 from tests.messages import a_payment
 from tests.till import Till

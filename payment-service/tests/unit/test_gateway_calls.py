@@ -18,7 +18,7 @@ from domain.payment import LEASE, Status
 from infrastructure import breaker, gateway_calls
 from infrastructure.breaker import State
 from infrastructure.gateway_calls import MAX_CALLS, TIMEOUT_SECONDS, BackgroundCalls
-from infrastructure.payments import PAYMENTS
+from infrastructure.unit_of_work import PAYMENTS
 from tests.gateway import FakeGateway
 from tests.messages import a_payment, an_attempt, reserved, undone
 from tests.till import Till, turns

@@ -7,7 +7,7 @@ from chassis.testing import received
 from domain.attempt import Answer, Attempt, Kind, Reply
 from domain.events import PaymentProcessed, PaymentRefunded
 from domain.payment import Payment, Status
-from infrastructure.payments import PAYMENTS
+from infrastructure.unit_of_work import PAYMENTS
 from tests.gateway import FakeGateway
 from tests.messages import AMOUNT, CUSTOMER, TRACEPARENT, a_payment, reserved, undone
 from tests.till import Till

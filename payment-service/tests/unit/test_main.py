@@ -7,7 +7,7 @@ import pytest
 
 from domain.attempt import Answer
 from domain.payment import Status
-from infrastructure.payments import PAYMENTS
+from infrastructure.unit_of_work import PAYMENTS
 from tests.gateway import FakeGateway
 from tests.messages import a_payment, an_attempt
 from tests.running import load_main_without_servers

@@ -9,7 +9,7 @@ from chassis.ports.ids import uuid7
 from application.reconcile_charges import ReconcileCharge, reconcile_charges
 from domain.events import PaymentRefunded
 from domain.payment import Status, payment_id
-from infrastructure.payments import PAYMENTS
+from infrastructure.unit_of_work import PAYMENTS
 from tests.gateway import FakeGateway
 from tests.messages import AMOUNT, CUSTOMER, TRACEPARENT, a_payment, reserved, undone
 from tests.till import Till

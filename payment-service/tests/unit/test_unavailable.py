@@ -10,7 +10,7 @@ from domain.attempt import Answer, Kind
 from domain.payment import LEASE, Payment, Status
 from infrastructure import breaker
 from infrastructure.breaker import State
-from infrastructure.payments import PAYMENTS
+from infrastructure.unit_of_work import PAYMENTS
 from tests.gateway import FakeGateway
 from tests.messages import a_payment, reserved, undone
 from tests.till import Till

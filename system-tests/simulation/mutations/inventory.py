@@ -38,7 +38,7 @@ def lost_insert() -> None:
 
 @mutation("items read without a lock", INVENTORY)
 def items_not_locked() -> None:
-    items = module("infrastructure.items").ITEMS
+    items = module("infrastructure.unit_of_work").ITEMS
     items.lock = items.get
 
 

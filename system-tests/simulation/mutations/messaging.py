@@ -39,11 +39,13 @@ def repeats_told() -> None:
 @mutation("what is said again has the id that it had", *WITH_DATABASE)
 def same_id() -> None:
     publisher = module("chassis.messaging.publisher").Publisher
+    envelope, events = module("chassis.messaging.envelope"), module("chassis.ports.events")
 
     def encode(self: Any, event: Any, *, time: Any, traceparent: str, repeat: bool = False) -> Any:
         event_id = UUID(int=event.order_id.int ^ int.from_bytes(event.name.encode()[-8:]))
         began = datetime(2026, 1, 1, tzinfo=UTC)
-        return self._encoder.encode(event, event_id=event_id, time=began, traceparent=traceparent)
+        source = events.publisher(event.name)
+        return envelope.encode(source, event, event_id=event_id, time=began, traceparent=traceparent)
 
     publisher.encode = encode
 

@@ -12,12 +12,12 @@ def confirm_after_final() -> None:
     order = module("domain.order")
     settle = handle_events._apply
 
-    def settle_all(found: Any, fact: Any, now: Any) -> Any:
-        if isinstance(fact, handle_events.InventoryReserved) and found.is_undone:
+    def settle_all(found: Any, event: Any, now: Any) -> Any:
+        if event.type == "InventoryReserved" and found.is_undone:
             found.status = order.Status.CONFIRMED
             found._announce(now)
             return True
-        return settle(found, fact, now)
+        return settle(found, event, now)
 
     handle_events._apply = settle_all
 
@@ -28,10 +28,10 @@ def complete_after_final() -> None:
     order = module("domain.order")
     settle = handle_events._apply
 
-    def settle_all(found: Any, fact: Any, now: Any) -> Any:
-        if isinstance(fact, handle_events.PaymentProcessed) and found.is_undone:
+    def settle_all(found: Any, event: Any, now: Any) -> Any:
+        if event.type == "PaymentProcessed" and found.is_undone:
             found.status = order.Status.CONFIRMED
-        return settle(found, fact, now)
+        return settle(found, event, now)
 
     handle_events._apply = settle_all
 
@@ -41,10 +41,10 @@ def early_payment_ignored() -> None:
     handle_events = module("application.handle_events")
     settle = handle_events._apply
 
-    def settle_all(found: Any, fact: Any, now: Any) -> Any:
-        if isinstance(fact, handle_events.PaymentProcessed) and found.status == "pending":
+    def settle_all(found: Any, event: Any, now: Any) -> Any:
+        if event.type == "PaymentProcessed" and found.status == "pending":
             return False
-        return settle(found, fact, now)
+        return settle(found, event, now)
 
     handle_events._apply = settle_all
 
@@ -85,7 +85,7 @@ def refund_not_awaited() -> None:
 
 @mutation("orders decided without their row's lock", ORDER)
 def no_lock() -> None:
-    orders = module("infrastructure.orders").ORDERS
+    orders = module("infrastructure.unit_of_work").ORDERS
     orders.lock = orders.get
 
 
@@ -102,7 +102,7 @@ def no_deadline() -> None:
     async def locked_overdue(self: Any, limit: int) -> Any:
         return []
 
-    module("infrastructure.orders").PostgresOrders.locked_overdue = locked_overdue
+    module("infrastructure.unit_of_work").PostgresOrders.locked_overdue = locked_overdue
 
 
 @mutation("an order that asks again has forgotten that its price is not trusted", ORDER)

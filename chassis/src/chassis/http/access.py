@@ -5,12 +5,10 @@ that calls its endpoint by itself (requests.BareRoute).
 """
 
 import asyncio
-import ipaddress
 import math
 import os
 import signal
 import socket
-import stat
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,7 +19,8 @@ import structlog
 from chassis.http.allowance import Allowance
 from chassis.http.health import Check
 from chassis.http.problems import Problem
-from chassis.ports.addresses import is_loopback
+from chassis.http.tokens import InvalidToken, Issuer
+from chassis.ports.addresses import address_in, is_loopback
 from chassis.ports.identity import UNCHECKED, Principal, Role
 from chassis.ports.tracing import trace_id
 from fastapi import Request
@@ -50,22 +49,11 @@ def allows(*roles: Role) -> Callable[[E], E]:
 
 def allowed(route: BaseRoute) -> frozenset[Role]:
     """Those who may call the route: nobody, unless it says so."""
-    found: frozenset[Role] = getattr(getattr(route, "endpoint", None), "allows", frozenset())
-    return found
+    return cast(frozenset[Role], getattr(getattr(route, "endpoint", None), "allows", frozenset()))
 
 
 def caller(request: Request) -> Principal:
-    principal: Principal = request.state.caller
-    return principal
-
-
-class Verifier(Protocol):
-    async def verified(self, token: str) -> Principal:
-        """The token's owner. Raises InvalidToken, or Unavailable if nobody can say."""
-
-
-class InvalidToken(Exception):
-    """The message is for the caller, and has nothing of the token."""
+    return cast(Principal, request.state.caller)
 
 
 class Part(Protocol):
@@ -109,8 +97,8 @@ class Gate:
 class TokensRequired:
     """Production: each route is for the roles that it names, and for nobody if it names none."""
 
-    def __init__(self, verifier: Verifier) -> None:
-        self._verifier = verifier
+    def __init__(self, issuer: Issuer) -> None:
+        self._issuer = issuer
         self._allowance = Allowance()
 
     async def admit(self, scope: Scope, routes: Sequence[BaseRoute]) -> Principal:
@@ -149,7 +137,7 @@ class TokensRequired:
         if len(given) > 1 or scheme.lower() != "bearer" or not token:
             raise _unauthenticated("There must be one Authorization header: Bearer <token>.", "invalid_request")
         try:
-            return await self._verifier.verified(token.strip())
+            return await self._issuer.verified(token.strip())
         except InvalidToken as error:
             raise _unauthenticated(str(error), "invalid_token") from None
 
@@ -209,10 +197,8 @@ def listening_addresses() -> Iterable[str]:
     """Of this process's own sockets, on whatever opened them."""
     for name in os.listdir("/dev/fd"):
         try:
-            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                continue
             found = socket.socket(fileno=int(name))
-        except OSError:  # it was closed meanwhile, as the listing's own is
+        except OSError:  # it is no socket, or was closed meanwhile, as the listing's own is
             continue
         try:
             internet = found.family in (socket.AF_INET, socket.AF_INET6)
@@ -224,11 +210,8 @@ def listening_addresses() -> Iterable[str]:
 
 @lru_cache(maxsize=256)
 def _is_elsewhere(address: str) -> bool:
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:  # a path, or the name that a test gives
-        return False
-    return not is_loopback(address)
+    """False for a socket's path and for the name that a test gives."""
+    return address_in(address) is not None and not is_loopback(address)
 
 
 @lru_cache(maxsize=256)
@@ -242,16 +225,9 @@ def _is_page_of_this_machine(origin: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _is_foreign(url: str) -> bool:
-    """Whether a page under this address may be somebody else's. A name without a dot can't be registered, and an
-    address of numbers can't be bound to another name."""
+    """Whether a page there may be somebody else's. Nobody can register a name without a dot, nor rebind an address."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
         return True
-    if "." not in host.removesuffix(".") or host.endswith(".localhost"):
-        return False
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return True
-    return False
+    return "." in host.removesuffix(".") and not host.endswith(".localhost") and address_in(host) is None

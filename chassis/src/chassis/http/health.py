@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
@@ -21,19 +20,12 @@ class Status(BaseModel):
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class About:
-    service: str
-    version: str
-    access: str
-    """Who is checked."""
-
-
 class Health(BaseModel):
     status: Literal["ok", "failing"]
     service: str
     version: str
     access: str
+    """Who is checked."""
     checks: dict[str, Status]
 
 
@@ -47,12 +39,10 @@ def all_of(checks: Sequence[Check]) -> Check:
 
 
 def router(
-    about: About,
-    checks: Mapping[str, Check],
-    ready: Iterable[str],
-    lost: Mapping[str, Check] | None = None,
+    about: Mapping[str, str], checks: Mapping[str, Check], ready: Iterable[str], lost: Mapping[str, Check] | None = None
 ) -> APIRouter:
-    """`ready` names the checks that must succeed to serve requests; `lost` has checks for what only a restart cures."""
+    """`about` has the service, its version and its access. `ready` names the checks that must succeed to serve
+    requests; `lost` has checks for what only a restart cures."""
     routes = APIRouter(tags=["health"])
     consumer_lost_at: float | None = None
 
@@ -70,7 +60,7 @@ def router(
         failing = any(results.values())
         health = Health(
             status="failing" if failing else "ok",
-            **asdict(about),
+            **about,
             checks={
                 name: Status(status="failing" if problem else "ok", detail=problem) for name, problem in results.items()
             },

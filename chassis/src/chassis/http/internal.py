@@ -1,5 +1,4 @@
-"""A port of its own for whoever watches the service: in production neither health nor metrics is for callers, and no
-load of theirs keeps it from answering."""
+"""Production's own port for health and metrics: not for callers, and no load of theirs keeps it from answering."""
 
 import asyncio
 import contextlib

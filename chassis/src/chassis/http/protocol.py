@@ -1,5 +1,4 @@
-"""uvicorn's HTTP protocol with a bound on headers, of which httptools would collect 20 MiB, and with certificates that
-are renewed without a restart.
+"""uvicorn's HTTP protocol with bounded headers (httptools collects 20 MiB), and certificates renewed without a restart.
 
 uvicorn main:app --http chassis.http.protocol:BoundedProtocol
 """
@@ -19,8 +18,7 @@ log = structlog.get_logger()
 
 
 class _NewestCertificate:
-    """Is called at each handshake, as the context's `sni_callback`. Files that can't be used, such as a certificate
-    whose key isn't written yet, change nothing."""
+    """Called at each handshake. Unusable files, such as a certificate whose key isn't written yet, change nothing."""
 
     def __init__(self, config: Config) -> None:
         self._config, self._context = config, config.ssl
@@ -64,8 +62,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """Answers 400 and hangs up beyond the bounds. The edge is stricter; this is for whoever comes past it."""
 
     _pending_bytes = 0
-    """Received since httptools told of a body's bytes or of a message's begin or end: of headers or trailers, which it
-    collects until they are complete."""
+    """Received since a body's bytes or a message's begin or end: of headers or trailers that aren't complete yet."""
 
     def __init__(self, config: Config, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)

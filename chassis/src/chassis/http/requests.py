@@ -109,8 +109,7 @@ def _refuse_unstorable_text(body: bytes) -> None:
 
 
 class BareRoute(APIRoute):
-    """A route whose endpoint takes the request alone. FastAPI's parameters, exit stacks and handlers cost a busy route
-    more than the endpoint's work; see docs/performance.md."""
+    """The endpoint takes only the request: FastAPI's machinery would cost more than its work (docs/performance.md)."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in (self.methods or ()):

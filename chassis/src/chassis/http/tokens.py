@@ -7,16 +7,14 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import httpx
 import jwt
 import structlog
-from chassis.http.access import InvalidToken
 from chassis.ports.errors import Unavailable, reason_of
-from chassis.ports.identity import ROLES, Principal
+from chassis.ports.identity import ROLES, Principal, Trust
 
 RENEW_EVERY_SECONDS = 300.0
 """How long a key that its issuer has withdrawn may still be believed, if the issuer answers."""
@@ -41,17 +39,8 @@ DEVELOPMENT_MARK = "development_issuer"
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """Whose tokens are believed, and what their claims are called."""
-
-    issuer: str
-    audience: str
-    discovery_url: str
-    roles_claim: str = "roles"
-    customer_claim: str = "sub"
-    token_type: str = "at+jwt"  # noqa: S105 (a name)
-    development_allowed: bool = False
+class InvalidToken(Exception):
+    """The message is for the caller, and has nothing of the token."""
 
 
 class Issuer:
@@ -69,10 +58,11 @@ class Issuer:
         self._remembered: dict[bytes, tuple[float, Principal]] = {}
 
     async def problem(self) -> str | None:
-        return None if self._has_keys() else f"no keys of {self._trust.issuer}; the log says why"
+        return None if self._has_keys() else f"no keys of {self._trust.oidc_issuer}; the log says why"
 
     async def verified(self, token: str) -> Principal:
-        """A token is remembered by its digest until it expires, but no longer than REMEMBERED_SECONDS."""
+        """The token's owner, remembered by the token's digest until it expires, but no longer than REMEMBERED_SECONDS.
+        Raises InvalidToken, or Unavailable if nobody can say."""
         digest = hashlib.sha256(token.encode("latin-1", "replace")).digest()
         now = self._clock()
         known = self._remembered.get(digest)
@@ -96,16 +86,16 @@ class Issuer:
         try:
             async with asyncio.timeout(10), self._client() as client:
                 told = await _document(client, self._trust.discovery_url)
-                if told.get("issuer") != self._trust.issuer:
+                if told.get("issuer") != self._trust.oidc_issuer:
                     raise ValueError(f"the document is that of {told.get('issuer')!r}")
-                if told.get(DEVELOPMENT_MARK) and not self._trust.development_allowed:
+                if told.get(DEVELOPMENT_MARK) and not self._trust.allow_development_issuer:
                     raise ValueError("this issuer is for development: ALLOW_DEVELOPMENT_ISSUER=true believes it")
                 keys_at = str(told["jwks_uri"])
-                if not (keys_at.startswith("https://") or self._trust.development_allowed):
+                if not (keys_at.startswith("https://") or self._trust.allow_development_issuer):
                     raise ValueError(f"its keys are at {keys_at}, where anybody on the way could change them")
                 keys = _usable(await _document(client, keys_at))
         except Exception as error:
-            log.warning("keys not renewed", issuer=self._trust.issuer, reason=reason_of(error))
+            log.warning("keys not renewed", issuer=self._trust.oidc_issuer, reason=reason_of(error))
             return
         if keys.keys() != self._keys.keys():
             self._remembered.clear()
@@ -124,7 +114,7 @@ class Issuer:
             header = jwt.get_unverified_header(token)
         except (jwt.InvalidTokenError, ValueError):
             raise InvalidToken("The token is no JWT.") from None
-        if str(header.get("typ", "")).lower().removeprefix("application/") != self._trust.token_type.lower():
+        if str(header.get("typ", "")).lower().removeprefix("application/") != self._trust.oidc_token_type.lower():
             raise InvalidToken("The token is no access token.")
         kid = header.get("kid")
         if not isinstance(kid, str):
@@ -142,17 +132,14 @@ class Issuer:
             return  # strangers may not fill this instance with requests that wait for an issuer that hangs
         self._waiting += 1
         try:
-            await self._ask_in_turn(kid)
+            async with self._asking:
+                if self._knows(kid) or self._clock() - self._in_vain_at < ASK_AT_MOST_EVERY_SECONDS:
+                    return
+                await self._renew()
+                if not self._knows(kid):
+                    self._in_vain_at = self._clock()
         finally:
             self._waiting -= 1
-
-    async def _ask_in_turn(self, kid: str) -> None:
-        async with self._asking:
-            if self._knows(kid) or self._clock() - self._in_vain_at < ASK_AT_MOST_EVERY_SECONDS:
-                return
-            await self._renew()
-            if not self._knows(kid):
-                self._in_vain_at = self._clock()
 
     def _decode(self, token: str, key: jwt.PyJWK) -> dict[str, Any]:
         try:
@@ -160,8 +147,8 @@ class Issuer:
                 token,
                 key,
                 algorithms=[key.algorithm_name],
-                audience=self._trust.audience,
-                issuer=self._trust.issuer,
+                audience=self._trust.oidc_audience,
+                issuer=self._trust.oidc_issuer,
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
@@ -174,10 +161,10 @@ class Issuer:
         return claims
 
     def _principal(self, claims: Mapping[str, Any]) -> Principal:
-        given = _claim(claims, self._trust.roles_claim)
+        given = _claim(claims, self._trust.oidc_roles_claim)
         words = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
         roles = frozenset(role for role in ROLES if role in words)
-        return Principal(claims["iss"], claims["sub"], roles, _uuid(_claim(claims, self._trust.customer_claim)))
+        return Principal(claims["iss"], claims["sub"], roles, _uuid(_claim(claims, self._trust.oidc_customer_claim)))
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:

@@ -1,8 +1,7 @@
 """The connections to RabbitMQ. One loop opens them, watches them and opens them again.
 
-aio-pika's reconnecting connection restores each channel and consumer by itself and doesn't report what it fails to
-restore. Here any doubt (a closed channel, a lost consumer, a missing answer) ends both connections, and new ones are
-built from nothing.
+aio-pika's reconnecting connection doesn't report which channel or consumer it fails to restore. Here any doubt (a
+closed channel, a lost consumer, a missing answer) ends both connections, and new ones are built from nothing.
 """
 
 import asyncio
@@ -40,10 +39,6 @@ class Unroutable(Exception):
     """No queue took the message."""
 
 
-class ConsumerLost(Exception):
-    """The broker no longer has this process as a consumer of its queue."""
-
-
 class QueueConsumer(Protocol):
     stopping: bool
     """The consumer has left its queue on purpose."""
@@ -61,8 +56,7 @@ class QueueConsumer(Protocol):
 class Broker:
     def __init__(self, url: Callable[[], str], queue: Queue, *, verified: bool = False) -> None:
         """`url` is read anew for each connection. `verified` if each service logs in as the user of its own name, which
-        may not declare anything: RabbitMQ then vouches for the sender of each message, and a deploy step declares
-        exchanges, queues and bindings."""
+        may declare nothing: RabbitMQ then vouches for a message's sender, and a deploy step declares the topology."""
         self.verified = verified
         self._url = url
         self._queue = queue
@@ -164,10 +158,7 @@ class Broker:
         url = aio_pika.connection.make_url(self._url(), heartbeat=HEARTBEAT_SECONDS)
         if self.verified and url.user != self._queue.service:  # RabbitMQ would refuse each message, and not say why
             raise Unavailable(f"the URL logs in as {url.user}, and must as {self._queue.service}")
-        connection = aio_pika.Connection(
-            url,
-            client_properties={"connection_name": self._queue.service},
-        )
+        connection = aio_pika.Connection(url, client_properties={"connection_name": self._queue.service})
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
                 await connection.connect()
@@ -221,6 +212,6 @@ class Broker:
                     and not (await self._consumer.attached() and own.declaration_result.consumer_count)
                     and not self._consumer.stopping
                 ):
-                    raise ConsumerLost(f"no longer a consumer of {self._queue.service}")
+                    raise Unavailable(f"no longer a consumer of {self._queue.service}")
                 letters = await self._administration.declare_queue(self._queue.dead_letters, passive=True)
                 DEAD_LETTERS.set(letters.declaration_result.message_count or 0)

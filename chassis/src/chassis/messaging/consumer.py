@@ -264,11 +264,7 @@ class Consumer(Generic[U]):
         await self._publish(delivery, self._places.retry(delay), "handler-error", reason_of(error))
         EVENTS_RETRIED.inc()
         log.warning(
-            "event set aside",
-            reason=reason_of(error),
-            retry_after_seconds=delay,
-            exc_info=error,
-            **_names(delivery),
+            "event set aside", reason=reason_of(error), retry_after_seconds=delay, exc_info=error, **_names(delivery)
         )
 
     async def _dead_letter(self, delivery: Delivery, reason: str, detail: str, error: Exception | None = None) -> None:

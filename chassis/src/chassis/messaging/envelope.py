@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 from chassis.ports.events import OrderEvent, Outgoing, Received, routing_key
-from chassis.ports.tracing import valid_traceparent
+from chassis.ports.tracing import new_traceparent, valid_traceparent
 from pydantic import TypeAdapter, ValidationError
 
 SINGLE = "application/cloudevents+json"
@@ -32,31 +32,25 @@ class Unreadable:
     """The content type of `raw`, which may be a single event of a batch."""
 
 
-class Encoder:
-    """Encodes the domain events of one service."""
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-
-    def encode(
-        self, event: OrderEvent, *, event_id: UUID, time: datetime, traceparent: str, repeat: bool = False
-    ) -> Outgoing:
-        """`repeat` sets an extension attribute of CloudEvents that other events lack."""
-        envelope = {
-            "specversion": "1.0",
-            "id": event_id,
-            "type": event.name,
-            "source": self._source,
-            "subject": event.order_id,
-            "time": time,
-            "datacontenttype": "application/json",
-            "dataschema": f"urn:order-processing:event:{event.name}:1",
-            "traceparent": traceparent,
-            **({"repeat": True} if repeat else {}),
-            "data": event,
-        }
-        body = orjson.dumps(envelope, default=_plain, option=orjson.OPT_UTC_Z)
-        return Outgoing(event_id, event.name, routing_key(event.name), str(event.order_id), body)
+def encode(
+    source: str, event: OrderEvent, *, event_id: UUID, time: datetime, traceparent: str, repeat: bool = False
+) -> Outgoing:
+    """`repeat` sets an extension attribute of CloudEvents that other events lack."""
+    envelope = {
+        "specversion": "1.0",
+        "id": event_id,
+        "type": event.name,
+        "source": source,
+        "subject": event.order_id,
+        "time": time,
+        "datacontenttype": "application/json",
+        "dataschema": f"urn:order-processing:event:{event.name}:1",
+        "traceparent": traceparent,
+        **({"repeat": True} if repeat else {}),
+        "data": event,
+    }
+    body = orjson.dumps(envelope, default=_plain, option=orjson.OPT_UTC_Z)
+    return Outgoing(event_id, event.name, routing_key(event.name), str(event.order_id), body)
 
 
 def _plain(value: object) -> float | str:
@@ -126,7 +120,7 @@ class Decoder:
             data = adapter.validate_python(document.get("data"))
         except ValidationError as error:
             return unreadable("invalid-data", _in_short(error))
-        trace = valid_traceparent(document.get("traceparent"))
+        trace = valid_traceparent(document.get("traceparent")) or new_traceparent()
         order_id = str(getattr(data, "order_id", subject))[:36]
         return Received(event_id, name, order_id, trace, data, document, document.get("repeat") is True)
 

@@ -13,8 +13,7 @@ OPERATOR = "operations"
 @dataclass(frozen=True, slots=True)
 class Origin:
     sender: str | None
-    """The broker user that the message is held to; None if it may bring any service's events: in a retry or a redrive,
-    or where nobody verifies who sent it."""
+    """The broker user that the message is held to; None in a retry, in a redrive, or where nobody verifies senders."""
     routing_key: str
     """Under which the message was first published. A retried or redriven message's own key is the queue's name."""
     attempts: int

@@ -1,7 +1,6 @@
 """Publishes committed events: from memory at once, and by a sweep those that a crash or an outage left behind.
 
-Events with the same routing key that are ready at the same moment travel in one message. The rows of confirmed events
-are deleted in batches.
+Events of one routing key that are ready at one moment travel in one message. Confirmed rows are deleted in batches.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ from uuid import UUID
 
 import structlog
 from chassis.messaging.broker import Broker
-from chassis.messaging.envelope import Encoder, join
+from chassis.messaging.envelope import encode, join
 from chassis.ports.errors import reason_of
 from chassis.ports.events import OrderEvent, Outgoing
 from chassis.ports.ids import uuid7
@@ -66,10 +65,11 @@ class Outbox(Protocol):
 
 
 class Publisher:
-    def __init__(self, rows: Outbox, broker: Broker, encoder: Encoder) -> None:
+    def __init__(self, rows: Outbox, broker: Broker, source: str) -> None:
+        """`source` is the service's name."""
         self._rows = rows
         self._broker = broker
-        self._encoder = encoder
+        self._source = source
         self._sending: set[UUID] = set()
         self._tasks: set[asyncio.Task[bool]] = set()
         self._confirmed: list[UUID] = []
@@ -78,12 +78,11 @@ class Publisher:
         self._waiting = 0
 
     def encode(self, event: OrderEvent, *, time: datetime, traceparent: str, repeat: bool = False) -> Outgoing:
-        return self._encoder.encode(event, event_id=uuid7(), time=time, traceparent=traceparent, repeat=repeat)
+        return encode(self._source, event, event_id=uuid7(), time=time, traceparent=traceparent, repeat=repeat)
 
     @property
     def takes_repeats(self) -> bool:
-        """Whether repeats are of use: not while the broker is away or takes nothing, when the events that they would
-        repeat still wait in the outbox."""
+        """Whether repeats are of use: not while events wait for a broker that is away or takes nothing."""
         return self._broker.connected and not (
             self._oldest_age > STUCK_AFTER_SECONDS and self._waiting > MAX_EVENTS_IN_MEMORY
         )

@@ -53,18 +53,15 @@ class Queue:
         }
 
     @property
-    def arguments(self) -> dict[str, Any]:
-        return {
+    def queues(self) -> dict[str, dict[str, Any]]:
+        """The arguments of each queue, by its name."""
+        own = {
             "x-queue-type": "quorum",
             "x-delivery-limit": DELIVERY_LIMIT,
             "x-dead-letter-exchange": DEAD_LETTER_EXCHANGE,
             "x-dead-letter-routing-key": self.service,
             **_NOTHING_LOST,
         }
-
-    @property
-    def queues(self) -> dict[str, dict[str, Any]]:
-        """The arguments of each queue, by its name."""
         waiting = {
             self.retry(delay): {
                 "x-queue-type": "quorum",
@@ -75,7 +72,7 @@ class Queue:
             }
             for delay in RETRY_DELAYS_SECONDS
         }
-        return {self.service: self.arguments, self.dead_letters: DEAD_LETTER_ARGUMENTS, **waiting}
+        return {self.service: own, self.dead_letters: DEAD_LETTER_ARGUMENTS, **waiting}
 
     @property
     def bindings(self) -> list[tuple[str, str, str]]:

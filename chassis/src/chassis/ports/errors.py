@@ -22,8 +22,7 @@ class Conflict(Exception):
 
 
 class Rejected(Exception):
-    """Raised by a use case to refuse an event for good: the event becomes a dead letter at once. `reason` is a slug
-    listed in docs/events.md."""
+    """Refuses an event for good: it becomes a dead letter at once. `reason` is a slug listed in docs/events.md."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)

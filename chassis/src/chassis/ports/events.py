@@ -26,8 +26,7 @@ def routing_key(name: str) -> str:
 
 @cache
 def publisher(name: str) -> str:
-    """The service that publishes events of that name: order-service for OrderCreated. The broker's permissions follow
-    from the same word, the first of the routing key."""
+    """Who publishes events of that name: order-service for OrderCreated. The broker's permissions follow it too."""
     return f"{routing_key(name).partition('.')[0]}-service"
 
 
@@ -58,7 +57,7 @@ class Received:
     id: UUID
     type: str
     order_id: str
-    traceparent: str | None
+    traceparent: str
     data: Any
     document: Any = field(repr=False)
     repeat: bool = False

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 from uuid import UUID
 
+from pydantic import BaseModel
+
 Role = Literal["customer", "staff", "auditor", "service"]
 ROLES: frozenset[Role] = frozenset(get_args(Role))
 
@@ -36,3 +38,19 @@ class Principal:
 
 UNCHECKED = Principal("", "", frozenset())
 """Everybody in development, where nobody is checked and everybody may do everything."""
+
+
+class Trust(BaseModel):
+    """Whose tokens are believed, and what their claims are called: settings of these names."""
+
+    oidc_issuer: str = ""
+    oidc_audience: str = ""
+    oidc_discovery_url: str = ""
+    oidc_roles_claim: str = "roles"
+    oidc_customer_claim: str = "sub"
+    oidc_token_type: str = "at+jwt"  # noqa: S105 (a name)
+    allow_development_issuer: bool = False
+
+    @property
+    def discovery_url(self) -> str:
+        return self.oidc_discovery_url or f"{self.oidc_issuer.rstrip('/')}/.well-known/openid-configuration"

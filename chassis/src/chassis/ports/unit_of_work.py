@@ -1,6 +1,7 @@
 """The unit of work, as use cases see it: one transaction for a whole batch."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -22,8 +23,7 @@ class Repository(Protocol[A]):
         """The aggregates that exist, by key, locked in the order of their keys until the unit ends."""
 
     def add(self, added: A) -> A:
-        """Adds a new aggregate. If another unit adds one with the same key first, this unit is run again and finds
-        that one."""
+        """Adds a new aggregate. If another unit adds one with its key first, this unit is run again and finds it."""
 
 
 class Unit(Protocol):
@@ -44,3 +44,14 @@ class Unit(Protocol):
 
     def after_commit(self, act: Callable[[], None]) -> None:
         """Runs `act` once the transaction is durable, and never if it isn't."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An idempotency key, the digest of its request, and the id of the resource that the request creates."""
+
+    caller: str
+    """The key's owner: two callers may use the same key without meeting."""
+    key: str
+    fingerprint: bytes
+    resource_id: UUID

@@ -101,14 +101,10 @@ class Database:
         self._generation = 0
         self._away = False
 
-    async def connect(self) -> AsyncConnection:
-        """A connection, which the caller closes. Raises Unavailable if the pool can't provide one."""
-        return await self._connect(self.engine)
-
     @asynccontextmanager
     async def autocommit(self) -> AsyncIterator[AsyncConnection]:
         """A connection on which each statement is a transaction of its own."""
-        connection = await self._connect(self._autocommit)
+        connection = await self.connect(self._autocommit)
         try:
             yield connection
         except TimeoutError:
@@ -118,8 +114,7 @@ class Database:
             await connection.close()
 
     def distrust(self) -> None:
-        """Has every connection replaced when it is next used. After a statement without an answer, a failover may have
-        cut the pool's other connections as silently."""
+        """Has each connection replaced at its next use: one without an answer may mean a failover that cut them all."""
         self._generation += 1
 
     def _on_connect(self, _: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
@@ -130,9 +125,10 @@ class Database:
             connection.driver_connection.terminate()  # an orderly close would wait for a server that is gone
             raise DisconnectionError
 
-    async def _connect(self, engine: AsyncEngine) -> AsyncConnection:
+    async def connect(self, engine: AsyncEngine | None = None) -> AsyncConnection:
+        """A connection, which the caller closes. Raises Unavailable if the pool can't provide one."""
         try:
-            connection = await engine.connect()
+            connection = await (engine or self.engine).connect()
         except PoolTimeoutError:
             raise Unavailable("all connections to the database are busy") from None
         except Exception as error:

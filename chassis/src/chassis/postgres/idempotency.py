@@ -6,9 +6,9 @@ https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 from collections.abc import Sequence
 from uuid import UUID
 
-from chassis.ports.idempotency import Claim
+from chassis.ports.unit_of_work import Claim
 from chassis.postgres.repository import deletion
-from sqlalchemy import Column, DateTime, LargeBinary, MetaData, Table, Text, Uuid, func, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 KEPT_HOURS = 24
@@ -41,21 +41,8 @@ RELEASE = text(
 PRUNE = deletion("idempotency_keys", f"created_at < now() - make_interval(hours => {KEPT_HOURS})")
 
 
-def idempotency_table(metadata: MetaData) -> Table:
-    return Table(
-        "idempotency_keys",
-        metadata,
-        Column("caller", Text, primary_key=True),
-        Column("key", Text, primary_key=True),
-        Column("request_fingerprint", LargeBinary, nullable=False),
-        Column("resource_id", Uuid, nullable=False),
-        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
-    )
-
-
 async def claim(connection: AsyncConnection, claims: Sequence[Claim]) -> dict[UUID, Claim]:
-    """Claims the keys and returns, by each claim's resource_id, the owner of its key: the claim itself, or an earlier
-    claim that is younger than KEPT_HOURS.
+    """Returns, by each claim's resource_id, the owner of its key: this claim, or an earlier one of the last KEPT_HOURS.
 
     Of two transactions with the same key, the second waits for the first; within one call, the first claim wins.
     """

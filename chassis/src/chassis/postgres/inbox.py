@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from chassis.postgres.repository import deletion
-from sqlalchemy import Column, DateTime, Index, MetaData, Table, Text, Uuid, func, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 KEPT_DAYS = 7
@@ -34,17 +34,6 @@ TAKE_IN = text(
     """
 )
 PRUNE = deletion("inbox", f"processed_at < now() - make_interval(days => {KEPT_DAYS})")
-
-
-def inbox_table(metadata: MetaData) -> Table:
-    return Table(
-        "inbox",
-        metadata,
-        Column("consumer", Text, primary_key=True),
-        Column("event_id", Uuid, primary_key=True),
-        Column("processed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-        Index("inbox_processed_at", "processed_at"),
-    )
 
 
 async def take_in(connection: AsyncConnection, consumer: str, ids: Sequence[UUID]) -> tuple[datetime, set[UUID]]:

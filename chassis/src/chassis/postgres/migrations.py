@@ -1,8 +1,7 @@
 """Runs a service's Alembic history, for its env.py. Each service has its own schema, roles and history.
 
 Whoever migrates switches to the schema's owner: an administrator, who also creates the roles and the schema if they
-don't exist, or a login of the role `migrator`. Migrations may run at the same time, because all of them take the same
-advisory lock.
+don't exist, or a login of `migrator`. All migrations take the same advisory lock, so they may run at the same time.
 """
 
 import asyncio
@@ -24,8 +23,7 @@ _WAITS_SECONDS = 5
 
 
 def run(metadata: MetaData, schema: str, url: str, *, logins: str = "", production: bool = False) -> None:
-    """Brings the schema to the revision that Alembic was called for. `logins` are URLs, whose users may log in from
-    then on with the URLs' passwords."""
+    """Brings the schema to the revision asked for. The users of the URLs in `logins` get the URLs' passwords."""
     asyncio.run(_run(metadata, schema, url, logins, production))
 
 

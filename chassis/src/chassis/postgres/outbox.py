@@ -1,12 +1,11 @@
-"""The transactional outbox: an event's row is committed with the change that caused the event, and deleted once the
-broker has confirmed the event."""
+"""The transactional outbox: an event is committed with its cause, and deleted once the broker has confirmed it."""
 
 from collections.abc import AsyncGenerator, Sequence
 from uuid import UUID
 
 from chassis.ports.events import Outgoing
 from chassis.postgres.database import Database
-from sqlalchemy import Column, DateTime, MetaData, Table, Text, Uuid, func, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 LEFT_BEHIND_AFTER_SECONDS = 5
@@ -49,19 +48,6 @@ BACKLOG = text(
 )
 TRY_LOCK = text("SELECT pg_try_advisory_lock(hashtextextended(:schema, :lock))")
 UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended(:schema, :lock))")
-
-
-def outbox_table(metadata: MetaData) -> Table:
-    return Table(
-        "outbox",
-        metadata,
-        Column("id", Uuid, primary_key=True),
-        Column("type", Text, nullable=False),
-        Column("routing_key", Text, nullable=False),
-        Column("order_id", Text, nullable=False),
-        Column("body", Text, nullable=False),
-        Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    )
 
 
 async def insert_into_outbox(connection: AsyncConnection, events: Sequence[Outgoing]) -> None:

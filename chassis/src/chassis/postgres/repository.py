@@ -8,6 +8,7 @@ rows of any JSON and would read the whole table instead of looking up so many.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from enum import StrEnum
+from functools import cached_property
 from operator import attrgetter
 from types import UnionType
 from typing import Any, Generic, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -29,8 +30,7 @@ A = TypeVar("A")
 
 
 class Mapped(Generic[A]):
-    """A table with its aggregate's class, and the statements on it. `key` is the unique column by which aggregates are
-    found, locked and sorted.
+    """A table, its aggregate's class and its statements. Aggregates are found, locked and sorted by the column `key`.
 
     Each statement's execution options describe it (`does`), so that PostgreSQL's stand-in in tests need not parse SQL.
     """
@@ -38,6 +38,7 @@ class Mapped(Generic[A]):
     def __init__(self, table: Table, kind: type[A], *, key: str) -> None:
         self.table, self.kind, self.key = table, kind, key
         self.columns = tuple(str(column.name) for column in table.columns)
+        self.key_of: Callable[[A], UUID] = attrgetter(key)
         self.state: Callable[[A], tuple[Any, ...]] = attrgetter(*self.columns)
         self._loaded = self._readers()
         with_keys = select(table).where(table.c[key] == func.any(bindparam("keys", type_=ARRAY(Uuid))))
@@ -73,6 +74,10 @@ class Mapped(Generic[A]):
         query = select(self.table).where(due <= func.now(), *conditions).order_by(due).limit(bindparam("most"))
         return self._does("lock due", query.with_for_update(skip_locked=True), due, conditions)
 
+    @cached_property
+    def to_remind(self) -> Executable:
+        return self.lock_due(self.table.c.remind_at)
+
     def prune(self, due: Column[Any], *conditions: ColumnElement[bool]) -> Executable:
         """Deletes rows whose time has come."""
         where = " AND ".join(
@@ -99,8 +104,7 @@ class Mapped(Generic[A]):
         return self.kind(**{name: read(row[at]) if read else row[at] for name, at, read in self._loaded})
 
     def _does(self, what: str, statement: Any, *details: object) -> Executable:
-        does: Executable = statement.execution_options(does=(what, self, *details))
-        return does
+        return cast(Executable, statement.execution_options(does=(what, self, *details)))
 
     def _rows(self, columns: Iterable[str]) -> str:
         typed = (f"{name} {self.table.c[name].type.compile(_POSTGRESQL)}" for name in columns)
@@ -148,7 +152,7 @@ class PostgresRepository(Generic[A]):
     async def get(self, keys: Sequence[UUID]) -> dict[UUID, A]:
         """The aggregates that exist, by key, for reading only."""
         found = await self.read(self.mapped.get, keys=list(set(keys)))
-        return {self._key(aggregate): aggregate for aggregate in found}
+        return {self.mapped.key_of(aggregate): aggregate for aggregate in found}
 
     async def newest(self, statement: Executable, *, before: UUID | None, limit: int, **parameters: object) -> list[A]:
         """What a `page` statement reads."""
@@ -167,25 +171,27 @@ class PostgresRepository(Generic[A]):
         return {key: self._seen[key] for key in sorted(wanted & self._seen.keys())}
 
     async def locked_by(self, statement: Executable, **parameters: object) -> list[A]:
-        """The aggregates that the statement locks. An aggregate that was locked or added before is returned in its
-        present state, not as in its row."""
+        """The aggregates that the statement locks; one locked or added before as it is now, not as its row is."""
         found = await self.read(statement, **parameters)
         for aggregate in found:
-            if (key := self._key(aggregate)) not in self._seen:
+            if (key := self.mapped.key_of(aggregate)) not in self._seen:
                 self._seen[key] = aggregate
                 self._before[key] = self.mapped.state(aggregate)
-        return [self._seen[self._key(aggregate)] for aggregate in found]
+        return [self._seen[self.mapped.key_of(aggregate)] for aggregate in found]
+
+    async def locked_to_remind(self, limit: int) -> list[A]:
+        """Locks the aggregates whose `remind_at` has come, the oldest first, except those that are locked already."""
+        return await self.locked_by(self.mapped.to_remind, most=limit)
 
     def add(self, added: A) -> A:
         """Raises ValueError if this repository has an aggregate with that key already."""
-        if (key := self._key(added)) in self._seen:
+        if (key := self.mapped.key_of(added)) in self._seen:
             raise ValueError(f"{key} is in {self.mapped.table.name} already")
         self._seen[key] = added
         return added
 
     async def insert_added(self) -> None:
-        """Inserts the added aggregates. Of two transactions that insert the same row, the second waits for the first
-        and raises Conflict if the first is committed."""
+        """Of two transactions that insert one row, the second waits for the first; raises Conflict if that commits."""
         added = [aggregate for key, aggregate in self._seen.items() if key not in self._before]
         if added:
             columns = self.mapped.columns
@@ -207,10 +213,6 @@ class PostgresRepository(Generic[A]):
             rows = [{name: key} | {column: after[key][place] for column, place in columns} for key in changed]
             statement = self.mapped.update(tuple(column for column, _ in columns))
             await self._connection.execute(statement, {"keys": changed, "rows": _json(rows)})
-
-    def _key(self, aggregate: A) -> UUID:
-        key: UUID = getattr(aggregate, self.mapped.key)
-        return key
 
 
 def deletion(table: str, condition: str) -> Any:

@@ -93,8 +93,7 @@ class Roles:
         return self._connection.execute(text(query), parameters).first() is None
 
     def _create_role(self, role: str, options: str) -> None:
-        """An existing role stays as it is. Roles belong to the cluster but the lock to one database, so another
-        database's migration may come first."""
+        """An existing role stays as it is. Another database's migration, which takes another lock, may come first."""
         if self._missing(_ROLE, name=role):
             create = f"CREATE ROLE {role} {options}; EXCEPTION WHEN duplicate_object OR unique_violation THEN"
             self._do(f"DO $do$ BEGIN {create} END $do$")

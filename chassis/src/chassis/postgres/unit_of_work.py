@@ -1,8 +1,7 @@
-"""The unit of work: one transaction for a whole batch. It saves what its repositories loaded and added, and publishes
-the events once they are committed."""
+"""The unit of work: one transaction for a batch. It saves what its repositories hold, then sends the events."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
@@ -98,10 +97,11 @@ class UnitOfWork:
         for repository in self._repositories:
             await repository.save_changed()
         events = [
-            self._publisher.encode(event, time=self.now, traceparent=aggregate.traceparent, repeat=repeat)
+            self._publisher.encode(event, time=self.now, traceparent=aggregate.traceparent, repeat=facts == "repeats")
             for repository in self._repositories
             for aggregate in repository
-            for event, repeat in _facts(aggregate)
+            for facts in ("events", "repeats")  # some aggregates, such as items of stock, have neither
+            for event in getattr(aggregate, facts, ())
         ]
         if events:
             await insert_into_outbox(self.connection, events)
@@ -115,11 +115,3 @@ class UnitOfWork:
             act()
         for _ in range(TURNS_TO_LEAVE if events else 0):
             await asyncio.sleep(0)
-
-
-def _facts(aggregate: Any) -> Iterable[tuple[OrderEvent, bool]]:
-    """The aggregate's events, each with whether it is a repeat. Some aggregates, such as items of stock, have none."""
-    for event in getattr(aggregate, "events", ()):
-        yield event, False
-    for event in getattr(aggregate, "repeats", ()):
-        yield event, True

@@ -4,9 +4,10 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from chassis.ports.errors import Conflict, Unavailable, abandoned_is_unavailable, is_outage, reason_of
+from chassis.postgres.unit_of_work import UnitOfWork
 from prometheus_client import Histogram
 
 MAX_COMMANDS_A_BATCH = 200
@@ -17,17 +18,9 @@ COMMAND_BATCH_SIZE = Histogram(
 )
 
 
-class Transaction(Protocol):
-    """The part of a unit of work that is used here."""
-
-    async def start(self) -> None: ...
-
-    async def commit(self) -> None: ...
-
-
 C = TypeVar("C")
 R = TypeVar("R")
-U = TypeVar("U", bound=Transaction)
+U = TypeVar("U", bound=UnitOfWork)
 
 
 class GroupCommit(Generic[C, R, U]):

@@ -89,8 +89,7 @@ def _without_rows(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _harmless(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Escapes what could command a terminal or pass for another line of the log, since values may be a caller's. A
-    traceback keeps its lines, all but its first indented."""
+    """Escapes what could command a terminal or pass for a log line, as callers' values may. Indents tracebacks."""
     for key, value in event.items():
         if isinstance(value, str):
             lines = value.split("\n") if key == "exception" else [value]

@@ -1,15 +1,14 @@
-"""Reminders: an aggregate that waits for an answer repeats its event, so that an order is decided even if the broker
-loses everything that it holds.
+"""Reminders: what waits for an answer repeats its event, so each order is decided even if the broker loses everything.
 
 Each aggregate decides when to repeat what (`remind_at`, `remind`). This module sets the pace for all processes of the
 service: the oldest first, and MAX_REMINDERS_A_SECOND at most.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from chassis.ports.unit_of_work import Unit
+from chassis.postgres.repository import PostgresRepository
 
 REMIND_EVERY_SECONDS = 1.0
 MAX_REMINDERS_A_SECOND = 200
@@ -18,17 +17,13 @@ MAX_REMINDERS_A_SECOND = 200
 
 class Remindable(Protocol):
     def remind(self, now: datetime) -> str | None:
-        """Notes the event to repeat and the time of the next reminder. Returns the kind of reminder, or None if the
-        aggregate no longer waits for an answer."""
+        """Notes the event to repeat and when to do so again. Returns the reminder's kind; None if no answer is due."""
 
 
-class RemindableRepository(Protocol):
-    async def locked_to_remind(self, limit: int) -> Sequence[Remindable]:
-        """Locks the aggregates whose `remind_at` has come, the oldest first, and skips those that another transaction
-        has locked."""
+R = TypeVar("R", bound=Remindable)
 
 
-async def remind(repository: RemindableRepository, unit: Unit) -> None:
+async def remind(repository: PostgresRepository[R], unit: Unit) -> None:
     """Sends one second's reminders; the rest wait for the next second."""
     due = await repository.locked_to_remind(MAX_REMINDERS_A_SECOND)
     if due and await unit.first_this_second():

@@ -10,20 +10,20 @@ from chassis.http.access import Guard, Part
 from chassis.http.app import create_app
 from chassis.messaging.broker import Broker
 from chassis.messaging.consumer import Consumer
-from chassis.messaging.envelope import Decoder, Encoder
+from chassis.messaging.envelope import Decoder
 from chassis.messaging.publisher import SWEEP_EVERY_SECONDS, Publisher
 from chassis.messaging.topology import Queue
 from chassis.ports.events import Received
 from chassis.postgres import inbox
 from chassis.postgres.database import Database
 from chassis.postgres.outbox import OutboxRows
-from chassis.postgres.repository import delete_in_batches
+from chassis.postgres.repository import PostgresRepository, delete_in_batches
 from chassis.postgres.unit_of_work import UnitOfWork
 from chassis.runtime import logs
 from chassis.runtime.group_commit import GroupCommit
 from chassis.runtime.guard import guard_of
 from chassis.runtime.jobs import Periodic, at_once
-from chassis.runtime.reminders import REMIND_EVERY_SECONDS, RemindableRepository, remind
+from chassis.runtime.reminders import REMIND_EVERY_SECONDS, Remindable, remind
 from chassis.runtime.settings import DatabaseSettings
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import Executable
@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 PRUNE_EVERY_SECONDS = 600.0
 
+A = TypeVar("A", bound=Remindable)
 C = TypeVar("C")
 R = TypeVar("R")
 U = TypeVar("U", bound=UnitOfWork)
@@ -42,7 +43,6 @@ class Service(Generic[U]):
     def __init__(
         self,
         name: str,
-        *,
         unit_of_work: Callable[[Database, Publisher], AbstractAsyncContextManager[U]],
         consumed: Mapping[str, type],
         database: Database,
@@ -53,7 +53,7 @@ class Service(Generic[U]):
         self.guard = guard
         self.database = database
         self.broker = broker
-        self.publisher = Publisher(OutboxRows(database), broker, Encoder(name))
+        self.publisher = Publisher(OutboxRows(database), broker, name)
         self.workers: list[Part] = []
         """Parts that finish what the consumer and the jobs started, so they stop later."""
         self.sweep = Periodic("outbox sweep", SWEEP_EVERY_SECONDS, self.publisher.sweep)
@@ -78,14 +78,7 @@ class Service(Generic[U]):
         pool_size = settings.database_pool_size
         database = Database(settings.reader("database_url"), pool_size=pool_size, service=name, schema=schema)
         broker = Broker(settings.reader("rabbitmq_url"), Queue(name, list(consumed)), verified=settings.in_production)
-        return cls(
-            name,
-            unit_of_work=unit_of_work,
-            consumed=consumed,
-            database=database,
-            broker=broker,
-            guard=guard_of(settings),
-        )
+        return cls(name, unit_of_work, consumed, database, broker, guard_of(settings))
 
     def units(self) -> AbstractAsyncContextManager[U]:
         return self._unit_of_work(self.database, self.publisher)
@@ -118,8 +111,7 @@ class Service(Generic[U]):
         *,
         after: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
-        """Makes a periodic job of the use case, which runs in a new unit of work each time. If it returns True, it runs
-        again as soon as `after` returns."""
+        """Runs the use case, each time in a new unit of work; again once `after` returns if it returned True."""
 
         async def act() -> bool:
             async with self.units() as unit:
@@ -130,9 +122,8 @@ class Service(Generic[U]):
 
         self.jobs.append(Periodic(name, seconds, act, after=after))
 
-    def reminds(self, repository: Callable[[U], RemindableRepository]) -> None:
-        """Reminds for the aggregates of that repository, except while nothing leaves the outbox: reminders would pile
-        up there behind the events that they repeat."""
+    def reminds(self, repository: Callable[[U], PostgresRepository[A]]) -> None:
+        """Pauses while nothing leaves the outbox: reminders would pile up there behind the events that they repeat."""
 
         async def act(unit: U) -> bool:
             if self.publisher.takes_repeats:

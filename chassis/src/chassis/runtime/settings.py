@@ -1,5 +1,4 @@
-"""The settings of every service (`DATABASE_URL`, `RABBITMQ_URL`, ...), read from the environment, then from `.env` at
-the repository's root."""
+"""The settings of every service (`DATABASE_URL`, ...), from the environment, then from `.env` at the root."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import structlog
 from chassis.ports.addresses import is_loopback
+from chassis.ports.identity import Trust
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -75,8 +75,7 @@ class _Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _local_servers(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Adds the URL of a local server if only its port is given. Ignores what isn't a number: Kubernetes sets
-        variables of these names."""
+        """Adds a local server's URL if only its port is given. Kubernetes sets these names too, but not to a number."""
         ports = {url: (str(given.get(port, "")), form) for url, (port, form) in _LOCAL_URLS.items()}
         return given | {
             url: form.format(port) for url, (port, form) in ports.items() if port.isdecimal() and not given.get(url)
@@ -136,7 +135,7 @@ class MigrationSettings(PostgresSettings):
     database_logins_file: Path | None = None
 
 
-class ServiceSettings(_Settings):
+class ServiceSettings(_Settings, Trust):
     rabbitmq_url: Annotated[str, AfterValidator(_amqp_url)] = ""
     rabbitmq_url_file: Path | None = None
     rabbitmq_port: str = ""
@@ -149,13 +148,6 @@ class ServiceSettings(_Settings):
     uvicorn_ssl_certfile: str = ""
     """uvicorn's own setting: the certificate that it shows its callers."""
     allow_plain_http: bool = False
-    oidc_issuer: str = ""
-    oidc_audience: str = ""
-    oidc_discovery_url: str = ""
-    oidc_roles_claim: str = "roles"
-    oidc_customer_claim: str = "sub"
-    oidc_token_type: str = "at+jwt"  # noqa: S105 (a name)
-    allow_development_issuer: bool = False
 
     def refusals(self) -> Iterator[str]:
         yield from super().refusals()
@@ -202,9 +194,7 @@ def load(settings_class: type[S]) -> S:
             name = "_".join(str(part) for part in problem["loc"]).upper()
             print(f"{name or 'Settings'}: {problem['msg']} (see .env.example)", file=sys.stderr)  # never the value
         raise SystemExit(2) from None
-    refusals = list(settings.refusals())
-    for refusal in refusals:
-        print(refusal, file=sys.stderr)
-    if refusals:
+    if refusals := "\n".join(settings.refusals()):
+        print(refusals, file=sys.stderr)
         raise SystemExit(2)
     return settings

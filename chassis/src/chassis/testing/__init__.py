@@ -23,6 +23,7 @@ import pytest
 from chassis.messaging.topology import EXCHANGE, Queue
 from chassis.ports.events import Received, routing_key
 from chassis.ports.ids import uuid7
+from chassis.ports.tracing import new_traceparent
 from chassis.runtime import settings
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -111,13 +112,13 @@ def make_database(*service_folders: Path) -> tuple[str, Callable[[], None]]:
     return url, lambda: asyncio.run(run(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
-def migrate(folder: Path, database_url: str, *command: str) -> str:
+def migrate(folder: Path, database_url: str, *command: str, **environment: str) -> str:
     """Runs Alembic as a person does, in the service's folder with its own interpreter; returns what it printed."""
     python = folder / ".venv" / "bin" / "python"
     run = subprocess.run(
         [str(python) if python.exists() else sys.executable, "-m", "alembic", *command],
         cwd=folder,
-        env={**os.environ, "DATABASE_URL": database_url},
+        env={**os.environ, **environment, "DATABASE_URL": database_url},
         capture_output=True,
         text=True,
         check=False,
@@ -151,7 +152,7 @@ def topology_problems(definitions: Path, queue: Queue, published: Iterable[str])
         f"{key} is bound or read, but not both" for key in bound.symmetric_difference(map(routing_key, queue.events))
     ]
     problems += [f"{key} is published, and no queue takes it" for key in set(map(routing_key, published)) - read]
-    if queues.get(queue.service) != queue.arguments:
+    if queues.get(queue.service) != queue.queues[queue.service]:
         problems.append(f"the queue {queue.service} is declared with {queues.get(queue.service)}")
     if f"{queue.service}.dlq" not in queues:
         problems.append(f"{queue.service} has no dead-letter queue")
@@ -207,4 +208,5 @@ def received(
 ) -> Received:
     """An event as a use case gets it, with `data` as the consumer's class for it."""
     order_id = getattr(data, "order_id", None)
-    return Received(event_id or uuid7(), type(data).__name__, str(order_id), traceparent, data, None, repeat)
+    trace = traceparent or new_traceparent()
+    return Received(event_id or uuid7(), type(data).__name__, str(order_id), trace, data, None, repeat)

@@ -19,7 +19,7 @@ from types import NoneType
 from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from chassis.messaging.envelope import Encoder
+from chassis.messaging.envelope import encode
 from chassis.messaging.topology import Queue
 from chassis.ports.events import routing_key
 from chassis.ports.ids import uuid7
@@ -111,7 +111,7 @@ def _envelope(event: type[Any], source: str, before: dict[str, Any] | None) -> d
     for name, value in data.items():
         object.__setattr__(blank, name, value)
     time = datetime(2026, 11, 24, 12, tzinfo=UTC)
-    encoded = Encoder(source).encode(blank, event_id=uuid7(), time=time, traceparent=_TRACEPARENT)
+    encoded = encode(source, blank, event_id=uuid7(), time=time, traceparent=_TRACEPARENT)
     return cast(dict[str, Any], json.loads(encoded.body))
 
 

@@ -78,6 +78,11 @@ class Figures:
         ages = [replica.figures.get("outbox_oldest_age_seconds", 0.0) for replica in replicas]
         return int(max(backlogs, default=0)), max(ages, default=0.0)
 
+    def counted(self, lane: str, name: str) -> int:
+        """What the replicas have counted since they began."""
+        replicas = self.reading.replicas.get(lane, ()) if self.reading else ()
+        return int(sum(replica.figures.get(name, 0.0) for replica in replicas))
+
     def backlog(self) -> int | None:
         """What waits in outboxes, queues and retries; None while nobody can say."""
         if self.reading is None or not self.reading.waiting:

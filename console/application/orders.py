@@ -1,5 +1,6 @@
 """The orders that the page has seen, each with its events."""
 
+import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -23,14 +24,9 @@ class SeenOrder:
     customer_id: str | None = None
     amount: float | None = None
     waits_for: str = INVENTORY
-
-    @property
-    def began_at(self) -> float:
-        return min(event.at for event in self.events)
-
-    @property
-    def moved_at(self) -> float:
-        return max(event.at for event in self.events)
+    began_at: float = math.inf
+    moved_at: float = 0.0
+    """When its first and its last event were said."""
 
     @property
     def status(self) -> str:
@@ -50,6 +46,7 @@ class SeenOrder:
             return
         if len(self.events) < MOST_EVENTS:
             self.events.append(event)
+        self.began_at, self.moved_at = min(self.began_at, event.at), max(self.moved_at, event.at)
         self.names.add(event.name)
         self.customer_id = self.customer_id or event.customer_id
         self.amount = event.amount if self.amount is None else self.amount

@@ -80,6 +80,8 @@ class Watching:
             ],
             "taken": rates.get("events_consumed_total", 0.0),
             "said": rates.get("events_published_total", 0.0),
+            "taken_in_all": self.figures.counted(name, "events_consumed_total"),
+            "said_in_all": self.figures.counted(name, "events_published_total"),
             "outbox": outbox,
             "outbox_age": age,
             "queues": asdict(queues) if queues else None,

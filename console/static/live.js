@@ -69,7 +69,10 @@ function Lane({ of, acts }) {
       ${unwell.map(
         (replica) => html`<p class="trouble"><b>${replica.name}</b> ${replica.state === "away" ? t("replica-away") : replica.problems.join("; ")}</p>`,
       )}
-      <p class="flow"><span>${t("in")} <b>${rate(of.taken)}</b>/s</span><span>${t("out")} <b>${rate(of.said)}</b>/s</span></p>
+      <p class="flow">
+        <span>${t("in")} <b>${rate(of.taken)}</b>/s <small title=${t("since-start")}>${whole(of.taken_in_all)}</small></span>
+        <span>${t("out")} <b>${rate(of.said)}</b>/s <small title=${t("since-start")}>${whole(of.said_in_all)}</small></span>
+      </p>
       <dl class="waits">
         <${Wait} name="outbox" value=${of.name === "notification-service" ? null : of.outbox} />
         <${Wait} name="queue" value=${queues?.queue} />

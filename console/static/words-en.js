@@ -46,6 +46,7 @@ export const en = {
   "replica-away": "does not answer",
   in: "in",
   out: "out",
+  "since-start": "events since the service began",
   "wait.outbox": "Outbox",
   "wait.queue": "Queue",
   "wait.retries": "Retries",

@@ -46,6 +46,7 @@ export const es = {
   "replica-away": "no responde",
   in: "entran",
   out: "salen",
+  "since-start": "eventos desde que empezó el servicio",
   "wait.outbox": "Outbox",
   "wait.queue": "Cola",
   "wait.retries": "Reintentos",

@@ -48,6 +48,8 @@ def test_gauges_are_no_rates_and_the_outbox_is_one_for_all_replicas() -> None:
         replicas = [replica("a", outbox_backlog=5, outbox_oldest_age_seconds=1), replica("b", outbox_backlog=9)]
         figures.turn(reading(at, *replicas), [])
     assert figures.rates[ORDER] == {}
+    assert figures.counted(ORDER, "outbox_backlog") == 14
+    assert figures.counted(INVENTORY, "outbox_backlog") == 0
     assert figures.outbox(ORDER) == (9, 1)
     assert figures.outbox(INVENTORY) == (0, 0)
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from datetime import datetime
+from typing import Annotated, Protocol
 from uuid import UUID
 
 from chassis.http.access import allows, caller
@@ -10,7 +11,8 @@ from chassis.http.openapi import header
 from chassis.http.paging import PAGE, Cursor, Limit, page
 from chassis.http.problems import documented
 from chassis.http.requests import BareRoute, checked_key, json_body, json_response, read_json
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import AwareDatetime
 
 from api.schemas import IDEMPOTENCY_KEY, TIMELINE, OrderResponse, PlaceOrderRequest, TimelineEntryResponse
 from application.access import shows_who, visible
@@ -18,7 +20,7 @@ from application.cancel_orders import CancelOrder
 from application.place_orders import Placed, PlaceOrder
 from domain.errors import OrderNotFound
 from domain.events import Line
-from domain.order import Order
+from domain.order import Order, Status
 
 _PLACED_HEADERS = {
     "Location": header("Where the order is.", required=True),
@@ -29,7 +31,15 @@ _PLACED_HEADERS = {
 class OrderReader(Protocol):
     async def get(self, keys: Sequence[UUID]) -> dict[UUID, Order]: ...
 
-    async def of_customer(self, customer_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Order]: ...
+    async def listed(
+        self,
+        *,
+        customer_id: UUID | None = None,
+        status: Status | None = None,
+        since: datetime | None = None,
+        before: UUID | None,
+        limit: int,
+    ) -> Sequence[Order]: ...
 
 
 def router(
@@ -66,6 +76,23 @@ def router(
         route_class_override=BareRoute,
     )
 
+    @routes.get("", response_model=list[OrderResponse], responses={**PAGE, **documented(422)})
+    @allows("staff", "auditor")
+    async def get_orders(
+        request: Request,
+        status: Annotated[Status | None, Query(description="Only orders in this status.")] = None,
+        customer_id: Annotated[UUID | None, Query(description="Only this customer's.")] = None,
+        since: Annotated[AwareDatetime | None, Query(description="Only those created then or later (RFC 3339).")] = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response:
+        """Lists orders, newest first."""
+        async with reading() as orders:
+            rows = await orders.listed(
+                customer_id=customer_id, status=status, since=since, before=cursor, limit=limit + 1
+            )
+        return page(request, OrderResponse, rows, limit)
+
     @routes.get("/{order_id}", response_model=OrderResponse, responses=documented(404, 422))
     @allows("customer", "staff", "auditor", "service")
     async def get_order(request: Request, order_id: UUID) -> Response:
@@ -88,7 +115,7 @@ def router(
         if not caller(request).may_see(customer_id):
             raise OrderNotFound("There are no orders of such a customer.")
         async with reading() as orders:
-            rows = await orders.of_customer(customer_id, before=cursor, limit=limit + 1)
+            rows = await orders.listed(customer_id=customer_id, before=cursor, limit=limit + 1)
         return page(request, OrderResponse, rows, limit)
 
     @routes.get("/{order_id}/timeline", response_model=list[TimelineEntryResponse], responses=documented(404, 422))

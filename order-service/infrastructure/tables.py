@@ -35,5 +35,8 @@ orders = sa.Table(
 )
 sa.Index("orders_customer", orders.c.customer_id, orders.c.id)
 sa.Index("orders_open", orders.c.customer_id, postgresql_where=orders.c.due_at.is_not(None))
+# By what failed and cancelled orders alone have, and not by their status: an update of a column that any index names is
+# no HOT update, and confirming an order is one.
+sa.Index("orders_undone", orders.c.id, postgresql_where=orders.c.reason.is_not(None))
 sa.Index("orders_due_at", orders.c.due_at, postgresql_where=orders.c.due_at.is_not(None))
 sa.Index("orders_remind_at", orders.c.remind_at, postgresql_where=orders.c.remind_at.is_not(None))

@@ -1,25 +1,41 @@
 """The unit of work with this service's repository, in PostgreSQL, and its idempotency keys."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from functools import cache
 from uuid import UUID
 
+from chassis.ports.ids import first_id
 from chassis.ports.unit_of_work import Claim
 from chassis.postgres import idempotency
 from chassis.postgres.repository import Mapped, PostgresRepository
 from chassis.postgres.unit_of_work import UnitOfWork
 from prometheus_client import Counter
-from sqlalchemy import bindparam
+from sqlalchemy import Executable, bindparam
 
 from domain.order import Order, Status
 from infrastructure.tables import orders
 
 ORDERS = Mapped(orders, Order, key="id")
 OVERDUE = ORDERS.lock_due(orders.c.due_at)
-OF_CUSTOMER = ORDERS.page(orders.c.id, orders.c.customer_id == bindparam("customer_id"))
+_NARROWED_BY = {
+    "customer_id": (orders.c.customer_id == bindparam("customer_id"),),
+    "since": (orders.c.id >= bindparam("first_id"), orders.c.created_at >= bindparam("since")),
+    "status": (orders.c.status == bindparam("status"),),
+}
+# What such orders have, as their indexes say it. Most orders are completed, so those need none.
+_OPEN, _UNDONE = orders.c.due_at.is_not(None), orders.c.reason.is_not(None)
+_HAVE = {Status.PENDING: _OPEN, Status.CONFIRMED: _OPEN, Status.FAILED: _UNDONE, Status.CANCELLED: _UNDONE}
 OPEN_OF_CUSTOMERS = ORDERS.count(orders.c.customer_id, orders.c.due_at)
 
 ORDERS_BY_STATUS = Counter("orders", "Orders by the status that they have reached", ("status",))
 _REACHED = {status: ORDERS_BY_STATUS.labels(status) for status in Status}
+
+
+@cache
+def listing(*narrowed_by: str, status: Status | None) -> Executable:
+    conditions = [condition for name in narrowed_by for condition in _NARROWED_BY[name]]
+    return ORDERS.page(orders.c.id, *conditions, *([_HAVE[status]] if status in _HAVE else []))
 
 
 class PostgresOrders(PostgresRepository[Order]):
@@ -31,9 +47,22 @@ class PostgresOrders(PostgresRepository[Order]):
     async def locked_overdue(self, limit: int) -> Sequence[Order]:
         return await self.locked_by(OVERDUE, most=limit)
 
-    async def of_customer(self, customer_id: UUID, *, before: UUID | None, limit: int) -> Sequence[Order]:
-        """The customer's orders, newest first, with ids below `before`."""
-        return await self.newest(OF_CUSTOMER, before=before, limit=limit, customer_id=customer_id)
+    async def listed(
+        self,
+        *,
+        customer_id: UUID | None = None,
+        status: Status | None = None,
+        since: datetime | None = None,
+        before: UUID | None,
+        limit: int,
+    ) -> Sequence[Order]:
+        """The orders of the customer, in the status, created since then; newest first, with ids below `before`."""
+        asked = {"customer_id": customer_id, "since": since, "status": status}
+        given = {name: value for name, value in asked.items() if value is not None}
+        statement = listing(*given, status=status)
+        if since is not None:
+            given["first_id"] = first_id(since)
+        return await self.newest(statement, before=before, limit=limit, **given)
 
 
 class OrderUnitOfWork(UnitOfWork):

@@ -4,6 +4,7 @@ What every repository guarantees is tested in the chassis."""
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import cast
 from uuid import UUID, uuid4
 
@@ -116,7 +117,46 @@ async def test_a_customer_s_orders_come_newest_first_from_below_the_cursor(eithe
     orders = [an_order(customer_id=customer) for _ in range(4)]
     await add(either, *orders[2:], an_order(), *orders[:2])
     async with either() as unit:
-        first_page = await unit.orders.of_customer(customer, before=None, limit=3)
-        rest = await unit.orders.of_customer(customer, before=first_page[-1].id, limit=3)
+        first_page = await unit.orders.listed(customer_id=customer, before=None, limit=3)
+        rest = await unit.orders.listed(customer_id=customer, before=first_page[-1].id, limit=3)
     assert ids(first_page) == ids([orders[3], orders[2], orders[1]])
     assert ids(rest) == ids([orders[0]])
+
+
+async def test_orders_are_listed_by_status_customer_and_time_in_any_combination(either: Units) -> None:
+    ours, theirs = uuid4(), uuid4()
+    made = {
+        (status, customer, age): order_in(status, customer_id=customer, now=NOW - age)
+        for status in Status
+        for customer in (ours, theirs)
+        for age in (2 * HOUR, MINUTE)
+    }
+    await add(either, *made.values())
+    newest_first = sorted(made.items(), key=lambda item: item[1].id, reverse=True)
+    for status, customer, since in product((None, *Status), (None, ours), (None, NOW - MINUTE)):
+        wanted = [
+            order
+            for (its, whose, age), order in newest_first
+            if status in (None, its) and customer in (None, whose) and (since is None or age <= MINUTE)
+        ]
+        async with either() as unit:
+            found = await unit.orders.listed(
+                status=status, customer_id=customer, since=since, before=None, limit=len(made)
+            )
+            assert ids(found) == ids(wanted), (status, customer, since)
+            below = await unit.orders.listed(
+                status=status, customer_id=customer, since=since, before=found[0].id, limit=1
+            )
+            assert ids(below) == ids(wanted[1:2])
+
+
+async def test_confirming_an_order_touches_no_index(database: Database, units: Units) -> None:
+    """It is a frequent update: PostgreSQL writes the new row beside the old one, a heap-only tuple."""
+    order = order_in(Status.PENDING, now=NOW)
+    await add(units, order)
+    async with database.autocommit() as connection:
+        await connection.exec_driver_sql("BEGIN")
+        await connection.exec_driver_sql(f"UPDATE orders SET status = 'confirmed' WHERE id = '{order.id}'")
+        count = await connection.exec_driver_sql("SELECT pg_stat_get_xact_tuples_hot_updated('orders'::regclass)")
+        await connection.exec_driver_sql("ROLLBACK")
+    assert count.scalar() == 1

@@ -200,3 +200,35 @@ async def test_a_cursor_made_up_by_hand_is_a_place_in_the_list_or_refused(
     last, first = UUID(int=2**128 - 1), UUID(int=0)
     assert len((await client.get(f"/orders/customer/{customer}?cursor={last}")).json()) == 1
     assert (await client.get(f"/orders/customer/{customer}?cursor={first}")).json() == []
+
+
+async def test_staff_list_orders_by_status_customer_and_time(client: httpx.AsyncClient, units: OrderUnits) -> None:
+    customer = str(uuid4())
+    first = await place(client, customer_id=customer)
+    units.now += timedelta(minutes=1)
+    second, other = await place(client, customer_id=customer), await place(client)
+    await client.delete(f"/orders/{second['id']}")
+
+    async def listed(**asked: str | int) -> list[str]:
+        return [order["id"] for order in (await client.get("/orders", params=asked)).raise_for_status().json()]
+
+    assert await listed() == [other["id"], second["id"], first["id"]]
+    assert await listed(status="cancelled") == [second["id"]]
+    assert await listed(customer_id=customer) == [second["id"], first["id"]]
+    assert await listed(since=second["created_at"]) == [other["id"], second["id"]]
+    assert await listed(customer_id=customer, since=second["created_at"], status="pending") == []
+
+
+async def test_the_next_page_of_a_list_keeps_what_was_asked_for(client: httpx.AsyncClient) -> None:
+    customer = str(uuid4())
+    placed = [(await place(client, customer_id=customer))["id"] for _ in range(3)]
+    await place(client)
+    page = await client.get("/orders", params={"customer_id": customer, "status": "pending", "limit": 2})
+    rest = await client.get(page.links["next"]["url"])
+    assert [order["id"] for order in page.json() + rest.json()] == placed[::-1]
+    assert "next" not in rest.links
+
+
+@pytest.mark.parametrize("asked", ["status=lost", "since=2026-11-24T12:00:00", "since=noon", "customer_id=me", "limit=0"])
+async def test_a_list_of_what_can_not_be_is_refused(client: httpx.AsyncClient, asked: str) -> None:
+    assert_problem(await client.get(f"/orders?{asked}"), 422, "validation-error")

@@ -210,7 +210,7 @@ async def test_a_cursor_that_is_no_id_is_a_422(client: httpx.AsyncClient, cursor
     [
         ("GET", "/", 404, "not-found"),
         ("GET", "/order", 404, "not-found"),
-        ("GET", "/orders", 405, "method-not-allowed"),
+        ("PUT", "/orders", 405, "method-not-allowed"),
         ("PUT", f"/orders/{PRODUCT}", 405, "method-not-allowed"),
         ("PATCH", f"/orders/{PRODUCT}", 405, "method-not-allowed"),
     ],

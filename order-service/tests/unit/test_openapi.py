@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # i
 
 ENDPOINTS = {
     ("post", "/orders"): {"201", "400", "408", "413", "415", "422", "429", "503"},
+    ("get", "/orders"): {"200", "422", "503"},
     ("get", "/orders/{order_id}"): {"200", "404", "422", "503"},
     ("delete", "/orders/{order_id}"): {"200", "404", "409", "422", "503"},
     ("get", "/orders/customer/{customer_id}"): {"200", "422", "503"},

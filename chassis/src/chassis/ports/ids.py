@@ -1,11 +1,20 @@
 """Identifiers: UUIDv7 (RFC 9562), which sort by time of creation and so keep indexes dense."""
 
 from collections import OrderedDict
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-__all__ = ["RecentIds", "uuid7"]
+__all__ = ["RecentIds", "first_id", "uuid7"]
+
+CLOCKS_DIFFER_BY = timedelta(hours=1)
+"""More than the clock that made an id and the database's, which says when something was created, ever differ by."""
+
+
+def first_id(since: datetime) -> UUID:
+    """Below the id of everything that was created since then: where a search by time may stop."""
+    return UUID(int=max(int((since - CLOCKS_DIFFER_BY).timestamp() * 1000), 0) << 80)
 
 
 class RecentIds:

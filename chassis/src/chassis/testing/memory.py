@@ -18,6 +18,7 @@ import orjson
 from chassis.postgres import idempotency, inbox, outbox, unit_of_work
 from chassis.postgres.repository import Mapped
 from sqlalchemy import Column, DateTime, Numeric, Uuid
+from sqlalchemy.sql.operators import is_not
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
@@ -372,12 +373,16 @@ class MemoryDatabase:
 
 
 def _meets(mapped: Mapped[Any], row: Row, conditions: Sequence[Any], parameters: Parameters) -> bool:
-    """Whether the row meets conditions of the shape `column operator value`, none of which null meets."""
+    """Whether the row meets conditions of the shape `column operator value`, none of which null meets. What is there
+    meets `column IS NOT NULL`."""
     values = dict(zip(mapped.columns, row, strict=True))
     return all(
         values[condition.left.name] is not None
-        and condition.operator(
-            values[condition.left.name], parameters.get(condition.right.key, condition.right.effective_value)
+        and (
+            condition.operator is is_not
+            or condition.operator(
+                values[condition.left.name], parameters.get(condition.right.key, condition.right.effective_value)
+            )
         )
         for condition in conditions
     )

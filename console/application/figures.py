@@ -96,6 +96,7 @@ class Figures:
             "at": [round(point.at, 1) for point in self.points],
             "placed": [round(point.placed, 1) for point in self.points],
             "completed": [round(point.completed, 1) for point in self.points],
+            "undone": [round(point.undone, 1) for point in self.points],
             "p50": [point.p50 and round(point.p50, 3) for point in self.points],
             "p99": [point.p99 and round(point.p99, 3) for point in self.points],
             "backlog": [point.backlog for point in self.points],

@@ -17,7 +17,7 @@ from application.ports import Refused
 from application.story import Told
 
 _COUNTED = (
-    *("orders_total", "events_published_total", "events_consumed_total", "events_duplicate_total"),
+    *("orders_total", "events_published_total", "events_consumed_total"),
     *("outbox_backlog", "outbox_oldest_age_seconds"),
 )
 _SAMPLE = re.compile(rf'^({"|".join(_COUNTED)})(?:{{(?:status="(\w+)")?[^}}]*}})? (\S+)$', re.MULTILINE)

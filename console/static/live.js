@@ -74,7 +74,7 @@ function Lane({ of, acts }) {
         <span>${t("out")} <b>${rate(of.said)}</b>/s <small title=${t("since-start")}>${whole(of.said_in_all)}</small></span>
       </p>
       <dl class="waits">
-        <${Wait} name="outbox" value=${of.name === "notification-service" ? null : of.outbox} />
+        <${Wait} name="outbox" value=${of.name === "notification-service" ? null : of.outbox} age=${of.outbox && of.outbox_age} />
         <${Wait} name="queue" value=${queues?.queue} />
         <${Wait} name="retries" value=${queues?.retries} />
         <${Wait} name="dead-letters" value=${queues?.dead_letters} bad />
@@ -96,8 +96,8 @@ function Lane({ of, acts }) {
   `;
 }
 
-const Wait = ({ name, value, bad }) => html`
-  <div class=${value ? (bad ? "some bad" : "some") : ""}><dt>${t(`wait.${name}`)}</dt><dd data-wait=${name}>${whole(value)}</dd></div>
+const Wait = ({ name, value, age, bad }) => html`
+  <div class=${value ? (bad ? "some bad" : "some") : ""}><dt>${t(`wait.${name}`)}</dt><dd>${age >= 1 && html`<small>${span(age)}</small> `}<span data-wait=${name}>${whole(value)}</span></dd></div>
 `;
 
 function Newest({ orders }) {
@@ -135,7 +135,7 @@ function Curves({ curves, now }) {
   return html`
     <div class="curves">
       <${Curve} title=${t("curve.rate")} at=${curves.at} format=${rate}
-        lines=${[[t("placed"), curves.placed, "--line-1"], [t("completed"), curves.completed, "--line-2"]]}
+        lines=${[[t("placed"), curves.placed, "--line-1"], [t("completed"), curves.completed, "--line-2"], [t("undone"), curves.undone, "--undo"]]}
         said=${t("said.rate", { placed: rate(now?.placed), completed: rate(now?.completed) })} />
       <${Curve} title=${t("curve.time")} at=${curves.at} format=${span}
         lines=${[["p50", curves.p50, "--line-2"], ["p99", curves.p99, "--line-3"]]}

@@ -35,6 +35,7 @@ export const en = {
   sampled: "So many events pass that one order in {part} is followed. The figures are of all.",
   placed: "Placed",
   completed: "Completed",
+  undone: "Undone",
   "to-completed": "Time to completed",
   backlog: "Messages waiting",
   "in-all": "All orders",

@@ -35,6 +35,7 @@ export const es = {
   sampled: "Pasan tantos eventos que se sigue un pedido de cada {part}. Las cifras son de todos.",
   placed: "Recibidos",
   completed: "Completados",
+  undone: "Deshechos",
   "to-completed": "Tiempo hasta completar",
   backlog: "Mensajes en espera",
   "in-all": "Todos los pedidos",

@@ -82,7 +82,9 @@ def router(
         request: Request,
         status: Annotated[Status | None, Query(description="Only orders in this status.")] = None,
         customer_id: Annotated[UUID | None, Query(description="Only this customer's.")] = None,
-        since: Annotated[AwareDatetime | None, Query(description="Only those created then or later (RFC 3339).")] = None,
+        since: Annotated[
+            AwareDatetime | None, Query(description="Only those created then or later (RFC 3339).")
+        ] = None,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Response:

@@ -373,19 +373,17 @@ class MemoryDatabase:
 
 
 def _meets(mapped: Mapped[Any], row: Row, conditions: Sequence[Any], parameters: Parameters) -> bool:
-    """Whether the row meets conditions of the shape `column operator value`, none of which null meets. What is there
-    meets `column IS NOT NULL`."""
+    """Whether the row meets conditions of the shape `column operator value` or `column IS NOT NULL`."""
     values = dict(zip(mapped.columns, row, strict=True))
-    return all(
-        values[condition.left.name] is not None
-        and (
-            condition.operator is is_not
-            or condition.operator(
-                values[condition.left.name], parameters.get(condition.right.key, condition.right.effective_value)
-            )
-        )
-        for condition in conditions
-    )
+    for condition in conditions:
+        value, right = values[condition.left.name], condition.right
+        if value is None:
+            return False
+        if condition.operator is is_not:
+            continue
+        if not condition.operator(value, parameters.get(right.key, right.effective_value)):
+            return False
+    return True
 
 
 def _typed(mapped: Mapped[Any], rows: str) -> list[dict[str, Any]]:

@@ -376,12 +376,8 @@ def _meets(mapped: Mapped[Any], row: Row, conditions: Sequence[Any], parameters:
     """Whether the row meets conditions of the shape `column operator value` or `column IS NOT NULL`."""
     values = dict(zip(mapped.columns, row, strict=True))
     for condition in conditions:
-        value, right = values[condition.left.name], condition.right
-        if value is None:
-            return False
-        if condition.operator is is_not:
-            continue
-        if not condition.operator(value, parameters.get(right.key, right.effective_value)):
+        value, right, holds = values[condition.left.name], condition.right, condition.operator
+        if value is None or holds is not is_not and not holds(value, parameters.get(right.key, right.effective_value)):
             return False
     return True
 

@@ -377,7 +377,9 @@ def _meets(mapped: Mapped[Any], row: Row, conditions: Sequence[Any], parameters:
     values = dict(zip(mapped.columns, row, strict=True))
     for condition in conditions:
         value, right, holds = values[condition.left.name], condition.right, condition.operator
-        if value is None or holds is not is_not and not holds(value, parameters.get(right.key, right.effective_value)):
+        if value is None:
+            return False
+        if not (holds is is_not or holds(value, parameters.get(right.key, right.effective_value))):
             return False
     return True
 

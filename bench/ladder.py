@@ -21,6 +21,7 @@ import httpx
 from chassis.testing import broker_urls, eventually, migrate
 
 from attacks.edge import Edge
+from attacks.production import administrator_of, with_login
 from contestants import RETRY_DELAYS_SECONDS, Services, System, replicated
 from generator import TOKEN_SECONDS, Access
 from local import run_local
@@ -111,7 +112,9 @@ class Builder:
             ) as first,
             attended(first.services.values),
         ):
-            await asyncio.to_thread(self._furnish, first.vhost)
+            async with administrator_of(first.vhost) as login:
+                management = f"{with_login(broker_urls()[1], *login)}/{first.vhost}"
+                await asyncio.to_thread(self._furnish, management)
             for service in first.services.values():
                 self._settle(service, rung, first.database_url, first.vhost)
             await asyncio.gather(*(self._let_in(service, first.database_url) for service in first.services.values()))
@@ -122,11 +125,9 @@ class Builder:
                 access = Access(headers, self._trust(rung), own_tokens=rung.customers, keys=True)
                 yield Production(services, first.database_url, first.rabbitmq_url, access, edge=edge)
 
-    def _furnish(self, vhost: str) -> None:
-        """Gives the vhost what production has in it, and each service its own user."""
-        environment = (
-            os.environ | self._told["definitions"] | {"RABBITMQ_MANAGEMENT_URL": f"{broker_urls()[1]}/{vhost}"}
-        )
+    def _furnish(self, management: str) -> None:
+        """Gives the vhost at the end of this address what production has in it, and each service its own user."""
+        environment = os.environ | self._told["definitions"] | {"RABBITMQ_MANAGEMENT_URL": management}
         subprocess.run(
             [sys.executable, str(_STEP)], env=environment, stdout=subprocess.DEVNULL, check=True, timeout=120
         )

@@ -44,7 +44,7 @@ class Guarded:
         (self.folder / user).write_text(f"{password or secrets.token_urlsafe()}\n")
 
     def url(self, user: str, password: str | None = None) -> str:
-        return _with_login(self.administrator, user, password or (self.folder / user).read_text().strip())
+        return with_login(self.administrator, user, password or (self.folder / user).read_text().strip())
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -86,32 +86,46 @@ class Guarded:
             yield await connection.channel(on_return_raises=True)
 
 
-def _with_login(url: str, user: str, password: str) -> str:
+def with_login(url: str, user: str, password: str) -> str:
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=f"{user}:{password}@{parts.hostname}:{parts.port}"))
+
+
+@asynccontextmanager
+async def administrator_of(vhost: str) -> AsyncIterator[tuple[str, str]]:
+    """Name and password of somebody who may do everything there, as meanwhile nobody may whose password is known:
+    production refuses such a broker."""
+    management = broker_urls()[1]
+    login = f"administrator_of_{vhost}", secrets.token_urlsafe()
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    known = f"/api/permissions/{vhost}/{urlsplit(management).username}"
+    async with httpx.AsyncClient(base_url=management, timeout=30) as client:
+        try:
+            administrator = {"password": login[1], "tags": "administrator"}
+            (await client.put(f"/api/users/{login[0]}", json=administrator)).raise_for_status()
+            (await client.put(f"/api/permissions/{vhost}/{login[0]}", json=everything)).raise_for_status()
+            (await client.delete(known)).raise_for_status()
+            yield login
+        finally:
+            await client.put(known, json=everything)  # unless the vhost is gone
+            await client.delete(f"/api/users/{login[0]}")
 
 
 @asynccontextmanager
 async def guarded(folder: Path) -> AsyncIterator[Guarded]:
     """An empty vhost with an administrator of its own, which go again with the users."""
     url, vhost, delete = await asyncio.to_thread(make_vhost)
-    login = f"administrator_of_{vhost}", secrets.token_urlsafe()
-    broker = Guarded(_with_login(url, *login), _with_login(broker_urls()[1], *login), vhost, folder)
-    for user in USERS:
-        broker.set_password(user)
-    async with httpx.AsyncClient(base_url=broker_urls()[1], timeout=30) as client:
-        known = urlsplit(url).username
-        everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    async with administrator_of(vhost) as login:
+        broker = Guarded(with_login(url, *login), with_login(broker_urls()[1], *login), vhost, folder)
+        for user in USERS:
+            broker.set_password(user)
         try:
-            administrator = {"password": login[1], "tags": "administrator"}
-            (await client.put(f"/api/users/{login[0]}", json=administrator)).raise_for_status()
-            (await client.put(f"/api/permissions/{vhost}/{login[0]}", json=everything)).raise_for_status()
-            (await client.delete(f"/api/permissions/{vhost}/{known}")).raise_for_status()
             yield broker
         finally:
             await asyncio.to_thread(delete)
-            for name in (*USERS, login[0]):
-                await client.delete(f"/api/users/{name}")
+            async with httpx.AsyncClient(base_url=broker_urls()[1], timeout=30) as client:
+                for name in USERS:
+                    await client.delete(f"/api/users/{name}")
 
 
 def event(name: str, **changes: Any) -> dict[str, Any]:

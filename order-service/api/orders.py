@@ -8,11 +8,10 @@ from uuid import UUID
 
 from chassis.http.access import allows, caller
 from chassis.http.openapi import header
-from chassis.http.paging import PAGE, Cursor, Limit, page
+from chassis.http.paging import PAGE, Cursor, Limit, Since, page
 from chassis.http.problems import documented
 from chassis.http.requests import BareRoute, checked_key, json_body, json_response, read_json
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime
 
 from api.schemas import IDEMPOTENCY_KEY, TIMELINE, OrderResponse, PlaceOrderRequest, TimelineEntryResponse
 from application.access import shows_who, visible
@@ -82,9 +81,7 @@ def router(
         request: Request,
         status: Annotated[Status | None, Query(description="Only orders in this status.")] = None,
         customer_id: Annotated[UUID | None, Query(description="Only this customer's.")] = None,
-        since: Annotated[
-            AwareDatetime | None, Query(description="Only those created then or later (RFC 3339).")
-        ] = None,
+        since: Since = None,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Response:

@@ -153,6 +153,7 @@ async def test_orders_are_found_by_their_id_and_by_their_customers(visit: Visit,
     await search.fill(str(customer))
     await search.press("Enter")
     await visit.says(f"Orders of customer {customer}")
+    await expect(visit.page.locator("tbody .id")).to_have_count(1)
     await expect(visit.page.locator("tbody .id")).to_have_attribute("href", f"#/order/{order['id']}")
     await search.fill(order["id"])
     await search.press("Enter")

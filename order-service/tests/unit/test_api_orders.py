@@ -230,7 +230,8 @@ async def test_the_next_page_of_a_list_keeps_what_was_asked_for(client: httpx.As
 
 
 @pytest.mark.parametrize(
-    "asked", ["status=lost", "since=2026-11-24T12:00:00", "since=noon", "customer_id=me", "limit=0"]
+    "asked",
+    ["status=lost", "since=2026-11-24T12:00:00", "since=noon", "since=0.5", "since=-1", "customer_id=me", "limit=0"],
 )
 async def test_a_list_of_what_can_not_be_is_refused(client: httpx.AsyncClient, asked: str) -> None:
     assert_problem(await client.get(f"/orders?{asked}"), 422, "validation-error")

@@ -1,16 +1,31 @@
 """Lists in pages: `limit`, and a cursor that the caller finds in a Link header (RFC 8288) and sends back."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
 from chassis.http.openapi import header
 from fastapi import Query, Request, Response
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel, BeforeValidator
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many to return at most.")]
 Cursor = Annotated[
     UUID | None, Query(description="Where to go on: take it from the Link header of the page before, as it is.")
+]
+
+
+def _written_out(value: object) -> object:
+    """A number would be taken for seconds since 1970."""
+    if isinstance(value, str) and not re.match(r"\d{4}-", value):
+        raise ValueError("must be a time as RFC 3339 has it, such as 2026-11-24T12:00:00Z")
+    return value
+
+
+Since = Annotated[
+    AwareDatetime | None,
+    BeforeValidator(_written_out),
+    Query(description="Only what was created then or later: a time as RFC 3339 has it."),
 ]
 
 PAGE: dict[int | str, dict[str, Any]] = {

@@ -6,10 +6,10 @@ from chassis.runtime.service import Service
 from chassis.runtime.settings import load
 
 from api import inventory as inventory_api
+from api.errors import STATUSES
 from application.handle_events import handle_events
 from application.messages import CONSUMED
 from application.set_stock import SetStock, Stocked, set_stock
-from domain import errors
 from infrastructure.tables import SCHEMA
 from infrastructure.unit_of_work import OLD_TOMBSTONES, InventoryUnitOfWork, PostgresItems
 from settings import Settings
@@ -30,5 +30,5 @@ app = service.app(
     "Keeps the stock: reserves it for orders, and sells or releases it as the order service decides.",
     version="1.0.0",
     routers=[inventory_api.router(compose(service), service.reading(PostgresItems))],
-    errors={errors.ItemNotFound: 404},
+    errors=STATUSES,
 )

@@ -8,12 +8,12 @@ from chassis.runtime.service import Service
 from chassis.runtime.settings import load
 
 from api import orders as orders_api
+from api.errors import STATUSES
 from application.cancel_orders import CancelOrder, cancel_orders
 from application.expire_orders import expire_orders
 from application.handle_events import handle_events
 from application.messages import CONSUMED
 from application.place_orders import Placed, PlaceOrder, PlaceOrders
-from domain import errors
 from domain.order import Order
 from infrastructure.tables import SCHEMA
 from infrastructure.unit_of_work import OrderUnitOfWork, PostgresOrders
@@ -43,12 +43,5 @@ app = service.app(
     "Takes orders, and is the one arbiter of how each of them ends.",
     version="1.0.0",
     routers=[orders_api.router(*compose(service, settings), service.reading(PostgresOrders))],
-    errors={
-        errors.NotYourself: 403,
-        errors.OrderNotFound: 404,
-        errors.IllegalTransition: 409,
-        errors.InvalidOrder: 422,
-        errors.IdempotencyKeyReused: 422,
-        errors.TooManyOpenOrders: 429,
-    },
+    errors=STATUSES,
 )

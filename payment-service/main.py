@@ -7,11 +7,11 @@ from chassis.runtime.settings import load
 
 from api import gateway as gateway_api
 from api import payments as payments_api
+from api.errors import STATUSES
 from application.charge_payments import ApplyAnswers, ChargePayments
 from application.handle_events import HandleEvents
 from application.messages import CONSUMED
 from application.ports import PaymentGateway
-from domain import errors
 from infrastructure.gateway_calls import BackgroundCalls
 from infrastructure.simulated_gateway import SimulatedGateway
 from infrastructure.tables import SCHEMA
@@ -46,6 +46,6 @@ app = service.app(
     "Charges for orders whose stock is held, and gives back what was charged for orders that are undone.",
     version="1.0.0",
     routers=[payments_api.router(service.reading(PostgresPayments))],
-    errors={errors.PaymentNotFound: 404},
+    errors=STATUSES,
     development=[gateway_api.router(gateway)],
 )

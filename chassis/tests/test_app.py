@@ -1,6 +1,7 @@
 """What every service's HTTP side does: problems, traces, health, metrics."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Annotated
@@ -234,5 +235,36 @@ async def test_the_openapi_document_shows_the_bodies_and_the_problems(client: ht
     operation = document["paths"]["/prices"]["post"]
     assert operation["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Price"}
     assert {"400", "429", "503"} <= operation["responses"].keys()
-    assert {status for status, answer in operation["responses"].items() if "headers" in answer} == {"429", "503"}
+    waits = {status for status, answer in operation["responses"].items() if "Retry-After" in answer.get("headers", {})}
+    assert waits == {"429", "503"}
     assert {"Price", "ProblemDetails"} <= document["components"]["schemas"].keys()
+
+
+def test_a_route_documents_its_errors_by_their_slugs() -> None:
+    answers = documented(422, DomainError, TooMany, own={DomainError: 409, TooMany: 429})
+    assert {status: answer["description"].partition(": ")[2] for status, answer in answers.items()} == {
+        401: "unauthenticated",
+        403: "forbidden",
+        409: "not-today",
+        422: "validation-error",
+        429: "too-many, too-many-requests",
+        503: "unavailable",
+    }
+    assert {status for status, answer in answers.items() if "Retry-After" in answer.get("headers", {})} == {429, 503}
+
+
+async def test_head_answers_as_get_does_without_a_body(client: httpx.AsyncClient) -> None:
+    for path in ("/health", "/nowhere"):
+        head, get = await client.head(path), await client.get(path)
+        assert (head.status_code, head.headers) == (get.status_code, get.headers)
+    assert 'http_request_duration_seconds_count{method="HEAD",route="/health"' in (await client.get("/metrics")).text
+
+
+async def test_the_documentation_is_what_the_root_leads_to_and_needs_no_other_server(client: httpx.AsyncClient) -> None:
+    page = await client.get("/", follow_redirects=True)
+    assert page.url.path == "/docs"
+    places = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(places) >= 3
+    for place in places:
+        assert (await client.get(place)).status_code == 200, place
+    assert "https://" not in page.text

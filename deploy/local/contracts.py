@@ -1,7 +1,8 @@
 """`make contracts`: what follows from the events that the services declare (domain/events.py, application/messages.py).
 
 Each service's contracts/ by chassis.testing.declared; from all of them together the queues and bindings in
-deploy/rabbitmq/definitions.json, the table of docs/events.md, and docs/asyncapi.json.
+deploy/rabbitmq/definitions.json, the table of docs/events.md, and docs/asyncapi.json. Of each service's routes,
+docs/openapi/.
 """
 
 import json
@@ -15,6 +16,7 @@ import install
 import layout
 from console import Problem
 
+OPENAPI = layout.ROOT / "docs" / "openapi"
 _EVENTS = layout.ROOT / "docs" / "events.md"
 _HEADER = "| event | routing key | published by, when | read by | `data`, besides order_id and customer_id |"
 
@@ -25,26 +27,35 @@ def run(*, check: bool = False) -> list[str]:
     """Writes what is not as it would be, or only checks it; returns a line for each such file."""
     services: list[Declared] = []
     wrong: list[str] = []
+    documents: dict[Path, str] = {}
     for name in layout.SERVICES:
-        command: list[str | Path] = [install.python(name), "-m", "chassis.testing.declared"]
-        done = subprocess.run(
-            [*command, *(["--check"] if check else [])], cwd=layout.ROOT / name, capture_output=True, text=True
-        )
-        if not done.stdout:
-            raise Problem(f"The events that {name} declares could not be read.", done.stderr)
-        services.append(json.loads(done.stdout))
-        wrong += done.stderr.splitlines()
+        declared, said = _asked(name, "declared", *(["--check"] if check else []))
+        services.append(json.loads(declared))
+        wrong += said.splitlines()
+        documents[OPENAPI / f"{name}.json"], _ = _asked(name, "openapi")
     everything = {
         layout.DEFINITIONS: _definitions(services),
         _EVENTS: _table(services),
         asyncapi.DOCUMENT: asyncapi.text(services),
+        **documents,
     }
     for path, text in everything.items():
         if not path.exists() or path.read_text() != text:
             wrong.append(f"{path.relative_to(layout.ROOT)}: {'run `make contracts`' if check else 'written'}")
             if not check:
+                path.parent.mkdir(exist_ok=True)
                 path.write_text(text)
     return wrong
+
+
+def _asked(service: str, what: str, *arguments: str) -> tuple[str, str]:
+    """What a module of chassis.testing prints in the service's folder, and what it says besides."""
+    command: list[str | Path] = [install.python(service), "-m", f"chassis.testing.{what}", *arguments]
+    environment = layout.inherited_environment()
+    done = subprocess.run(command, cwd=layout.ROOT / service, env=environment, capture_output=True, text=True)
+    if not done.stdout:
+        raise Problem(f"What {service} declares could not be read.", done.stderr)
+    return done.stdout, done.stderr
 
 
 def _definitions(services: list[Declared]) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import install
@@ -27,10 +28,21 @@ _EVERYTHING = {
     "restore drill": ("-m", "pytest", _DRILL),
     "chaos": ("-m", "chaos"),  # the last: it leaves the servers as they are after all that
 }
-# Of pytest's last line, and of the table of chaos.
+# Of what pytest says at its end, and of the table of chaos.
+_FAILED = re.compile(r"(?:FAILED|ERROR) \S+::.*")
 _FIGURE = re.compile(
     r"=* ?(\d+ (?:passed|failed|skipped)\b.* in [\d.]+s.*?|(?:orders accepted|lost|double|violations) +\S.*?) ?=*$"
 )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What ran, and what it said that somebody wants to see again at the end."""
+
+    name: str
+    code: int
+    seconds: float
+    said: Sequence[str]
 
 
 def test(only: str, arguments: str) -> int:
@@ -46,15 +58,8 @@ def test(only: str, arguments: str) -> int:
         packages.provide_for_tests()
     # These two migrate or start the services, which must be there too.
     install.install([*names, *((*layout.SERVICES, "console") if {"operations", "system-tests"} & set(names) else ())])
-    results: dict[str, tuple[int, float]] = {}
     with private_servers("test") as addresses:
-        for name in names:
-            say(f"\n=== {name} ".ljust(100, "="))
-            began = time.monotonic()
-            command = [str(install.python(name)), "-m", "pytest", *shlex.split(arguments)]
-            code = attended(command, layout.ROOT / name, addresses | {"REQUIRE_SERVERS": "1"})
-            results[name] = code, time.monotonic() - began
-    return _summary(results)
+        return _summary([_run(name, name, ("-m", "pytest", *shlex.split(arguments)), addresses) for name in names])
 
 
 def test_all() -> int:
@@ -63,21 +68,13 @@ def test_all() -> int:
     packages.provide("haproxy")
     packages.provide_for_tests()
     install.install(["system-tests", "operations", *layout.SERVICES])
-    results: dict[str, tuple[int, float]] = {}
-    figures: dict[str, list[str]] = {}
+    parts: list[_Part] = []
     for way, kind in (("development", "test"), ("production", f"{SECURE}-test-all")):
         with private_servers(kind) as addresses:
-            for part, program in _EVERYTHING.items():
-                name = f"{part}, {way}"
-                say(f"\n=== {name} ".ljust(100, "="))
-                began = time.monotonic()
-                command = [str(install.python("system-tests")), *program]
-                environment = addresses | {"REQUIRE_SERVERS": "1", "PYTHONUNBUFFERED": "1"}
-                said: list[str] = []
-                code = attended(command, layout.ROOT / "system-tests", environment, said.append)
-                figures[name] = [" ".join(found[1].split()) for found in map(_FIGURE.match, said) if found]
-                results[name] = code, time.monotonic() - began
-    return _summary(results, figures)
+            parts += [
+                _run(f"{part}, {way}", "system-tests", program, addresses) for part, program in _EVERYTHING.items()
+            ]
+    return _summary(parts)
 
 
 def run(kind: str, project: str, others: Sequence[str], program: Sequence[str], arguments: str) -> int:
@@ -150,12 +147,29 @@ def _clear(name: str, *, keep_logs: bool) -> None:
         profile.discard(keep_logs=keep_logs)
 
 
-def _summary(results: dict[str, tuple[int, float]], figures: Mapping[str, Sequence[str]] | None = None) -> int:
+def _run(name: str, project: str, program: Sequence[str], addresses: Mapping[str, str]) -> _Part:
+    say(f"\n=== {name} ".ljust(100, "="))
+    began, said = time.monotonic(), list[str]()
+    environment = dict(addresses) | {"REQUIRE_SERVERS": "1", "PYTHONUNBUFFERED": "1"}
+    command = [str(install.python(project)), *program]
+    code = attended(command, layout.ROOT / project, environment, said.append)
+    return _Part(name, code, time.monotonic() - began, said)
+
+
+def _summary(parts: Sequence[_Part]) -> int:
+    """The table at the end; under it each test that failed, since thousands of lines stand between the two."""
     say("\n=== summary ".ljust(100, "="))
-    for name, (code, seconds) in results.items():
-        said = ", ".join((figures or {}).get(name, ()))
-        say(f"{name:<27} {'passed' if code == 0 else 'FAILED'}  {seconds:6.1f} s  {said}".rstrip())
-    failed = [name for name, (code, _) in results.items() if code != 0]
-    total = sum(seconds for _, seconds in results.values())
-    say(f"FAILED: {', '.join(failed)} ({total:.0f} s)" if failed else f"All tests passed in {total:.0f} s.")
+    for part in parts:
+        figures = ", ".join(" ".join(found[1].split()) for found in map(_FIGURE.match, part.said) if found)
+        outcome = "passed" if part.code == 0 else "FAILED"
+        say(f"{part.name:<27} {outcome}  {part.seconds:6.1f} s  {figures}".rstrip())
+    failed, total = [part for part in parts if part.code != 0], sum(part.seconds for part in parts)
+    for part in failed:
+        for line in filter(_FAILED.match, part.said):
+            say(f"{part.name}: {line}")
+    say(
+        f"FAILED: {', '.join(part.name for part in failed)} ({total:.0f} s)"
+        if failed
+        else f"All tests passed in {total:.0f} s."
+    )
     return 1 if failed else 0

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from chassis.http.access import allows
 from chassis.http.paging import PAGE, Cursor, Limit, page
-from chassis.http.problems import documented
 from chassis.http.requests import json_body, json_response, read_json
 from fastapi import APIRouter, Request, Response
 
+from api.errors import documented
 from api.schemas import ItemResponse, SetStockRequest
 from application.set_stock import SetStock, Stocked
 from domain.errors import ItemNotFound
@@ -37,7 +37,7 @@ def router(
             rows = await items.listed(before=cursor, limit=limit + 1)
         return page(request, ItemResponse, rows, limit)
 
-    @routes.get("/{product_id}", response_model=ItemResponse, responses=documented(404, 422))
+    @routes.get("/{product_id}", response_model=ItemResponse, responses=documented(422, ItemNotFound))
     @allows("customer", "staff", "auditor")
     async def get_item(product_id: UUID) -> Response:
         """How much of a product can be ordered, how much is reserved, and its price."""

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from chassis.http.requests import INTEGRAL, JsonNumber, Price, RequestModel
-from pydantic import BaseModel, ConfigDict, Field
+from chassis.http.requests import INTEGRAL, JsonNumber, Price, RequestModel, ResponseModel
+from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 _ITEM: JsonDict = {
@@ -23,18 +23,25 @@ class SetStockRequest(RequestModel):
     model_config = ConfigDict(json_schema_extra={"example": {"quantity_available": 100, "price": 19.99}})
 
     quantity_available: Annotated[int, Field(strict=True, ge=0, le=1_000_000_000), INTEGRAL]
-    price: Annotated[
-        Price | None, Field(description="What every order must pay for a piece. Absent: as it is; null: no longer.")
-    ] = None
+    """How many pieces can be ordered from now on; what is reserved is not among them."""
+    price: Price | None = None
+    """What every order must pay for a piece. Absent: as it is; null: no longer."""
 
 
-class ItemResponse(BaseModel):
-    model_config = ConfigDict(from_attributes=True, json_schema_extra={"example": _ITEM})
+class ItemResponse(ResponseModel):
+    model_config = ConfigDict(json_schema_extra={"example": _ITEM})
 
     id: UUID
+    """The item, which is the product's stock."""
     product_id: UUID
+    """The product."""
     quantity_available: int
+    """How many pieces can be ordered; what is reserved is not among them."""
     reserved_quantity: int
+    """How many pieces are held for orders that are not completed."""
     price: JsonNumber | None
+    """What every order must pay for a piece; null: what the order says."""
     created_at: datetime
+    """When the stock was first set."""
     updated_at: datetime
+    """When the stock changed last."""

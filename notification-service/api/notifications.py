@@ -33,7 +33,7 @@ def router(send: Callable[[SendNotification], Awaitable[Notification]], recent: 
         notification = await send(SendNotification(body.customer_id, body.subject, body.message))
         return json_response(NotificationResponse.model_validate(notification), 201)
 
-    @routes.get("", response_model=list[NotificationResponse], responses={**PAGE, **documented(422)})
+    @routes.get("", response_model=list[NotificationResponse], responses={**PAGE, **documented(404, 422)})
     @allows("customer", "staff", "auditor")
     async def get_notifications(
         request: Request,

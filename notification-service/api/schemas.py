@@ -1,11 +1,11 @@
 """The bodies of requests and answers."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
-from chassis.http.requests import RequestModel
-from pydantic import BaseModel, ConfigDict, Field
+from chassis.http.requests import RequestModel, ResponseModel
+from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 _NOTE: JsonDict = {
@@ -26,17 +26,27 @@ class SendNotificationRequest(RequestModel):
     model_config = ConfigDict(json_schema_extra={"example": _NOTE})
 
     customer_id: UUID
+    """Who is told."""
     subject: Annotated[str, Field(min_length=1, max_length=200)]
+    """What it is about."""
     message: Annotated[str, Field(min_length=1, max_length=10_000)]
+    """What the customer reads."""
 
 
-class NotificationResponse(BaseModel):
-    model_config = ConfigDict(from_attributes=True, json_schema_extra={"example": _NOTIFICATION})
+class NotificationResponse(ResponseModel):
+    model_config = ConfigDict(json_schema_extra={"example": _NOTIFICATION})
 
     id: UUID
+    """The notification."""
     customer_id: UUID
+    """Who was told."""
     subject: str
+    """What it is about."""
     message: str
+    """What the customer reads."""
     channel: str
-    status: str
+    """How it was sent, such as `log`."""
+    status: Literal["sent"]
+    """What became of it."""
     sent_at: datetime
+    """When it was sent."""

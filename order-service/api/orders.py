@@ -9,15 +9,15 @@ from uuid import UUID
 from chassis.http.access import allows, caller
 from chassis.http.openapi import header
 from chassis.http.paging import PAGE, Cursor, Limit, Since, page
-from chassis.http.problems import documented
 from chassis.http.requests import BareRoute, checked_key, json_body, json_response, read_json
 from fastapi import APIRouter, Query, Request, Response
 
+from api.errors import documented
 from api.schemas import IDEMPOTENCY_KEY, TIMELINE, OrderResponse, PlaceOrderRequest, TimelineEntryResponse
 from application.access import shows_who, visible
 from application.cancel_orders import CancelOrder
 from application.place_orders import Placed, PlaceOrder
-from domain.errors import OrderNotFound
+from domain.errors import IdempotencyKeyReused, IllegalTransition, InvalidOrder, OrderNotFound, TooManyOpenOrders
 from domain.events import Line
 from domain.order import Order, Status
 
@@ -70,7 +70,10 @@ def router(
         methods=["POST"],
         status_code=201,
         response_model=OrderResponse,
-        responses={201: {"headers": _PLACED_HEADERS}, **documented(400, 408, 413, 415, 422, 429)},
+        responses={
+            201: {"headers": _PLACED_HEADERS},
+            **documented(400, 408, 413, 415, 422, InvalidOrder, IdempotencyKeyReused, TooManyOpenOrders),
+        },
         openapi_extra={**json_body(PlaceOrderRequest), "parameters": [IDEMPOTENCY_KEY]},
         route_class_override=BareRoute,
     )
@@ -92,20 +95,26 @@ def router(
             )
         return page(request, OrderResponse, rows, limit)
 
-    @routes.get("/{order_id}", response_model=OrderResponse, responses=documented(404, 422))
+    @routes.get("/{order_id}", response_model=OrderResponse, responses=documented(422, OrderNotFound))
     @allows("customer", "staff", "auditor", "service")
     async def get_order(request: Request, order_id: UUID) -> Response:
         """Returns an order and its current status."""
         return json_response(OrderResponse.model_validate(await found(request, order_id)))
 
-    @routes.delete("/{order_id}", response_model=OrderResponse, responses=documented(404, 409, 422))
+    @routes.delete(
+        "/{order_id}", response_model=OrderResponse, responses=documented(422, OrderNotFound, IllegalTransition)
+    )
     @allows("customer", "staff")
     async def cancel_order(request: Request, order_id: UUID) -> Response:
         """Cancels an order that is not final. Held stock is released, and a charge is refunded."""
         order = await cancel(CancelOrder(order_id, caller(request)))
         return json_response(OrderResponse.model_validate(order))
 
-    @routes.get("/customer/{customer_id}", response_model=list[OrderResponse], responses={**PAGE, **documented(422)})
+    @routes.get(
+        "/customer/{customer_id}",
+        response_model=list[OrderResponse],
+        responses={**PAGE, **documented(422, OrderNotFound)},
+    )
     @allows("customer", "staff", "auditor")
     async def get_orders_of_customer(
         request: Request, customer_id: UUID, limit: Limit = 50, cursor: Cursor = None
@@ -117,7 +126,9 @@ def router(
             rows = await orders.listed(customer_id=customer_id, before=cursor, limit=limit + 1)
         return page(request, OrderResponse, rows, limit)
 
-    @routes.get("/{order_id}/timeline", response_model=list[TimelineEntryResponse], responses=documented(404, 422))
+    @routes.get(
+        "/{order_id}/timeline", response_model=list[TimelineEntryResponse], responses=documented(422, OrderNotFound)
+    )
     @allows("customer", "staff", "auditor", "service")
     async def get_timeline(request: Request, order_id: UUID) -> Response:
         """Lists what happened to an order, oldest first; staff and auditors see who did it."""

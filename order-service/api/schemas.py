@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from chassis.http.requests import INTEGRAL, JsonNumber, Price, RequestModel
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from chassis.http.requests import INTEGRAL, JsonNumber, Price, RequestModel, ResponseModel
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.config import JsonDict
 
-from domain.order import MAX_TOTAL
+from domain.order import MAX_TOTAL, Status
 
 PRODUCT = "9f8c1f4e-2b4d-4a7e-9d53-6a1c0e7b1a01"
 CUSTOMER = "5d0f4a1c-94ab-4b3c-8a38-7f1f2f0d9e11"
@@ -28,14 +28,26 @@ _ORDER: JsonDict = {
 IDEMPOTENCY_KEY: JsonDict = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "1 to 255 visible ASCII characters, kept for 24 hours: the same request again is safe.",
+    "description": "Makes the same request again safe, for 24 hours. 1 to 255 visible ASCII characters, or the "
+    "answer is 422, `invalid-idempotency-key`.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
+
+
+_TIMELINE: JsonDict = {
+    "at": "2026-11-24T12:00:01Z",
+    "event": "OrderCancelled",
+    "status": "cancelled",
+    "reason": "cancelled-by-customer",
+    "by": "5d0f4a1c-94ab-4b3c-8a38-7f1f2f0d9e11",
 }
 
 
 class Item(RequestModel):
     product_id: UUID
+    """What is ordered."""
     quantity: Annotated[int, Field(strict=True, ge=1, le=10_000), INTEGRAL]
+    """How many pieces."""
     price: Price
 
 
@@ -43,7 +55,9 @@ class PlaceOrderRequest(RequestModel):
     model_config = ConfigDict(json_schema_extra={"example": {"customer_id": CUSTOMER, "items": [_ITEM]}})
 
     customer_id: UUID
+    """Who orders. A customer's own id; staff and services order for anybody."""
     items: Annotated[list[Item], Field(min_length=1, max_length=100)]
+    """The order's lines; a product may be on several."""
 
     @model_validator(mode="after")
     def total_fits(self) -> Self:
@@ -52,37 +66,54 @@ class PlaceOrderRequest(RequestModel):
         return self
 
 
-class ItemResponse(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
-
+class ItemResponse(ResponseModel):
     product_id: UUID
+    """What is ordered."""
     quantity: int
+    """How many pieces."""
     price: JsonNumber
+    """Of one piece."""
 
 
-class OrderResponse(BaseModel):
-    model_config = ConfigDict(from_attributes=True, json_schema_extra={"example": _ORDER})
+class OrderResponse(ResponseModel):
+    model_config = ConfigDict(json_schema_extra={"example": _ORDER})
 
     id: UUID
+    """The order."""
     customer_id: UUID
+    """Whose order it is."""
     items: list[ItemResponse]
+    """The lines, as they were placed."""
     total_amount: JsonNumber
+    """The sum of the lines."""
     currency: str
-    status: str
+    """Of all prices, as ISO 4217 names it."""
+    status: Status
+    """`pending` until its stock is reserved, `confirmed` until it is paid, then `completed`; `failed` and `cancelled`
+    are final too, and whatever was held or taken for the order is given back."""
     reason: str | None
+    """Why it failed or was cancelled: a stable slug, such as `out-of-stock`; docs/events.md has all."""
     expires_at: datetime
+    """When it fails unless it is decided before."""
     created_at: datetime
+    """When it was placed."""
     updated_at: datetime
+    """When its status changed last."""
 
 
-class TimelineEntryResponse(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
+class TimelineEntryResponse(ResponseModel):
+    model_config = ConfigDict(json_schema_extra={"example": _TIMELINE})
 
     at: datetime
+    """When the order service wrote it down."""
     event: str
-    status: str
+    """What happened, by the name of its event; docs/events.md has all."""
+    status: Status
+    """The order's status from then on."""
     reason: str | None
+    """Why, if the event says so."""
     by: str | None = None
+    """Who asked for it, by the subject of the token; only staff and auditors see it."""
 
 
 TIMELINE = TypeAdapter(list[TimelineEntryResponse])

@@ -1,10 +1,11 @@
 """The bodies of answers."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
-from chassis.http.requests import JsonNumber
-from pydantic import BaseModel, ConfigDict
+from chassis.http.requests import JsonNumber, ResponseModel
+from pydantic import ConfigDict
 from pydantic.config import JsonDict
 
 _PAYMENT: JsonDict = {
@@ -21,16 +22,31 @@ _PAYMENT: JsonDict = {
 }
 
 
-class PaymentResponse(BaseModel):
-    model_config = ConfigDict(from_attributes=True, json_schema_extra={"example": _PAYMENT})
+VisibleStatus = Literal["pending", "processing", "completed", "failed", "cancelled", "refunding", "refunded"]
+"""All but those of payments that nobody sees: not opened, or never to be."""
+
+
+class PaymentResponse(ResponseModel):
+    model_config = ConfigDict(json_schema_extra={"example": _PAYMENT})
 
     id: UUID
+    """The payment."""
     order_id: UUID
+    """The order that it pays."""
     customer_id: UUID
+    """Who pays."""
     amount: JsonNumber
+    """What is charged: the order's total."""
     currency: str
-    status: str
+    """As ISO 4217 names it."""
+    status: VisibleStatus
+    """`pending` while it waits for its next try, `processing` while the gateway is asked, then `completed` or `failed`.
+    If the order is undone: `cancelled` when nothing was charged, else `refunding` and then `refunded`."""
     attempts: int
+    """How often the gateway was asked for the charge."""
     reason: str | None
+    """Why it failed or was undone: a stable slug, such as `payment-declined`; docs/events.md has all."""
     created_at: datetime
+    """When the charge was asked for."""
     updated_at: datetime
+    """When its status changed last."""

@@ -8,7 +8,7 @@ import asyncpg  # type: ignore[import-untyped]  # it ships none
 import pytest
 from chassis.ports.ids import uuid7
 from chassis.testing import make_database, migrate
-from sqlalchemy.dialects.postgresql.asyncpg import dialect
+from chassis.testing.tables import plan_of
 
 from domain.order import Status
 from infrastructure.tables import SCHEMA
@@ -41,7 +41,7 @@ def large_database(database_url: str) -> Iterator[str]:
         await connection.close()
 
     asyncio.run(fill())
-    yield plain
+    yield url
     remove()
 
 
@@ -49,10 +49,7 @@ def large_database(database_url: str) -> Iterator[str]:
 async def test_the_few_in_another_status_are_found_without_a_look_at_the_many_completed(
     large_database: str, status: Status
 ) -> None:
-    listed = listing("status", status=status).compile(dialect=dialect())  # type: ignore[no-untyped-call,attr-defined]
-    connection = await asyncpg.connect(large_database, server_settings={"search_path": SCHEMA})
-    await connection.execute(f"PREPARE listed AS {listed}")
-    plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE listed ('{uuid7()}', '{status}', 50)"))
-    await connection.close()
+    listed = listing("status", status=status)
+    plan = await plan_of(large_database, SCHEMA, listed, f"'{uuid7()}'", f"'{status}'", "50")
     assert "Seq Scan" not in plan
     assert "orders_pkey" not in plan

@@ -7,6 +7,7 @@ import httpx
 import orjson
 import pytest
 from chassis.ports.errors import Unavailable
+from chassis.testing.text import places_that_refuse_unstorable_text
 
 from infrastructure.unit_of_work import PostgresOrders
 from tests.running import OrderUnits
@@ -208,7 +209,6 @@ async def test_a_cursor_that_is_no_id_is_a_422(client: httpx.AsyncClient, cursor
 @pytest.mark.parametrize(
     ("method", "path", "status", "slug"),
     [
-        ("GET", "/", 404, "not-found"),
         ("GET", "/order", 404, "not-found"),
         ("PUT", "/orders", 405, "method-not-allowed"),
         ("PUT", f"/orders/{PRODUCT}", 405, "method-not-allowed"),
@@ -247,3 +247,15 @@ async def test_a_failure_tells_nothing_of_our_insides(
     assert "10.0.0.7" not in answer.text
     assert "SELECT" not in answer.text
     assert "Traceback" not in problem["detail"]
+
+
+async def test_no_text_is_taken_that_can_t_be_stored(client: httpx.AsyncClient) -> None:
+    assert {
+        "post /orders Idempotency-Key",
+        "post /orders customer_id",
+        "post /orders items.0.product_id",
+        "post /orders items.0.price",
+        "post /orders *",
+        "get /orders/{order_id} order_id",
+        "get /orders/customer/{customer_id} cursor",
+    } <= await places_that_refuse_unstorable_text(client)

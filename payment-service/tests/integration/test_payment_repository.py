@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from chassis.testing.units import Units
 
+from domain.attempt import Answer
 from domain.payment import Payment, Status
 from infrastructure.unit_of_work import PaymentUnitOfWork, PostgresPayments
 from tests.integration.worker import Worker
@@ -32,6 +33,18 @@ CHANGES = {
     "lease": uuid4(),
     "updated_at": NOON + timedelta(days=1000),
 }
+
+
+STEPS: dict[Status, list[str]] = {
+    Status.PENDING: ["open"],
+    Status.PROCESSING: ["open", "error"],
+    Status.COMPLETED: ["open", "done"],
+    Status.FAILED: ["open", "declined"],
+    Status.CANCELLED: ["open", "undo"],
+    Status.REFUNDING: ["open", "done", "undo"],
+    Status.REFUNDED: ["open", "done", "undo", "done"],
+}
+"""What happens to a payment until it is there: to it, or as the gateway's answers."""
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -151,3 +164,50 @@ async def test_a_tombstone_is_not_read(units: Open) -> None:
 
 def test_the_key_of_a_payment_is_its_order() -> None:
     assert PostgresPayments.mapped.key == "order_id"
+
+
+async def test_payments_are_listed_by_status_newest_orders_first_and_tombstones_never(units: Open) -> None:
+    made = [lasting(status) for status in Status if status is not Status.NEW for _ in range(2)]
+    await put(units, *made)
+    newest_first = sorted(made, key=lambda payment: payment.id, reverse=True)
+    for status in (None, *Status):
+        wanted = [
+            payment.id
+            for payment in newest_first
+            if payment.status is not Status.VOID and status in (None, payment.status)
+        ]
+        async with units() as unit:
+            found = [payment.id for payment in await unit.payments.listed(status=status, before=None, limit=len(made))]
+            assert found == wanted, status
+            if found:
+                below = await unit.payments.listed(status=status, before=found[0], limit=1)
+                assert [payment.id for payment in below] == wanted[1:2]
+
+
+def lasting(status: Status) -> Payment:
+    """As such a payment is in the database, with what its index asks for."""
+    payment = a_payment(status, NOON)
+    if status in (Status.PENDING, Status.PROCESSING, Status.REFUNDING, Status.VOID):
+        payment.due_at = NOON
+    if status in (Status.FAILED, Status.CANCELLED, Status.REFUNDING, Status.REFUNDED):
+        payment.reason = "a-reason"
+    return payment
+
+
+async def test_a_payment_in_any_status_has_what_the_index_of_its_list_asks_for() -> None:
+    """Else the list would leave it out: by the domain's own steps, not by the rows of a test."""
+    delays = (timedelta(seconds=1),)
+    for reached, steps in STEPS.items():
+        payment = Payment.new(uuid4(), uuid4(), NOON + timedelta(hours=1), "a trace", NOON)
+        for step in steps:
+            match step:
+                case "open":
+                    payment.open(AMOUNT, "USD", NOON)
+                case "undo":
+                    payment.undo("expired", NOON)
+                case answer:
+                    assert payment.apply(payment.begin_attempt(uuid4(), NOON), Answer(answer), delays, NOON)
+        assert payment.status is reached
+        due = reached in (Status.PENDING, Status.PROCESSING, Status.REFUNDING)
+        undone = reached in (Status.FAILED, Status.CANCELLED, Status.REFUNDING, Status.REFUNDED)
+        assert (payment.due_at is not None, payment.reason is not None) == (due, undone), reached

@@ -4,6 +4,7 @@ import gc
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 from chassis.http import health, openapi, problems
@@ -12,7 +13,9 @@ from chassis.http.internal import InternalServer
 from chassis.ports.errors import Unavailable
 from chassis.ports.tracing import new_traceparent, trace_id, valid_traceparent
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_REQUESTS_IN_HAND = 1_000
@@ -70,14 +73,14 @@ def create_app(
             await part.stop()
         log.info("stopped")
 
-    app = FastAPI(
+    make = partial(FastAPI, openapi_url=None) if guard.internal_address else partial(FastAPIOffline, redoc_url=None)
+    app = make(
         title=service,
         version=version,
         summary=summary,
         lifespan=lifespan,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        openapi_url=None if guard.internal_address else "/openapi.json",
     )
     problems.install(app, errors or {})
     for router in (*routers, *(development if guard.development else ())):
@@ -95,10 +98,15 @@ def create_app(
         everything.insert(0, InternalServer(internal, guard.internal_address))
     else:
         app.router.routes += watching.routes
+        app.add_api_route("/", _documentation, include_in_schema=False)
     app.router.middleware_stack = Gate(app.router.middleware_stack, app.router.routes, guard.admit)
     openapi.complete(app)
     app.add_middleware(RequestContext)
     return app
+
+
+async def _documentation() -> Response:
+    return RedirectResponse("/docs")
 
 
 class RequestContext:
@@ -124,6 +132,9 @@ class RequestContext:
                 message["headers"] = [*message["headers"], *ANSWER_HEADERS]
             await send(message)
 
+        method = scope["method"]
+        if method == "HEAD":  # the server leaves out the body of what GET answers
+            scope = {**scope, "method": "GET"}
         header = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
         traceparent = valid_traceparent(header.decode("latin-1")) or new_traceparent()
         scope.setdefault("state", {})["traceparent"] = traceparent
@@ -140,10 +151,10 @@ class RequestContext:
             self._in_hand -= 1
             route = getattr(scope.get("route"), "path", "none")
             seconds = time.perf_counter() - began
-            REQUEST_SECONDS.labels(scope["method"], route, status).observe(seconds)
+            REQUEST_SECONDS.labels(method, route, status).observe(seconds)
             log.debug(
                 "request",
-                method=scope["method"],
+                method=method,
                 path=scope["path"],
                 status=status,
                 ms=round(seconds * 1000, 1),

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 RESTART_AFTER_SECONDS = 60
 """How long a consumer may fail while the broker is connected, before a restart is the better cure."""
@@ -15,18 +15,28 @@ Check = Callable[[], Awaitable[str | None]]
 """Returns what is wrong in a few words, or None."""
 
 
-class Status(BaseModel):
+class Finding(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     status: Literal["ok", "failing"]
+    """Whether it works."""
     detail: str | None = None
+    """What is wrong."""
 
 
 class Health(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     status: Literal["ok", "failing"]
+    """Whether all checks are."""
     service: str
+    """Which service this is."""
     version: str
+    """Its version."""
     access: str
     """Who is checked."""
-    checks: dict[str, Status]
+    checks: dict[str, Finding]
+    """What this instance needs, by name."""
 
 
 def all_of(checks: Sequence[Check]) -> Check:
@@ -58,13 +68,10 @@ def router(
 
     def answer(results: Mapping[str, str | None]) -> Response:
         failing = any(results.values())
-        health = Health(
-            status="failing" if failing else "ok",
-            **about,
-            checks={
-                name: Status(status="failing" if problem else "ok", detail=problem) for name, problem in results.items()
-            },
-        )
+        findings = {
+            name: Finding(status="failing" if problem else "ok", detail=problem) for name, problem in results.items()
+        }
+        health = Health(status="failing" if failing else "ok", **about, checks=findings)
         body = health.model_dump_json(exclude_none=True)
         return Response(body, 503 if failing else 200, media_type="application/json")
 

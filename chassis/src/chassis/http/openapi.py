@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 _TEMPLATE = "#/components/schemas/{model}"
@@ -21,14 +22,23 @@ def header(description: str, *, required: bool = False, **schema: Any) -> dict[s
 
 
 def complete(app: FastAPI) -> None:
-    """Adds the schemas that `reference` has named to the app's OpenAPI document."""
+    """Makes the app's OpenAPI document one that clients can be made from: with the schemas that `reference` has named,
+    operations called as their functions are, and who may call them."""
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            route.operation_id = route.name
+            if roles := getattr(route.endpoint, "allows", None):
+                route.description += f"\n\nIn production for: {', '.join(sorted(roles))}."
+                route.openapi_extra = {**(route.openapi_extra or {}), "security": [{}, {"token": []}]}
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is not None:
             return app.openapi_schema
         document = generate()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        components = document.setdefault("components", {})
+        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+        schemas = components.setdefault("schemas", {})
         for name, model in _models.items():
             schema = model.model_json_schema(ref_template=_TEMPLATE)
             for inner, definition in schema.pop("$defs", {}).items():

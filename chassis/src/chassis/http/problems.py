@@ -19,19 +19,37 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
 _LATER = {429, 503}
 """Statuses that say when to come again."""
-_SLUGS = {404: "not-found", 405: "method-not-allowed"}
+_SLUGS = {404: "not-found", 405: "method-not-allowed"}  # of errors that the framework raises
+_COMMON = {
+    400: ("malformed-json", "bad-request"),
+    401: ("unauthenticated",),
+    403: ("forbidden",),
+    404: ("not-found",),
+    408: ("request-timeout",),
+    413: ("content-too-large",),
+    415: ("unsupported-media-type",),
+    422: ("validation-error",),
+    429: ("too-many-requests",),
+    503: ("unavailable",),
+}
+"""The slugs that any route with this status may answer with."""
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # as RFC 9110 has them; http.HTTPStatus only later
 
 log = structlog.get_logger()
 
 
 class FieldError(BaseModel):
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     path: str
+    """Which field, as in `items.0.quantity`."""
     message: str
+    """What is wrong with it."""
 
 
 class ProblemDetails(BaseModel):
     model_config = ConfigDict(
+        use_attribute_docstrings=True,
         json_schema_extra={
             "example": {
                 "type": "/problems/not-found",
@@ -41,16 +59,23 @@ class ProblemDetails(BaseModel):
                 "instance": "/orders/0198c5f0-7d2a-7cc3-a1b4-2f6d1c9be001",
                 "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
             }
-        }
+        },
     )
 
     type: str
+    """`/problems/` and a slug that never changes; docs/errors.md has all."""
     title: str
+    """The status in words."""
     status: int
+    """The HTTP status."""
     detail: str
+    """What was wrong and what to do, for people: it may change."""
     instance: str
+    """The path that was asked for."""
     trace_id: str
+    """Under which the service's log has the request."""
     errors: list[FieldError] | None = None
+    """Of a `validation-error`: each field that is wrong."""
 
 
 @dataclass(eq=False)
@@ -62,15 +87,30 @@ class Problem(Exception):
     headers: Mapping[str, str] | None = None
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer with these problems and, as every route, with 503."""
+def documented(
+    *problems: int | type[Exception], own: Mapping[type[Exception], int] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route with these problems: statuses, or errors of the domain, whose statuses `own` has.
+    Every route may also answer 401, 403, 429 and 503."""
+    statuses = own or {}
+    slugs: dict[int, list[str]] = {}
+    for problem in (*problems, 401, 403, 429, 503):
+        if isinstance(problem, int):
+            slugs.setdefault(problem, []).extend(_COMMON.get(problem, ()))
+        else:
+            slugs.setdefault(statuses[problem], []).append(problem.slug)  # type: ignore[attr-defined]
     content = {MEDIA_TYPE: {"schema": reference(ProblemDetails)}}
     responses: dict[int | str, dict[str, Any]] = {
-        status: {"description": _title(status), "content": content} for status in (*statuses, 503)
+        status: {
+            "description": f"{_title(status)}: {', '.join(names)}" if names else _title(status),
+            "content": content,
+        }
+        for status, names in sorted(slugs.items())
     }
     wait = header("Seconds to wait before the next try.", type="integer", required=True)
-    for status in _LATER & responses.keys():
+    for status in _LATER:
         responses[status]["headers"] = {"Retry-After": wait}
+    responses[401]["headers"] = {"WWW-Authenticate": header("What is wrong with the token.", required=True)}
     return responses
 
 

@@ -77,7 +77,7 @@ Price = Annotated[
 class RequestModel(BaseModel):
     """A request's body. Refuses unknown fields, and any string that PostgreSQL can't store."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
     def from_body(cls, body: bytes) -> Self:
@@ -88,6 +88,12 @@ class RequestModel(BaseModel):
         if _LONG_NUMBER.search(body):
             content = cls.model_validate(json.loads(body, parse_float=Decimal))
         return content
+
+
+class ResponseModel(BaseModel):
+    """An answer's body, made from an object's attributes."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
 
 def _refuse_unstorable_text(body: bytes) -> None:

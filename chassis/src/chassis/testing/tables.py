@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import orjson
-from sqlalchemy import MetaData, Table
+from sqlalchemy import Executable, MetaData, Table
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 Row = Mapping[str, object]
 SAME = object()
@@ -129,3 +130,12 @@ class Net:
                 return None
             finally:
                 await transaction.rollback()
+
+
+async def plan_of(url: str, schema: str, statement: Executable, *values: str) -> str:
+    """How PostgreSQL would execute the statement, with these values in the order of its parameters."""
+    text = statement.compile(dialect=dialect())  # type: ignore[attr-defined,no-untyped-call]
+    async with connected(url, schema) as connection:
+        await connection.execute(f"PREPARE asked AS {text}")
+        rows = await connection.fetch(f"EXPLAIN EXECUTE asked ({', '.join(values)})")
+    return "\n".join(row[0] for row in rows)

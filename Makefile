@@ -25,7 +25,7 @@ export ARGS
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install poetry up down token start stop logs reset status demo load books dead-letters backup restore reconcile simulate chaos bench mutate test test-all contracts check sbom audit pin test-compose
+.PHONY: help install poetry up down token start stop logs reset status demo load books dead-letters events backup restore reconcile simulate chaos bench mutate test test-all contracts check sbom audit pin test-compose
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ books: ## Whether the running system's orders, stock, reservations and payments 
 
 dead-letters: ## The events that were set aside (ARGS="redrive order-service --all", show, drop, --id, --dry-run)
 	@$(RUN) dead-letters
+
+events: ## Follow the events as they pass (ARGS="--order ID", --json)
+	@$(RUN) events
 
 backup: ## Write a backup of the running system's database, checked (FILE=backups/<time>.dump)
 	@$(RUN) backup --file "$(FILE)"

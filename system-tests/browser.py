@@ -62,7 +62,7 @@ class Visit:
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.errors: list[str] = []
-        self._url = url
+        self.url = url
         page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._note)
@@ -73,7 +73,7 @@ class Visit:
             self.errors.append(message.text)
 
     async def go(self, view: str) -> None:
-        await self.page.goto(f"{self._url}/#/{view}")
+        await self.page.goto(f"{self.url}/#/{view}")
         await self.page.locator(".link.connected").wait_for()
 
     async def says(self, text: str) -> None:

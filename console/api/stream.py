@@ -8,7 +8,9 @@ from uuid import UUID
 
 import orjson
 from chassis.http.access import allows
+from chassis.http.paging import Since
 from chassis.http.problems import Problem, documented
+from chassis.ports.errors import Unavailable
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
@@ -75,19 +77,19 @@ def router(pictures: Pictures, services: Services) -> APIRouter:
     async def orders(
         customer_id: UUID | None = None,
         status: Annotated[Literal["pending", "confirmed", "completed", "failed", "cancelled"] | None, Query()] = None,
+        since: Since = None,
     ) -> Response:
-        """A customer's orders, as the order service has them; else those that the page has seen, newest first."""
-        if customer_id:
-            try:
-                found = await services.orders_of(str(customer_id))
-            except Refused as refusal:
-                raise Problem(refusal.status, refusal.slug, refusal.detail) from None
-            rows = [_row(order) for order in found if status in (None, order["status"])]
-            return _json({"orders": rows[:FOUND_SHOWN], "of_page": False})
-        # Once the order service lists all orders by status and time, this asks it instead.
-        seen = sorted(watching.orders, key=lambda order: order.began_at, reverse=True)
-        rows = [summary(order, time.time()) for order in seen if status in (None, order.status)][:FOUND_SHOWN]
-        return _json({"orders": rows, "of_page": True})
+        """The newest orders, as the order service has them; while it is away, those that the page has seen."""
+        asked = {"customer_id": customer_id, "status": status, "since": since and since.isoformat()}
+        try:
+            found = await services.orders({name: str(value) for name, value in asked.items() if value})
+            return _json({"orders": [_row(order) for order in found], "of_page": False})
+        except Refused as refusal:
+            raise Problem(refusal.status, refusal.slug, refusal.detail) from None
+        except Unavailable:
+            seen = sorted(watching.orders, key=lambda order: order.began_at, reverse=True)
+            rows = [summary(order, time.time()) for order in seen if status in (None, order.status)][:FOUND_SHOWN]
+            return _json({"orders": rows, "of_page": True})
 
     return routes
 

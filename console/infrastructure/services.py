@@ -6,7 +6,7 @@ import socket
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 from chassis.ports.errors import Unavailable
@@ -96,8 +96,8 @@ class HttpServices:
         told.silent = sorted(set(silent))
         return told
 
-    async def orders_of(self, customer_id: str) -> list[dict[str, Any]]:
-        orders: list[dict[str, Any]] = await self._get(ORDER, f"/orders/customer/{customer_id}")
+    async def orders(self, asked: Mapping[str, str]) -> list[dict[str, Any]]:
+        orders: list[dict[str, Any]] = await self._get(ORDER, f"/orders?{urlencode(asked)}")
         return orders
 
     async def order(self, order_id: str) -> dict[str, Any]:

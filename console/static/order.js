@@ -1,17 +1,23 @@
-// An order: found by its id or its customer's, or among those that the page has seen; and what became of it.
+// An order: found by its id, its customer's, its status or its time; and what became of it.
 
 import { html, useState } from "/static/vendor/htm-preact.js";
 import { ask, clock, lane, LANES, money, named, OrderLink, Problem, span, Status, t, useAct, usePolled, whole } from "/static/parts.js";
 
 const FINAL = ["completed", "failed", "cancelled"];
 const STATUSES = ["pending", "confirmed", ...FINAL];
+const MINUTES = [10, 60, 1440];
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 export function Search() {
   const [customer, setCustomer] = useState("");
   const [status, setStatus] = useState("");
+  const [since, setSince] = useState("");
   const [busy, problem, run] = useAct();
-  const query = new URLSearchParams({ ...(customer && { customer_id: customer }), ...(status && { status }) });
+  const query = new URLSearchParams({
+    ...(customer && { customer_id: customer }),
+    ...(status && { status }),
+    ...(since && { since }),
+  });
   const [found] = usePolled(`/api/orders?${query}`, 2000);
 
   const search = (event) => {
@@ -42,10 +48,16 @@ export function Search() {
           ${STATUSES.map((each) => html`<option value=${each}>${t(`status.${each}`)}</option>`)}
         </select>
       </label>
+      <label>${t("placed-at")}
+        <select onChange=${({ target }) => setSince(target.value && new Date(Date.now() - target.value * 60_000).toISOString())}>
+          <option value="">${t("any")}</option>
+          ${MINUTES.map((each) => html`<option value=${each}>${t(`within.${each}`)}</option>`)}
+        </select>
+      </label>
       <button type="submit" aria-busy=${busy}>${t("find")}</button>
     </form>
     ${problem && html`<${Problem} text=${problem} />`}
-    <h2>${customer ? t("of-customer", { id: customer }) : t("of-page")}</h2>
+    <h2>${found?.of_page ? t("of-page") : customer ? t("of-customer", { id: customer }) : t("of-all")}</h2>
     ${found && !found.orders.length && html`<p class="note">${t("nothing-seen")} <a href="#/place">${t("place-one")}</a></p>`}
     ${found?.orders.length > 0 &&
     html`<table class="plain">
@@ -61,6 +73,7 @@ export function Search() {
         )}
       </tbody>
     </table>`}
+    <p class="note"><a href="/events">${t("events-explained")}</a></p>
   `;
 }
 

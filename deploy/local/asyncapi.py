@@ -1,11 +1,11 @@
-"""docs/asyncapi.json: the events of all services as AsyncAPI 3.0 has them, made from the services' contracts/."""
+"""console/static/asyncapi.json: the events as AsyncAPI 3.0 has them, made from the services' contracts/."""
 
 import json
 from typing import Any
 
 import layout
 
-DOCUMENT = layout.ROOT / "docs" / "asyncapi.json"
+DOCUMENT = layout.ROOT / "console" / "static" / "asyncapi.json"
 _EXCHANGE = {"name": "order_events", "type": "topic", "durable": True, "autoDelete": False}
 _DESCRIPTION = (
     "The events of four services, which react to each other's without a coordinator. They travel on the topic exchange"

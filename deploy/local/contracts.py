@@ -1,8 +1,8 @@
 """`make contracts`: what follows from the events that the services declare (domain/events.py, application/messages.py).
 
 Each service's contracts/ by chassis.testing.declared; from all of them together the queues and bindings in
-deploy/rabbitmq/definitions.json, the table of docs/events.md, and docs/asyncapi.json. Of each service's routes,
-docs/openapi/.
+deploy/rabbitmq/definitions.json, the table of docs/events.md, console/static/asyncapi.json and, for the operators'
+tool, who reads which event. From the services' routes, docs/openapi/.
 """
 
 import json
@@ -16,6 +16,7 @@ import install
 import layout
 from console import Problem
 
+_READERS = layout.ROOT / "operations" / "operations" / "events.json"
 OPENAPI = layout.ROOT / "docs" / "openapi"
 _EVENTS = layout.ROOT / "docs" / "events.md"
 _HEADER = "| event | routing key | published by, when | read by | `data`, besides order_id and customer_id |"
@@ -37,6 +38,7 @@ def run(*, check: bool = False) -> list[str]:
         layout.DEFINITIONS: _definitions(services),
         _EVENTS: _table(services),
         asyncapi.DOCUMENT: asyncapi.text(services),
+        _READERS: _text(_readers(services)),
         **documents,
     }
     for path, text in everything.items():
@@ -67,6 +69,17 @@ def _definitions(services: list[Declared]) -> str:
     names = {service["service"] for service in services}
     kept = [old for old in document["bindings"] if old["destination"] not in names or old in bindings]
     document["bindings"] = _merged(kept, bindings)
+    return _text(document)
+
+
+def _readers(services: list[Declared]) -> Declared:
+    """The services that read each event, but for events that nobody reads."""
+    names = [event["name"] for service in services for event in service["published"]]
+    readers = {name: [service["service"] for service in services if name in service["consumed"]] for name in names}
+    return {name: found for name, found in readers.items() if found}
+
+
+def _text(document: Declared) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 

@@ -14,7 +14,7 @@ import system
 from console import Problem, confirm, say
 from profiles import Profile
 
-COMMANDS = ("books", "dead-letters", "reconcile", "demo", "load")
+COMMANDS = ("books", "dead-letters", "events", "reconcile", "demo", "load")
 """Those that are passed on as they are."""
 
 

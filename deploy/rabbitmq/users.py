@@ -79,8 +79,9 @@ def permissions(definitions: Entry, vhost: str) -> Iterator[Entry]:
     for service in names(definitions):
         writes = [f"{service}.aside"] + [EXCHANGE] * _publishes(service, definitions)
         yield _permission(service, vhost, write=_only(*writes), read=_only(service))
-    # The default exchange, which leads to every queue: a letter goes back to the one that set it aside.
-    yield _permission(OPERATOR, vhost, write=_only("amq.default"), read=".*")
+    # The default exchange, which leads to every queue: a letter goes back to the one that set it aside. And queues that
+    # the broker names and forgets with their connection, for whoever follows the events.
+    yield _permission(OPERATOR, vhost, write=r"^(amq\.default|amq\.gen.*)$", read=".*", configure=r"^amq\.gen")
 
 
 def topic_permissions(definitions: Entry, vhost: str) -> Iterator[Entry]:
@@ -103,5 +104,5 @@ def _only(*resources: str) -> str:
     return f"^({'|'.join(re.escape(name) for name in resources)})$"
 
 
-def _permission(user: str, vhost: str, *, write: str, read: str) -> Entry:
-    return {"user": user, "vhost": vhost, "configure": "^$", "write": write, "read": read}
+def _permission(user: str, vhost: str, *, write: str, read: str, configure: str = "^$") -> Entry:
+    return {"user": user, "vhost": vhost, "configure": configure, "write": write, "read": read}

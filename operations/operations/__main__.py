@@ -5,12 +5,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from operations import backup, books, dead_letters, demo, issuer, load, reconcile, restore, tokens
+from operations import backup, books, dead_letters, demo, events, issuer, load, reconcile, restore, tokens
 from operations.addresses import Refused
 
 _COMMANDS = {
     "books": books,
     "dead-letters": dead_letters,
+    "events": events,
     "backup": backup,
     "restore": restore,
     "reconcile": reconcile,

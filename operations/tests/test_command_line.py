@@ -7,7 +7,7 @@ import pytest
 from operations import __main__ as command_line
 from tests.commands import run
 
-COMMANDS = ("books", "dead-letters", "backup", "restore", "reconcile", "demo", "load", "issuer", "token")
+COMMANDS = ("books", "dead-letters", "events", "backup", "restore", "reconcile", "demo", "load", "issuer", "token")
 NOWHERE = {f"{name}_SERVICE_URL": "http://127.0.0.1:9" for name in ("ORDER", "INVENTORY", "PAYMENT", "NOTIFICATION")}
 
 
@@ -32,6 +32,7 @@ def test_each_command_explains_itself(command: str) -> None:
     [
         ("books", "DATABASE_URL"),
         ("dead-letters", "RABBITMQ_URL"),
+        ("events", "RABBITMQ_URL"),
         ("backup", "DATABASE_URL"),
         ("reconcile", "DATABASE_URL"),
         ("load", "DATABASE_URL"),
@@ -66,6 +67,7 @@ def test_a_url_may_stand_in_a_file(tmp_path: Path) -> None:
         ("books", 2, "is the system up?"),
         ("backup", 1, "pg_dump"),
         ("dead-letters", 1, "Is it up"),
+        ("events", 2, "is the system up?"),
         ("reconcile", 2, "Connect"),
         ("demo", 1, "`make up`"),
         ("load", 2, "`make up`"),

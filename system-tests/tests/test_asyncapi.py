@@ -1,4 +1,4 @@
-"""docs/asyncapi.json, which `make contracts` makes and `make check` compares, in the eyes of AsyncAPI's own parser."""
+"""The AsyncAPI document, which `make contracts` makes and `make check` compares, in the eyes of AsyncAPI's own parser."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from node import node_with
 from system import ROOT
 
-DOCUMENT = ROOT / "docs" / "asyncapi.json"
+DOCUMENT = ROOT / "console" / "static" / "asyncapi.json"
 PARSER = ROOT / "system-tests" / "asyncapi"
 
 

@@ -23,7 +23,7 @@ SCENES = ("way", "crash", "declined", "crowd", "poison", "books")
 WORDS = {
     "en-GB": {
         "live": "The four services",
-        "order": "Seen since the page was opened",
+        "order": "The newest orders",
         "place": "Place the order",
         "operate": "Read the books",
         "break": "The payment gateway",
@@ -34,7 +34,7 @@ WORDS = {
     },
     "es-ES": {
         "live": "Los cuatro servicios",
-        "order": "Vistos desde que se abrió la página",
+        "order": "Los pedidos más recientes",
         "place": "Hacer el pedido",
         "operate": "Leer los libros",
         "break": "La pasarela de pago",
@@ -155,6 +155,11 @@ async def test_orders_are_found_by_their_id_and_by_their_customers(visit: Visit,
     await visit.says(f"Orders of customer {customer}")
     await expect(visit.page.locator("tbody .id")).to_have_count(1)
     await expect(visit.page.locator("tbody .id")).to_have_attribute("href", f"#/order/{order['id']}")
+    await visit.page.get_by_label("State").select_option("failed")
+    await visit.says("None.")
+    await visit.page.get_by_label("State").select_option("completed")
+    await visit.page.get_by_label("Placed").select_option("10")
+    await expect(visit.page.locator("tbody .id")).to_have_count(1)
     await search.fill(order["id"])
     await search.press("Enter")
     await expect(visit.page.locator("h1 code")).to_have_text(order["id"])
@@ -163,6 +168,18 @@ async def test_orders_are_found_by_their_id_and_by_their_customers(visit: Visit,
         await search.fill(wrong)
         await search.press("Enter")
         await visit.says(said)
+
+
+async def test_every_event_is_explained_without_the_internet(visit: Visit) -> None:
+    asked: list[str] = []
+    visit.page.on("request", lambda request: asked.append(request.url))
+    await visit.go("order")
+    await visit.page.get_by_role("link", name="What each event says").click()
+    for name in ("OrderCreated", "PaymentRefunded"):
+        await visit.page.get_by_text(f"publishes {name}").first.wait_for()
+        await visit.page.get_by_text(f"reads {name}").first.wait_for()
+    assert {url for url in asked if not url.startswith((f"{visit.url}/", "data:", "blob:"))} == set()
+    await visit.picture("events")
 
 
 async def test_an_order_is_placed_with_the_keyboard_alone(visit: Visit) -> None:

@@ -110,7 +110,11 @@ async def test_an_order_at_another_price_than_the_shop_s_fails(teller: Teller, s
 
     await shop.stock(10, dearer, price=10)
     await shop.ended((await shop.place(Line(dearer, 2)))["id"])
-    assert await shop.stock_of(dearer) == (8, 0)
+
+    async def sold() -> bool:
+        return await shop.stock_of(dearer) == (8, 0)
+
+    await eventually(sold)  # the inventory hears of the order's end later than we do
 
 
 async def test_nothing_is_held_of_an_order_of_which_one_line_is_short(teller: Teller, shop: Shop) -> None:

@@ -17,7 +17,8 @@ from chassis.testing import eventually, make_vhost
 
 from application.events import LANES, READERS
 from infrastructure import feed as feed_module
-from infrastructure.feed import EventFeed, documents
+from infrastructure.feed import EventFeed
+from operations.following import ARGUMENTS, documents
 from tests.seen import document
 
 READ_BY = {lane: [name for name, lanes in READERS.items() if lane in lanes] for lane in LANES}
@@ -170,7 +171,7 @@ async def test_its_queue_is_its_own_bounded_drops_the_oldest_and_goes_with_it(
 
 
 async def test_a_page_that_is_slow_loses_the_oldest_events_and_holds_nothing_up(bus: Bus) -> None:
-    queue = await bus.channel.declare_queue(exclusive=True, arguments=feed_module.ARGUMENTS)
+    queue = await bus.channel.declare_queue(exclusive=True, arguments=ARGUMENTS)
     messages = [aio_pika.Message(str(number).encode()) for number in range(1_005)]
     await asyncio.gather(*(bus.channel.default_exchange.publish(message, queue.name) for message in messages))
     first = await queue.get(no_ack=True)

@@ -149,18 +149,25 @@ async def test_an_order_that_nobody_knows_is_not_found_unless_nobody_could_say(p
     assert (story["status"], story["silent"]) == (None, ["order-service"])
 
 
-async def test_orders_are_found_by_customer_and_among_those_seen_by_status(page: Page) -> None:
-    page.services.answers[f"GET /orders/customer/{CUSTOMER}"] = httpx.Response(
-        200, json=[order("failed"), order("completed", "other")]
-    )
-    found = (await page.client.get(f"/api/orders?customer_id={CUSTOMER}&status=failed")).json()
-    assert ([each["id"] for each in found["orders"]], found["of_page"]) == ([ORDER], False)
+async def test_orders_are_found_by_customer_status_and_time_as_the_order_service_has_them(page: Page) -> None:
+    page.services.answers["GET /orders"] = httpx.Response(200, json=[order("failed"), order("failed", "other")])
+    asked = {"customer_id": CUSTOMER, "status": "failed", "since": "2026-11-24T12:00:00Z"}
+    found = (await page.client.get("/api/orders", params=asked)).json()
+    assert ([each["id"] for each in found["orders"]], found["of_page"]) == ([ORDER, "other"], False)
+    since = "2026-11-24T12%3A00%3A00%2B00%3A00"
+    wanted = f"GET orders/orders?customer_id={CUSTOMER}&status=failed&since={since}"
+    assert page.services.asked[-1] == wanted
+    for odd in ("status=odd", "since=noon", "customer_id=me"):
+        assert (await page.client.get(f"/api/orders?{odd}")).status_code == 422
+
+
+async def test_while_the_order_service_is_away_those_are_found_that_the_page_has_seen(page: Page) -> None:
+    page.services.away = {"orders", "orders2"}
     page.watching.take([document("OrderCreated", "a"), document("OrderCreated", "b", second=1)])
     page.watching.take([document("OrderCancelled", "b", second=2)])
     for status, wanted in (("", ["b", "a"]), ("?status=cancelled", ["b"]), ("?status=completed", [])):
         found = (await page.client.get(f"/api/orders{status}")).json()
         assert ([each["id"] for each in found["orders"]], found["of_page"]) == (wanted, True)
-    assert (await page.client.get("/api/orders?status=odd")).status_code == 422
 
 
 async def test_an_order_is_placed_for_somebody_new_and_the_stock_before_it_is_kept(page: Page) -> None:

@@ -27,6 +27,7 @@ import ladder
 import meter
 import picture
 import report
+import watched
 from generator import GaveUp
 from rounds import Figures, Options, Servers, floor_round, saga_round
 from system import Ended
@@ -37,15 +38,16 @@ _RESTART_SECONDS = 180
 R = TypeVar("R")
 NAMES = ("floor", "baseline", "system")
 SECURE = ("system", *ladder.RUNGS)
+WATCHED = ("system", *watched.WATCHED)
+_ALL = dict.fromkeys((*NAMES, *SECURE, *WATCHED))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--secure", action="store_true", help="what each part of production costs, instead")
-    parser.add_argument(
-        "--only", type=_names, default=(), help=f"some of {', '.join(NAMES)}; or of {', '.join(SECURE)}"
-    )
+    parser.add_argument("--watched", action="store_true", help="what the page costs, alone and looked at, instead")
+    parser.add_argument("--only", type=_names, default=(), help=f"some of {', '.join(_ALL)}")
     parser.add_argument("--orders", type=int, default=10_000, help="the system's; the baseline gets a fifth of it")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--rate", type=float, default=0, help="orders a second, answered or not; 0: as fast as it goes")
@@ -66,9 +68,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _names(text: str) -> tuple[str, ...]:
     wanted = text.split(",")
-    if unknown := set(wanted) - {*NAMES, *SECURE}:
+    if unknown := set(wanted) - _ALL.keys():
         raise argparse.ArgumentTypeError(f"there is no {', '.join(sorted(unknown))}")
-    return tuple(name for name in dict.fromkeys((*NAMES, *SECURE)) if name in wanted)
+    return tuple(name for name in _ALL if name in wanted)
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -121,6 +123,9 @@ async def _round(
         async with builder.system(name, logs, options.replicas, success_rate) as production:
             return await saga_round(production, options.orders, options, servers)
     async with contestants.system(logs, options.replicas, success_rate, keys=builder is not None) as system:
+        if name in watched.WATCHED:
+            async with watched.watched(system, logs, looked_at=name == "page") as seen:
+                return await saga_round(seen, options.orders, options, servers)
         return await saga_round(system, options.orders, options, servers)
 
 
@@ -179,8 +184,8 @@ def main() -> int:
     arguments = vars(_parser().parse_args())
     rounds, names, orders = arguments.pop("rounds"), arguments.pop("only"), arguments.pop("grow")
     results, drawing = arguments.pop("json"), arguments.pop("picture")
-    names = names or (SECURE if arguments["secure"] else NAMES)
-    del arguments["secure"]
+    secure, seen = arguments.pop("secure"), arguments.pop("watched")
+    names = names or (SECURE if secure else WATCHED if seen else NAMES)
     options = Options(**arguments)
     if options.items[1] > options.products:
         raise SystemExit("An order has each product once: there must be as many --products as --items.")

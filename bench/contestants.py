@@ -59,7 +59,7 @@ class Baseline(Floor):
     open_orders: ClassVar = "orders WHERE status IN ('pending', 'confirmed')"
 
     @property
-    def edge_pids(self) -> dict[str, list[int]]:
+    def beside_pids(self) -> dict[str, list[int]]:
         return {}
 
     @property

@@ -75,7 +75,7 @@ class Production(System):
     edge: Edge | None = field(kw_only=True)
 
     @property
-    def edge_pids(self) -> dict[str, list[int]]:
+    def beside_pids(self) -> dict[str, list[int]]:
         return {EDGE: [self.edge.pid]} if self.edge else {}
 
     @property

@@ -6,7 +6,8 @@ from statistics import median
 
 from ladder import RUNGS
 from operations.addresses import SERVICES
-from rounds import EDGE, GENERATOR, Figures
+from rounds import CONSOLE, EDGE, GENERATOR, Figures
+from watched import WATCHED
 
 Rounds = Mapping[str, Sequence[Figures]]
 """The rounds of each contestant."""
@@ -41,6 +42,7 @@ ROWS = (
     Row("- PostgreSQL", "cpu PostgreSQL", 2),
     Row("- RabbitMQ", "cpu RabbitMQ", 2),
     Row("- edge", f"cpu {EDGE}", 2),
+    Row("- console", f"cpu {CONSOLE}", 2),
     Row("load generator's CPU, ms an order", f"cpu {GENERATOR}", 2),
     Row("memory of the services (RSS), MB", "rss", 0),
     Row("memory of the services (PSS), MB", "pss", 0),
@@ -141,7 +143,7 @@ def last_line(rounds: Rounds) -> str:
     """Medians; the latency is that of POST to completed at low load."""
     of_system = rounds.get("system", ())
     parts = (
-        *((ratio(rounds, "completed/s", rung, "system"), f"{rung}/system {{:.2f}} x") for rung in RUNGS),
+        *((ratio(rounds, "completed/s", more, "system"), f"{more}/system {{:.2f}} x") for more in (*RUNGS, *WATCHED)),
         (ratio(rounds, "completed/s"), "system/baseline {:.1f} x"),
         (middle(of_system, "cpu"), "{:.2f} CPU-ms an order"),
         (middle(of_system, "low completed p50"), "p50 {:.1f} ms"),

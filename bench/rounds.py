@@ -19,6 +19,7 @@ Figures = dict[str, float]
 """By name; report.py says what each is. What is not measured is not there."""
 
 EDGE = "edge"
+CONSOLE = "console"
 SERVERS = ("PostgreSQL", "RabbitMQ", EDGE)
 """What an order passes besides the services."""
 GENERATOR = "load generator"
@@ -103,7 +104,7 @@ class Shop:
 
     async def under_load(self, orders: int) -> tuple[Placed, Figures]:
         self.contestant.access.prepare(orders)
-        costs = Costs(self.contestant.pids | self.servers.pids | self.contestant.edge_pids)
+        costs = Costs(self.contestant.pids | self.servers.pids | self.contestant.beside_pids)
         placed = await _place(self.load, orders, self.options)
         ended = await self.all_quiet()
         return placed, _load_figures(placed, costs.an_order(orders), ended) | _memory(self.contestant.pids)

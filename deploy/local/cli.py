@@ -277,7 +277,7 @@ def _bench(options: Options) -> int:
     if "--help" not in options.arguments:
         # Natively, also where Docker answers: a container's processes can't be told apart from outside.
         servers.provide()
-    return suites.run("bench", "bench", layout.SERVICES, ["bench.py"], options.arguments)
+    return suites.run("bench", "bench", (*layout.SERVICES, "console"), ["bench.py"], options.arguments)
 
 
 @command("--only", "--changed", "--arguments")

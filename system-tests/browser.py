@@ -1,19 +1,23 @@
 """The console in a real browser: Debian's Chromium, driven by Playwright, on the system that the tests run."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, async_playwright
 
 from system import ROOT, Service, System
 
 SIZES: dict[str, ViewportSize] = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 760}}
 _AXE = ROOT / "system-tests" / "axe" / "axe.min.js"
+_FRAME_SECONDS = 0.5
 _PICTURES = ROOT / "docs" / "pictures"
 _HOW = "there is no chromium: install Debian's package, or run `make test` at the root, which does"
 
@@ -93,6 +97,30 @@ class Visit:
     async def too_wide(self) -> int:
         """By how many pixels the page is wider than the screen."""
         return int(await self.page.evaluate("() => document.documentElement.scrollWidth - innerWidth"))
+
+    @asynccontextmanager
+    async def filmed(self, name: str) -> AsyncIterator[None]:
+        """Writes docs/pictures/<name>.png, an animation of what is seen meanwhile, if PICTURES is set."""
+        if not os.environ.get("PICTURES"):
+            yield
+            return
+        frames: list[bytes] = []
+
+        async def film() -> None:
+            while True:
+                frames.append(await self.page.screenshot())
+                await asyncio.sleep(_FRAME_SECONDS)
+
+        filming = asyncio.create_task(film())
+        try:
+            yield
+        finally:
+            filming.cancel()
+            await asyncio.gather(filming, return_exceptions=True)
+        _PICTURES.mkdir(parents=True, exist_ok=True)
+        first, *others = (Image.open(BytesIO(frame)).convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames)
+        duration = int(_FRAME_SECONDS * 1000)
+        first.save(_PICTURES / f"{name}.png", save_all=True, append_images=others, duration=duration, loop=0)
 
     async def picture(self, name: str) -> None:
         """Writes docs/pictures/<name>.png if PICTURES is set."""

@@ -34,9 +34,6 @@ class Item:
             self._touch(now)
             self.price, self.priced_at = price, self.updated_at
 
-    def has(self, quantity: int) -> bool:
-        return self.quantity_available >= quantity
-
     def reserve(self, quantity: int, now: datetime) -> None:
         self._move(-quantity, quantity, now)
 

@@ -16,7 +16,7 @@ from typing import Self
 from uuid import UUID
 
 from domain.errors import IllegalTransition
-from domain.events import InventoryEvent, InventoryReleased, InventoryReserved, InventoryUnavailable, Line
+from domain.events import InventoryEvent, InventoryReleased, InventoryReserved, InventoryUnavailable, Line, Shortage
 from domain.item import Item
 
 REMINDED_AFTER = timedelta(minutes=1)
@@ -39,6 +39,8 @@ class Reservation:
     customer_id: UUID
     status: Status = Status.NEW
     reason: str | None = None
+    shortages: tuple[Shortage, ...] = ()
+    """What a refused order wanted more than there was."""
     items: tuple[Line, ...] | None = None
     """None for a tombstone only."""
     total_amount: Decimal | None = None
@@ -78,14 +80,16 @@ class Reservation:
         *,
         price_trusted: bool,
     ) -> None:
-        """Holds every line, or refuses the order for the first of `_refusal`'s reasons. Past the order's deadline the
-        reservation becomes void. Raises IllegalTransition unless the reservation is new.
+        """Holds every line, or refuses the order for the first of `_refusal`'s reasons, or because stock is short. Past
+        the order's deadline the reservation becomes void. Raises IllegalTransition unless the reservation is new.
 
         `price_trusted`: whether a product without a price sells at the price that the order names."""
         if now >= self.expires_at:
             self.void(now)
             return
         reason = _refusal(lines, stock, price_trusted=price_trusted)
+        if reason is None and (shortages := _shortages(lines, stock)):
+            reason, self.shortages = "out-of-stock", shortages
         self._become(Status.REFUSED if reason else Status.HELD, now, only_if=Status.NEW)
         self.items, self.total_amount, self.currency, self.reason = lines, total_amount, currency, reason
         if not reason:
@@ -143,7 +147,7 @@ class Reservation:
                 assert self.currency is not None, "only a tombstone has no currency"
                 return InventoryReserved(*ids, self.items, self.total_amount, self.currency, self.expires_at)
             case Status.REFUSED:
-                return InventoryUnavailable(*ids, self.reason or "")
+                return InventoryUnavailable(*ids, self.reason or "", self.shortages)
             case Status.RELEASED:
                 return InventoryReleased(*ids, self.reason or "")
         raise IllegalTransition(self.status, "announced again")
@@ -158,7 +162,7 @@ class Reservation:
 
 
 def _refusal(lines: Sequence[Line], stock: Mapping[UUID, Item], *, price_trusted: bool) -> str | None:
-    """Why these lines can't be held, or None. Of several reasons, the one that waiting for stock can't cure."""
+    """Why no stock could make it possible to hold these lines, or None."""
     wanted = _quantities(lines)
     if not wanted.keys() <= stock.keys():
         return "unknown-product"
@@ -166,8 +170,16 @@ def _refusal(lines: Sequence[Line], stock: Mapping[UUID, Item], *, price_trusted
         return "price-changed"
     if not price_trusted and any(stock[product_id].price is None for product_id in wanted):
         return "no-price"
-    enough = all(stock[product_id].has(quantity) for product_id, quantity in wanted.items())
-    return None if enough else "out-of-stock"
+    return None
+
+
+def _shortages(lines: Sequence[Line], stock: Mapping[UUID, Item]) -> tuple[Shortage, ...]:
+    """The products of which there is less than these lines want."""
+    missing = {
+        product_id: quantity - stock[product_id].quantity_available
+        for product_id, quantity in _quantities(lines).items()
+    }
+    return tuple(Shortage(product_id, number) for product_id, number in missing.items() if number > 0)
 
 
 def _quantities(lines: Sequence[Line] | None) -> Counter[UUID]:

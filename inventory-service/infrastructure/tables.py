@@ -33,6 +33,7 @@ reservations = sa.Table(
     sa.Column("customer_id", sa.Uuid, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
+    sa.Column("shortages", JSONB, nullable=False, server_default="[]"),
     sa.Column("items", JSONB),
     sa.Column("total_amount", sa.Numeric(12, 2)),
     sa.Column("currency", sa.Text),

@@ -21,6 +21,7 @@ _ORDER: JsonDict = {
     "currency": "USD",
     "status": "failed",
     "reason": "out-of-stock",
+    "shortages": [{"product_id": PRODUCT, "missing": 2}],
     "expires_at": "2026-11-24T12:15:00Z",
     "created_at": "2026-11-24T12:00:00Z",
     "updated_at": "2026-11-24T12:00:01Z",
@@ -60,6 +61,13 @@ class ItemResponse(BaseModel):
     price: JsonNumber
 
 
+class ShortageResponse(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    product_id: UUID
+    missing: Annotated[int, Field(description="How many pieces more the order asked for than there were.")]
+
+
 class OrderResponse(BaseModel):
     model_config = ConfigDict(from_attributes=True, json_schema_extra={"example": _ORDER})
 
@@ -70,6 +78,10 @@ class OrderResponse(BaseModel):
     currency: str
     status: str
     reason: str | None
+    shortages: Annotated[
+        list[ShortageResponse],
+        Field(description="If the reason is out-of-stock: what was missing when the order failed."),
+    ]
     expires_at: datetime
     created_at: datetime
     updated_at: datetime

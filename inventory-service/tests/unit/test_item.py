@@ -41,11 +41,6 @@ def test_nothing_can_be_less_than_nothing(act: str, quantity: int) -> None:
     assert item.updated_at == NOW
 
 
-@pytest.mark.parametrize(("quantity", "enough"), [(9, True), (10, True), (11, False)])
-def test_the_last_piece_can_be_had(quantity: int, enough: bool) -> None:
-    assert an_item(10, 0).has(quantity) is enough
-
-
 @pytest.mark.parametrize("quantity", [0, 3, 1_000_000_000])
 def test_setting_what_is_free_leaves_what_is_reserved(quantity: int) -> None:
     item = an_item(10, 5)

@@ -26,12 +26,6 @@ _ORDER: JsonDict = {
     "created_at": "2026-11-24T12:00:00Z",
     "updated_at": "2026-11-24T12:00:01Z",
 }
-IDEMPOTENCY_KEY: JsonDict = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "1 to 255 visible ASCII characters, kept for 24 hours: the same request again is safe.",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-}
 
 
 class Item(RequestModel):

@@ -175,7 +175,7 @@ class _Inventory(_WithDatabase):
         return self.main.InventoryUnitOfWork
 
     def requests(self, service: Any, till: Till, world: "World") -> Mapping[str, Request]:
-        set_stock = self.main.compose(service)
+        set_stock, _ = self.main.compose(service)
 
         async def put(product: str, quantity: int, price: str | None) -> str:
             new_price = Decimal(price) if price else None

@@ -164,6 +164,7 @@ async def test_a_body_that_does_not_call_itself_json_is_refused(client: httpx.As
         ("GET", "/inventory/not-a-uuid", 422, "validation-error"),
         ("GET", "/inventory/%00", 422, "validation-error"),
         ("PUT", "/inventory/not-a-uuid", 422, "validation-error"),
+        ("POST", "/inventory/not-a-uuid/changes", 422, "validation-error"),
         ("GET", "/inventory?limit=0", 422, "validation-error"),
         ("GET", "/inventory?limit=201", 422, "validation-error"),
         ("GET", "/inventory?cursor=%27%20OR%201", 422, "validation-error"),
@@ -183,6 +184,7 @@ async def test_an_outage_is_answered_with_when_to_come_again(main: ModuleType, c
         await client.get(f"/inventory/{PRODUCT}"),
         await client.get("/inventory"),
         await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 1}),
+        await client.post(f"/inventory/{PRODUCT}/changes", json={"difference": 1}, headers={"idempotency-key": "a"}),
     ]:
         assert_problem(answer, 503, "unavailable")
         assert int(answer.headers["retry-after"]) > 0
@@ -217,7 +219,10 @@ async def test_a_page_has_fifty_and_the_last_one_no_next(
 ENDPOINTS = {
     ("/inventory", "get"): {"200", "422", "503"},
     ("/inventory/{product_id}", "get"): {"200", "404", "422", "503"},
-    ("/inventory/{product_id}", "put"): {"200", "201", "400", "408", "413", "415", "422", "503"},
+    ("/inventory/{product_id}", "put"): {"200", "201", "400", "408", "412", "413", "415", "422", "503"},
+    ("/inventory/{product_id}/changes", "post"): {
+        *("201", "400", "404", "408", "409", "413", "415", "422", "503"),
+    },
     ("/health", "get"): {"200", "503"},
     ("/health/live", "get"): {"200", "503"},
     ("/health/ready", "get"): {"200", "503"},
@@ -239,9 +244,8 @@ async def test_the_openapi_document_explains_every_schema_that_it_names(client: 
     named = set(re.findall('"#/components/schemas/([^"]+)"', json.dumps(document)))
     schemas = document["components"]["schemas"]
     assert named <= schemas.keys()
-    assert {"ItemResponse", "SetStockRequest", "ProblemDetails"} <= {
-        name for name, schema in schemas.items() if "example" in schema
-    }
+    bodies = {"ItemResponse", "SetStockRequest", "ChangeStockRequest", "StockChangeResponse", "ProblemDetails"}
+    assert bodies <= {name for name, schema in schemas.items() if "example" in schema}
 
 
 async def test_the_documentation_is_served(client: httpx.AsyncClient) -> None:
@@ -253,6 +257,7 @@ async def test_no_text_is_taken_that_can_t_be_stored(client: httpx.AsyncClient) 
     assert {
         "put /inventory/{product_id} *",
         "put /inventory/{product_id} product_id",
+        "post /inventory/{product_id}/changes Idempotency-Key",
         "get /inventory/{product_id} product_id",
         "get /inventory cursor",
     } <= await places_that_refuse_unstorable_text(client)

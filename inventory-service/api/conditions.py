@@ -12,9 +12,11 @@ from pydantic.config import JsonDict
 from starlette.datastructures import Headers
 
 _ETAG = '(W/)?"[!#-~]*"'
-_LIST = rf"^(\*|{_ETAG}( *, *{_ETAG})*)$"
+_LIST = rf"\*|{_ETAG}( *, *{_ETAG})*"
+_ONE: JsonDict = {"type": "string", "anyOf": [{"const": "*"}, {"pattern": '^"[0-9]+"$'}]}
+"""What a client needs. Lists of ETags and weak ones, which HTTP allows, are understood too."""
 CONDITIONS: list[JsonDict] = [
-    {"name": name, "in": "header", "description": description, "schema": {"type": "string", "pattern": _LIST}}
+    {"name": name, "in": "header", "description": description, "schema": _ONE}
     for name, description in (
         ("If-Match", "Sets only an item that still has this ETag."),
         ("If-None-Match", "`*`: sets only the stock of a product that has no item yet."),

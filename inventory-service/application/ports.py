@@ -1,10 +1,10 @@
 """The ports of the use cases. The adapters are in infrastructure/."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from chassis.ports.unit_of_work import Claim, Repository, Unit
+from chassis.ports.unit_of_work import KeyedUnit, Repository
 
 from domain.item import Item, StockChange
 from domain.reservation import Reservation
@@ -15,7 +15,7 @@ class StockChangeRepository(Repository[StockChange], Protocol):
         """The changes that exist, by id."""
 
 
-class InventoryUnit(Unit, Protocol):
+class InventoryUnit(KeyedUnit, Protocol):
     @property
     def reservations(self) -> Repository[Reservation]:
         """By order id."""
@@ -26,9 +26,3 @@ class InventoryUnit(Unit, Protocol):
 
     @property
     def changes(self) -> StockChangeRepository: ...
-
-    async def claim(self, claims: Sequence[Claim]) -> Mapping[UUID, Claim]:
-        """Returns, by each claim's resource_id, the owner of its key: the claim itself, or an earlier one."""
-
-    async def release(self, claims: Sequence[Claim]) -> None:
-        """Gives up keys of which these claims have become the owners in this unit."""

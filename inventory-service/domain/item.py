@@ -69,6 +69,10 @@ class Item:
             self._revise(now)
             self.price, self.priced_at = price, self.updated_at
 
+    def missing(self, quantity: int) -> int:
+        """How many pieces there are too few for that quantity."""
+        return max(quantity - self.quantity_available, 0)
+
     def reserve(self, quantity: int, now: datetime) -> None:
         self._move(-quantity, quantity, now)
 

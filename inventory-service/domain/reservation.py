@@ -40,7 +40,7 @@ class Reservation:
     status: Status = Status.NEW
     reason: str | None = None
     shortages: tuple[Shortage, ...] = ()
-    """What a refused order wanted more than there was."""
+    """What was missing when the order was refused for want of stock."""
     items: tuple[Line, ...] | None = None
     """None for a tombstone only."""
     total_amount: Decimal | None = None
@@ -88,12 +88,13 @@ class Reservation:
             self.void(now)
             return
         reason = _refusal(lines, stock, price_trusted=price_trusted)
-        if reason is None and (shortages := _shortages(lines, stock)):
+        wanted = _quantities(lines)
+        if reason is None and (shortages := _shortages(wanted, stock)):
             reason, self.shortages = "out-of-stock", shortages
         self._become(Status.REFUSED if reason else Status.HELD, now, only_if=Status.NEW)
         self.items, self.total_amount, self.currency, self.reason = lines, total_amount, currency, reason
         if not reason:
-            for product_id, quantity in _quantities(lines).items():
+            for product_id, quantity in wanted.items():
                 stock[product_id].reserve(quantity, now)
             self.remind_at = now + REMINDED_AFTER
         self.events.append(self._event())
@@ -162,7 +163,7 @@ class Reservation:
 
 
 def _refusal(lines: Sequence[Line], stock: Mapping[UUID, Item], *, price_trusted: bool) -> str | None:
-    """Why no stock could make it possible to hold these lines, or None."""
+    """Why these lines can't be held, however much stock there is; None if they can."""
     wanted = _quantities(lines)
     if not wanted.keys() <= stock.keys():
         return "unknown-product"
@@ -173,13 +174,10 @@ def _refusal(lines: Sequence[Line], stock: Mapping[UUID, Item], *, price_trusted
     return None
 
 
-def _shortages(lines: Sequence[Line], stock: Mapping[UUID, Item]) -> tuple[Shortage, ...]:
-    """The products of which there is less than these lines want."""
-    missing = {
-        product_id: quantity - stock[product_id].quantity_available
-        for product_id, quantity in _quantities(lines).items()
-    }
-    return tuple(Shortage(product_id, number) for product_id, number in missing.items() if number > 0)
+def _shortages(wanted: Mapping[UUID, int], stock: Mapping[UUID, Item]) -> tuple[Shortage, ...]:
+    """The products of which there are too few."""
+    missing = ((product_id, stock[product_id].missing(quantity)) for product_id, quantity in wanted.items())
+    return tuple(Shortage(product_id, number) for product_id, number in missing if number)
 
 
 def _quantities(lines: Sequence[Line] | None) -> Counter[UUID]:

@@ -1,10 +1,8 @@
 """The unit of work with this service's repositories, in PostgreSQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
-from chassis.ports.unit_of_work import Claim
-from chassis.postgres import idempotency
 from chassis.postgres.repository import Mapped, PostgresRepository
 from chassis.postgres.unit_of_work import UnitOfWork
 
@@ -42,9 +40,3 @@ class InventoryUnitOfWork(UnitOfWork):
         self.reservations = self.tracked(PostgresReservations(self.connection))
         self.items = self.tracked(PostgresItems(self.connection))
         self.changes = self.tracked(PostgresStockChanges(self.connection))
-
-    async def claim(self, claims: Sequence[Claim]) -> Mapping[UUID, Claim]:
-        return await idempotency.claim(self.connection, claims)
-
-    async def release(self, claims: Sequence[Claim]) -> None:
-        await idempotency.release(self.connection, claims)

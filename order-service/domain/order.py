@@ -101,7 +101,7 @@ class Order:
     status: Status = Status.PENDING
     reason: str | None = None
     shortages: tuple[Shortage, ...] = ()
-    """Why there was no stock: what was missing when inventory decided."""
+    """What was missing when inventory refused the order for want of stock."""
     remind_at: datetime | None = None
     """When the order repeats an event; None if it awaits no answer."""
     timeline: tuple[TimelineEntry, ...] = ()

@@ -118,3 +118,8 @@ def test_a_price_never_seems_older_than_what_was_reserved_before_it() -> None:
     item.set_available(1, NOW)
     item.release(1, NOW)
     assert item.updated_at == LATER
+
+
+@pytest.mark.parametrize(("quantity", "missing"), [(9, 0), (10, 0), (11, 1), (10_000, 9_990)])
+def test_the_last_piece_can_be_had_and_one_more_is_missing(quantity: int, missing: int) -> None:
+    assert an_item(10, 5).missing(quantity) == missing

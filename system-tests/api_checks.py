@@ -44,11 +44,11 @@ def every_header_is_documented(ctx: CheckContext, response: Response, case: Case
 def filter_failure(context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:
     """A request may fit its schema and be refused for what JSON Schema can't say: two decimals (`multipleOf` 0.01
     fails in validators that reckon with doubles), the sum of the lines, a NUL in a string, a key that came with another
-    body."""
-    if failure.code != _VALID_REQUEST_REFUSED or response.status_code != 422:
+    body, an ETag that is not the item's."""
+    if failure.code != _VALID_REQUEST_REFUSED or response.status_code not in (412, 422):
         return True
     problem = response.json()
-    if problem["type"] == "/problems/idempotency-key-reused":
+    if problem["type"] in ("/problems/idempotency-key-reused", "/problems/precondition-failed"):
         return False
     errors = problem.get("errors", [])
     return not (errors and all(_BEYOND_JSON_SCHEMA.match(error["message"]) for error in errors))

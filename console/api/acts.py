@@ -10,7 +10,7 @@ from chassis.http.problems import Problem, documented
 from chassis.http.requests import json_body, read_json
 from fastapi import APIRouter, Request, Response
 
-from api.schemas import GatherCrowd, Nothing, PlaceOrder, SetStock, Settle
+from api.schemas import ChangeStock, GatherCrowd, Nothing, PlaceOrder, SetStock, Settle
 from application.acts import Acts
 from application.events import LANES
 from application.ports import Operators, Refused, Services
@@ -62,6 +62,13 @@ def router(acts: Acts, services: Services, operators: Operators) -> APIRouter:
         if body.price is not None:
             stock["price"] = float(body.price)
         return await _answer(lambda: services.set_stock(str(body.product_id or uuid4()), stock))
+
+    @routes.post("/stock/{product_id}/changes", responses=_RESPONSES, openapi_extra=json_body(ChangeStock))
+    @allows("staff")
+    async def change_stock(request: Request, product_id: UUID) -> Response:
+        """Adds to what can be ordered of a product, or takes from it."""
+        body = await read_json(request, ChangeStock)
+        return await _answer(lambda: services.change_stock(str(product_id), body.difference, body.key))
 
     @routes.post("/books", responses=_RESPONSES, openapi_extra=json_body(Nothing))
     @allows("staff")

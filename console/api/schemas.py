@@ -39,6 +39,12 @@ class SetStock(RequestModel):
     price: Price | None = None
 
 
+class ChangeStock(RequestModel):
+    difference: Annotated[int, Field(strict=True), INTEGRAL]
+    key: Annotated[str, Field(pattern="^[!-~]{1,255}$")]
+    """The same for the same act, however often it is sent."""
+
+
 class Break(RequestModel):
     act: Literal["kill", "disconnect", "gateway", "poison", "again", "wipe"]
     service: Service = "payment-service"

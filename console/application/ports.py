@@ -45,6 +45,8 @@ class Services(Protocol):
 
     async def set_stock(self, product_id: str, stock: Mapping[str, Any]) -> dict[str, Any]: ...
 
+    async def change_stock(self, product_id: str, difference: int, key: str) -> dict[str, Any]: ...
+
 
 class Breaking(Protocol):
     """What is broken to see it heal, in development. Raises Refused and Unavailable as Services does."""

@@ -129,19 +129,28 @@ class HttpServices:
         item: dict[str, Any] = await self._ask("PUT", INVENTORY, f"/inventory/{product_id}", stock)
         return item
 
+    async def change_stock(self, product_id: str, difference: int, key: str) -> dict[str, Any]:
+        change: dict[str, Any] = await self._ask(
+            "POST", INVENTORY, f"/inventory/{product_id}/changes", {"difference": difference}, key
+        )
+        return change
+
     async def _get(self, service: str, path: str) -> Any:
         return await self._ask("GET", service, path)
 
-    async def _ask(self, method: str, service: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Asks the replicas one after the other until one answers; a request that changes something only if it can't
-        have arrived."""
+    async def _ask(
+        self, method: str, service: str, path: str, body: Mapping[str, Any] | None = None, key: str | None = None
+    ) -> Any:
+        """Asks the replicas one after the other until one answers; a request that changes something, without a key that
+        the service keeps, only if it can't have arrived."""
+        headers = {"Idempotency-Key": key} if key else {}
         problem = "has no address"
         for url in self._urls[service]:
             try:
-                answer = await self._client.request(method, f"{url}{path}", json=body)
+                answer = await self._client.request(method, f"{url}{path}", json=body, headers=headers)
             except httpx.TransportError as error:
                 problem = type(error).__name__
-                if method == "GET" or isinstance(error, httpx.ConnectError):
+                if method == "GET" or key or isinstance(error, httpx.ConnectError):
                     continue
                 break
             return _content(service, answer)

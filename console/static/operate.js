@@ -1,6 +1,6 @@
 // Operate: the books at a click, dead letters, stock.
 
-import { html, useState } from "/static/vendor/htm-preact.js";
+import { html, useRef, useState } from "/static/vendor/htm-preact.js";
 import { ask, lane, money, named, OrderLink, Problem, t, useAct, usePolled, whole } from "/static/parts.js";
 
 export const Operate = () => html`
@@ -100,13 +100,39 @@ function Stock() {
       ${(problem || unread) && html`<${Problem} text=${problem || unread.message} />`}
       ${items?.length > 0 &&
       html`<div class="tall" role="group" aria-labelledby="stocks" tabindex="0"><table class="plain">
-        <thead><tr><th scope="col">${t("product")}</th><th scope="col" class="number">${t("free-now")}</th><th scope="col" class="number">${t("held-now")}</th><th scope="col" class="number">${t("price")}</th></tr></thead>
+        <thead><tr><th scope="col">${t("product")}</th><th scope="col" class="number">${t("free-now")}</th><th scope="col" class="number">${t("held-now")}</th><th scope="col" class="number">${t("price")}</th><th scope="col">${t("difference")}</th></tr></thead>
         <tbody>
           ${items.map(
-            (item) => html`<tr key=${item.product_id}><td><code>${item.product_id}</code></td><td class="number">${whole(item.quantity_available)}</td><td class="number">${whole(item.reserved_quantity)}</td><td class="number">${money(item.price)}</td></tr>`,
+            (item) => html`<tr key=${item.product_id}><td><code>${item.product_id}</code></td><td class="number">${whole(item.quantity_available)}</td><td class="number">${whole(item.reserved_quantity)}</td><td class="number">${money(item.price)}</td><td><${Difference} product=${item.product_id} changed=${again} /></td></tr>`,
           )}
         </tbody>
       </table></div>`}
     </section>
+  `;
+}
+
+// What orders take in the meantime stays taken, whereas setting a number brings it back.
+function Difference({ product, changed }) {
+  const [busy, problem, run] = useAct();
+  const sent = useRef({});
+  const change = (event) => {
+    event.preventDefault();
+    const form = event.target;
+    const difference = Number(new FormData(form).get("difference"));
+    // Whoever got no answer and tries again sends the same key, so that nothing is added twice.
+    if (sent.current.difference !== difference) sent.current = { difference, key: crypto.randomUUID() };
+    run(async () => {
+      await ask(`/api/stock/${product}/changes`, sent.current);
+      sent.current = {};
+      form.reset();
+      changed();
+    });
+  };
+  return html`
+    <form class="difference" onSubmit=${change}>
+      <input name="difference" type="number" step="1" required placeholder="+10" aria-label=${t("difference-of", { product })} />
+      <button type="submit" class="quiet" aria-busy=${busy}>${t("change")}</button>
+    </form>
+    ${problem && html`<${Problem} text=${problem} />`}
   `;
 }

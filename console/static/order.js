@@ -107,7 +107,7 @@ export function Order({ id }) {
     </section>
     <div class="panels">
       <${Payment} payment=${story.payment} silent=${story.silent.includes("payment-service")} />
-      <${Stock} stock=${story.stock} items=${order?.items ?? []} />
+      <${Stock} stock=${story.stock} items=${order?.items ?? []} shortages=${order?.shortages ?? []} />
       <${Notes} notes=${story.notifications} />
     </div>
   `;
@@ -172,18 +172,20 @@ function Payment({ payment, silent }) {
   </article>`;
 }
 
-function Stock({ stock, items }) {
+function Stock({ stock, items, shortages }) {
   const pieces = (product) => items.filter((item) => item.product_id === product).reduce((sum, item) => sum + item.quantity, 0);
+  const missing = (product) => shortages.find((short) => short.product_id === product)?.missing ?? 0;
   const count = (item, key) => (item === undefined ? t("not-recorded") : item === null ? t("none") : whole(item[key]));
   return html`<article class="panel" aria-labelledby="stock">
     <h2 id="stock">${t("stock")}</h2>
     <table class="plain">
-      <thead><tr><th scope="col">${t("product")}</th><th scope="col" class="number">${t("pieces")}</th><th scope="col" class="number">${t("before")}</th><th scope="col" class="number">${t("free-now")}</th><th scope="col" class="number">${t("held-now")}</th></tr></thead>
+      <thead><tr><th scope="col">${t("product")}</th><th scope="col" class="number">${t("pieces")}</th><th scope="col" class="number">${t("before")}</th><th scope="col" class="number">${t("free-now")}</th><th scope="col" class="number">${t("held-now")}</th>${shortages.length > 0 && html`<th scope="col" class="number">${t("missing")}</th>`}</tr></thead>
       <tbody>
         ${stock.map(
           ({ product_id, before, now }) => html`<tr key=${product_id}>
             <td><code title=${product_id}>…${product_id.slice(-6)}</code></td><td class="number">${pieces(product_id)}</td>
             <td class="number">${count(before ?? undefined, "quantity_available")}</td><td class="number">${count(now, "quantity_available")}</td><td class="number">${count(now, "reserved_quantity")}</td>
+            ${shortages.length > 0 && html`<td class="number">${whole(missing(product_id))}</td>`}
           </tr>`,
         )}
       </tbody>

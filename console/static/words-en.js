@@ -145,6 +145,7 @@ export const en = {
   "free-now": "Free now",
   "held-now": "Held now",
   none: "none",
+  missing: "Were missing",
   notifications: "What the customer was told",
   "no-notifications": "Nothing yet, or too long ago.",
 
@@ -199,10 +200,13 @@ export const en = {
   "done.drop": "{number} dropped",
   show: "Show it",
   letter: "The letter",
-  "stock-help": "Sets how many pieces are free to be ordered; what is held stays held.",
+  "stock-help": "Sets how many pieces are free to be ordered; what is held stays held. In the list: adds pieces that arrived, or takes some away, whatever is free by then.",
   "a-new-one": "a new one",
   "as-it-is": "as it is",
   set: "Set",
+  difference: "Add or take",
+  "difference-of": "Add or take: {product}",
+  change: "Change",
 
   "break-help": "For development only. Break something, place orders, and watch all of it heal.",
   kill: "Kill",

@@ -145,6 +145,7 @@ export const es = {
   "free-now": "Libres",
   "held-now": "Reservadas",
   none: "ninguna",
+  missing: "Faltaban",
   notifications: "Lo que se dijo al cliente",
   "no-notifications": "Nada aún, o hace demasiado tiempo.",
 
@@ -199,10 +200,13 @@ export const es = {
   "done.drop": "{number} descartados",
   show: "Mostrar",
   letter: "El evento",
-  "stock-help": "Fija cuántas piezas quedan libres para pedir; lo reservado sigue reservado.",
+  "stock-help": "Fija cuántas piezas quedan libres para pedir; lo reservado sigue reservado. En la lista: suma las piezas que llegaron o resta algunas, sea cual sea el número de libres en ese momento.",
   "a-new-one": "uno nuevo",
   "as-it-is": "como está",
   set: "Fijar",
+  difference: "Sumar o restar",
+  "difference-of": "Sumar o restar: {product}",
+  change: "Cambiar",
 
   "break-help": "Solo para desarrollo. Rompa algo, haga pedidos y vea cómo todo sana.",
   kill: "Matar",

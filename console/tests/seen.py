@@ -45,6 +45,7 @@ def order(status: str = "pending", order_id: str = ORDER, reason: str | None = N
         "currency": "USD",
         "status": status,
         "reason": reason,
+        "shortages": [],
         "expires_at": "2026-11-24T12:15:00Z",
         "created_at": "2026-11-24T12:00:00Z",
         "updated_at": "2026-11-24T12:00:01Z",

@@ -1,14 +1,21 @@
 """The ports of the use cases. The adapters are in infrastructure/."""
 
+from collections.abc import Sequence
 from typing import Protocol
+from uuid import UUID
 
-from chassis.ports.unit_of_work import Repository, Unit
+from chassis.ports.unit_of_work import KeyedUnit, Repository
 
-from domain.item import Item
+from domain.item import Item, StockChange
 from domain.reservation import Reservation
 
 
-class InventoryUnit(Unit, Protocol):
+class StockChangeRepository(Repository[StockChange], Protocol):
+    async def get(self, keys: Sequence[UUID]) -> dict[UUID, StockChange]:
+        """The changes that exist, by id."""
+
+
+class InventoryUnit(KeyedUnit, Protocol):
     @property
     def reservations(self) -> Repository[Reservation]:
         """By order id."""
@@ -16,3 +23,6 @@ class InventoryUnit(Unit, Protocol):
     @property
     def items(self) -> Repository[Item]:
         """By product id."""
+
+    @property
+    def changes(self) -> StockChangeRepository: ...

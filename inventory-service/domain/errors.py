@@ -1,8 +1,24 @@
-"""The domain's errors. The stable slug of one is part of the API; main.py gives it a status."""
+"""The domain's errors. The stable slug of one is part of the API; api/errors.py gives it a status."""
 
 
-class ItemNotFound(Exception):
+class StockError(Exception):
+    pass
+
+
+class ItemNotFound(StockError):
     slug = "item-not-found"
+
+
+class StockOutOfBounds(StockError):
+    slug = "stock-out-of-bounds"
+
+
+class StockRevised(StockError):
+    slug = "precondition-failed"
+
+
+class IdempotencyKeyReused(StockError):
+    slug = "idempotency-key-reused"
 
 
 class IllegalTransition(Exception):

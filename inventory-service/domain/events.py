@@ -43,6 +43,22 @@ Lines = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
+class Shortage:
+    product_id: UUID
+    missing: Annotated[int, {"minimum": 1, "description": "How many pieces more the order asked for than there were."}]
+
+
+Shortages = Annotated[
+    tuple[Shortage, ...],
+    {
+        "maxItems": 100,
+        "description": "If the reason is out-of-stock: each product that was short when inventory decided.",
+        "examples": [[{"product_id": "9f8c1f4e-2b4d-4a7e-9d53-6a1c0e7b1a01", "missing": 2}]],
+    },
+]
+
+
+@dataclass(frozen=True, slots=True)
 class InventoryReserved:
     """Every line of the order is held."""
 
@@ -65,6 +81,7 @@ class InventoryUnavailable:
     order_id: OrderId
     customer_id: CustomerId
     reason: Annotated[Reason, {"examples": ["out-of-stock", "unknown-product", "price-changed", "no-price"]}]
+    shortages: Shortages = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Self
 from uuid import UUID
 
 from domain.errors import IllegalTransition
-from domain.events import InventoryEvent, InventoryReleased, InventoryReserved, InventoryUnavailable, Line
+from domain.events import InventoryEvent, InventoryReleased, InventoryReserved, InventoryUnavailable, Line, Shortage
 from domain.item import Item
 
 REMINDED_AFTER = timedelta(minutes=1)
@@ -39,6 +39,8 @@ class Reservation:
     customer_id: UUID
     status: Status = Status.NEW
     reason: str | None = None
+    shortages: tuple[Shortage, ...] = ()
+    """What was missing when the order was refused for want of stock."""
     items: tuple[Line, ...] | None = None
     """None for a tombstone only."""
     total_amount: Decimal | None = None
@@ -78,18 +80,21 @@ class Reservation:
         *,
         price_trusted: bool,
     ) -> None:
-        """Holds every line, or refuses the order for the first of `_refusal`'s reasons. Past the order's deadline the
-        reservation becomes void. Raises IllegalTransition unless the reservation is new.
+        """Holds every line, or refuses the order for the first of `_refusal`'s reasons, or because stock is short. Past
+        the order's deadline the reservation becomes void. Raises IllegalTransition unless the reservation is new.
 
         `price_trusted`: whether a product without a price sells at the price that the order names."""
         if now >= self.expires_at:
             self.void(now)
             return
         reason = _refusal(lines, stock, price_trusted=price_trusted)
+        wanted = _quantities(lines)
+        if reason is None and (shortages := _shortages(wanted, stock)):
+            reason, self.shortages = "out-of-stock", shortages
         self._become(Status.REFUSED if reason else Status.HELD, now, only_if=Status.NEW)
         self.items, self.total_amount, self.currency, self.reason = lines, total_amount, currency, reason
         if not reason:
-            for product_id, quantity in _quantities(lines).items():
+            for product_id, quantity in wanted.items():
                 stock[product_id].reserve(quantity, now)
             self.remind_at = now + REMINDED_AFTER
         self.events.append(self._event())
@@ -143,7 +148,7 @@ class Reservation:
                 assert self.currency is not None, "only a tombstone has no currency"
                 return InventoryReserved(*ids, self.items, self.total_amount, self.currency, self.expires_at)
             case Status.REFUSED:
-                return InventoryUnavailable(*ids, self.reason or "")
+                return InventoryUnavailable(*ids, self.reason or "", self.shortages)
             case Status.RELEASED:
                 return InventoryReleased(*ids, self.reason or "")
         raise IllegalTransition(self.status, "announced again")
@@ -158,7 +163,7 @@ class Reservation:
 
 
 def _refusal(lines: Sequence[Line], stock: Mapping[UUID, Item], *, price_trusted: bool) -> str | None:
-    """Why these lines can't be held, or None. Of several reasons, the one that waiting for stock can't cure."""
+    """Why these lines can't be held, however much stock there is; None if they can."""
     wanted = _quantities(lines)
     if not wanted.keys() <= stock.keys():
         return "unknown-product"
@@ -166,8 +171,13 @@ def _refusal(lines: Sequence[Line], stock: Mapping[UUID, Item], *, price_trusted
         return "price-changed"
     if not price_trusted and any(stock[product_id].price is None for product_id in wanted):
         return "no-price"
-    enough = all(stock[product_id].has(quantity) for product_id, quantity in wanted.items())
-    return None if enough else "out-of-stock"
+    return None
+
+
+def _shortages(wanted: Mapping[UUID, int], stock: Mapping[UUID, Item]) -> tuple[Shortage, ...]:
+    """The products of which there are too few."""
+    missing = ((product_id, stock[product_id].missing(quantity)) for product_id, quantity in wanted.items())
+    return tuple(Shortage(product_id, number) for product_id, number in missing if number)
 
 
 def _quantities(lines: Sequence[Line] | None) -> Counter[UUID]:

@@ -6,7 +6,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 SCHEMA = "inventory"
 
-metadata = service_metadata()
+metadata = service_metadata(idempotency_keys=True)
 
 inventory_items = sa.Table(
     "inventory_items",
@@ -19,12 +19,25 @@ inventory_items = sa.Table(
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("price", sa.Numeric(12, 2)),
     sa.Column("priced_at", sa.DateTime(timezone=True)),
+    sa.Column("revision", sa.BigInteger, nullable=False, server_default="1"),
     # The last defence against overselling, which the domain already prevents.
     sa.CheckConstraint("quantity_available >= 0", name="inventory_items_available"),
     sa.CheckConstraint("reserved_quantity >= 0", name="inventory_items_reserved"),
     sa.CheckConstraint("price > 0", name="inventory_items_price"),
     sa.CheckConstraint("price IS NULL OR priced_at IS NOT NULL", name="inventory_items_priced"),
 )
+
+stock_changes = sa.Table(
+    "stock_changes",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("product_id", sa.Uuid, nullable=False),
+    sa.Column("difference", sa.BigInteger, nullable=False),
+    sa.Column("quantity_available", sa.BigInteger, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+)
+sa.Index("stock_changes_due_at", stock_changes.c.due_at)
 
 reservations = sa.Table(
     "reservations",
@@ -33,6 +46,7 @@ reservations = sa.Table(
     sa.Column("customer_id", sa.Uuid, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
+    sa.Column("shortages", JSONB, nullable=False, server_default="[]"),
     sa.Column("items", JSONB),
     sa.Column("total_amount", sa.Numeric(12, 2)),
     sa.Column("currency", sa.Text),

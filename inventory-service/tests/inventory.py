@@ -4,12 +4,14 @@ from datetime import timedelta
 from decimal import Decimal
 from types import EllipsisType
 from typing import cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from chassis.ports.events import Received
+from chassis.ports.identity import UNCHECKED, Principal
 from chassis.testing import received
 from chassis.testing.units import Published, Units
 
+from application.change_stock import Changed, ChangeStock, change_stock
 from application.handle_events import handle_events
 from application.set_stock import SetStock, Stocked, set_stock
 from domain.events import InventoryEvent
@@ -30,7 +32,15 @@ class Inventory(Units[InventoryUnitOfWork]):
         if not isinstance(price, EllipsisType):
             command = SetStock(product_id, quantity, price, keep_price=False)
         [stocked] = await self.run(set_stock, [command])
+        assert isinstance(stocked, Stocked)
         return stocked
+
+    async def change(
+        self, product_id: UUID, difference: int, key: str | None = None, caller: Principal = UNCHECKED
+    ) -> Changed | Exception:
+        """Under a new key, unless one is given."""
+        [changed] = await self.run(change_stock, [ChangeStock(product_id, difference, key or str(uuid4()), caller)])
+        return changed
 
     async def take(self, *messages: object) -> list[InventoryEvent]:
         """Handles the messages as one batch; returns the events that the batch published."""

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from chassis.testing.tables import an_inbox_row, an_outbox_row
 
+from domain.item import CHANGE_KEPT
 from domain.reservation import Status
 from tests.messages import TRACEPARENT
 
@@ -44,9 +45,33 @@ def an_item_row(at: datetime | None = None) -> dict[str, Any]:
     }
 
 
+def a_change_row(at: datetime | None = None) -> dict[str, Any]:
+    now = at or datetime.now(UTC)
+    return {
+        "id": uuid4(),
+        "product_id": uuid4(),
+        "difference": 10,
+        "quantity_available": 10,
+        "created_at": now,
+        "due_at": now + CHANGE_KEPT,
+    }
+
+
+def a_key_row(at: datetime | None = None) -> dict[str, Any]:
+    return {
+        "caller": str(uuid4()),
+        "key": str(uuid4()),
+        "request_fingerprint": "\\x00",
+        "resource_id": uuid4(),
+        "created_at": at or datetime.now(UTC),
+    }
+
+
 ROWS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "inventory_items": an_item_row,
     "reservations": a_reservation_row,
+    "stock_changes": a_change_row,
+    "idempotency_keys": a_key_row,
     "inbox": an_inbox_row,
     "outbox": an_outbox_row,
 }

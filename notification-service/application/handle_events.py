@@ -43,9 +43,9 @@ def message_about(name: str, data: Any) -> tuple[str, str]:
         case "OrderCancelled":
             return "Order cancelled", f"{order} was cancelled, as you asked. If you have paid, you get the money back."
         case "OrderFailed":
-            return "Order failed", f"{order} could not be completed: {_in_words(data.reason)}."
+            return "Order failed", f"{order} could not be completed: {_in_words(data.reason)}{_missing(data)}."
         case "InventoryUnavailable":
-            return "Not available", f"{order} can't be delivered: {_in_words(data.reason)}."
+            return "Not available", f"{order} can't be delivered: {_in_words(data.reason)}{_missing(data)}."
         case "PaymentProcessed":
             return "Payment received", f"{order} is paid: {_money(data)}."
         case "PaymentFailed":
@@ -57,6 +57,11 @@ def message_about(name: str, data: Any) -> tuple[str, str]:
 
 def _in_words(reason: str) -> str:
     return _REASONS.get(reason, reason.replace("-", " "))
+
+
+def _missing(data: Any) -> str:
+    short = ", ".join(f"{each.missing} of {each.product_id}" for each in data.shortages)
+    return short and f" (missing: {short})"
 
 
 def _money(data: Any) -> str:

@@ -24,16 +24,28 @@ class EventWithReason(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    product_id: UUID
+    missing: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+@dataclass(frozen=True, slots=True)
+class EventWithShortages(EventWithReason):
+    shortages: Annotated[tuple[Missing, ...], Field(max_length=100)] = ()
+    """Events of before 2026-11-28 lack it."""
+
+
+@dataclass(frozen=True, slots=True)
 class EventWithAmount(Event):
     amount: Money
     currency: Currency
 
 
 CONSUMED: dict[str, type] = {
-    "InventoryUnavailable": EventWithReason,
+    "InventoryUnavailable": EventWithShortages,
     "OrderConfirmed": Event,
     "OrderCompleted": Event,
-    "OrderFailed": EventWithReason,
+    "OrderFailed": EventWithShortages,
     "OrderCancelled": Event,
     "PaymentProcessed": EventWithAmount,
     "PaymentFailed": EventWithReason,

@@ -29,6 +29,8 @@ TABLES = (
     "orders.idempotency_keys",
     "inventory.reservations",
     "inventory.inventory_items",
+    "inventory.stock_changes",
+    "inventory.idempotency_keys",
     "payments.payments",
     *(f"{schema}.{table}" for schema in ("orders", "inventory", "payments") for table in ("inbox", "outbox")),
 )
@@ -137,9 +139,15 @@ class Ledger:
     def traffic(self) -> None:
         """What is on its way, and what remembers what came."""
         paid = order_id("paid")
-        self.rows["orders.idempotency_keys"].append(
-            {"caller": str(CUSTOMER), "key": "cart-4711", "request_fingerprint": "\\x00ff", "resource_id": paid}
-        )
+        change = {"id": UUID(int=7), "product_id": SOLD, "difference": 1, "quantity_available": 1}
+        self.rows["inventory.stock_changes"].append(change | {"created_at": self.now, "due_at": self.now})
+        for schema, caller, key, made in (
+            ("orders", str(CUSTOMER), "cart-4711", paid),
+            ("inventory", "", "delivery-7", UUID(int=7)),
+        ):
+            self.rows[f"{schema}.idempotency_keys"].append(
+                {"caller": caller, "key": key, "request_fingerprint": "\\x00ff", "resource_id": made}
+            )
         for schema in ("orders", "inventory", "payments"):
             self.rows[f"{schema}.inbox"].append({"consumer": f"{schema}-service", "event_id": paid})
             self.rows[f"{schema}.outbox"].append(event(UUID(int=8), "paid", self.now))

@@ -9,11 +9,19 @@ from uuid import UUID
 from chassis.http.access import allows, caller
 from chassis.http.openapi import header
 from chassis.http.paging import PAGE, Cursor, Limit, Since, page
-from chassis.http.requests import BareRoute, checked_key, json_body, json_response, read_json
+from chassis.http.requests import (
+    IDEMPOTENCY_KEY,
+    REPLAYED,
+    BareRoute,
+    checked_key,
+    json_body,
+    json_response,
+    read_json,
+)
 from fastapi import APIRouter, Query, Request, Response
 
 from api.errors import documented
-from api.schemas import IDEMPOTENCY_KEY, TIMELINE, OrderResponse, PlaceOrderRequest, TimelineEntryResponse
+from api.schemas import TIMELINE, OrderResponse, PlaceOrderRequest, TimelineEntryResponse
 from application.access import shows_who, visible
 from application.cancel_orders import CancelOrder
 from application.place_orders import Placed, PlaceOrder
@@ -23,7 +31,7 @@ from domain.order import Order, Status
 
 _PLACED_HEADERS = {
     "Location": header("Where the order is.", required=True),
-    "Idempotent-Replayed": header("The request came before; this is its first answer.", const="true"),
+    **REPLAYED,
 }
 
 

@@ -21,16 +21,10 @@ _ORDER: JsonDict = {
     "currency": "USD",
     "status": "failed",
     "reason": "out-of-stock",
+    "shortages": [{"product_id": PRODUCT, "missing": 2}],
     "expires_at": "2026-11-24T12:15:00Z",
     "created_at": "2026-11-24T12:00:00Z",
     "updated_at": "2026-11-24T12:00:01Z",
-}
-IDEMPOTENCY_KEY: JsonDict = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "Makes the same request again safe, for 24 hours. 1 to 255 visible ASCII characters, or the "
-    "answer is 422, `invalid-idempotency-key`.",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 
 
@@ -75,6 +69,13 @@ class ItemResponse(ResponseModel):
     """Of one piece."""
 
 
+class ShortageResponse(ResponseModel):
+    product_id: UUID
+    """What there was too little of."""
+    missing: int
+    """How many pieces more the order asked for than there were."""
+
+
 class OrderResponse(ResponseModel):
     model_config = ConfigDict(json_schema_extra={"example": _ORDER})
 
@@ -93,6 +94,8 @@ class OrderResponse(ResponseModel):
     are final too, and whatever was held or taken for the order is given back."""
     reason: str | None
     """Why it failed or was cancelled: a stable slug, such as `out-of-stock`; docs/events.md has all."""
+    shortages: list[ShortageResponse]
+    """If the reason is `out-of-stock`: what was missing when the order failed."""
     expires_at: datetime
     """When it fails unless it is decided before."""
     created_at: datetime

@@ -8,6 +8,7 @@ from chassis.ports.events import Received
 
 from application.messages import FactWithAmount
 from application.ports import OrderUnit
+from domain.events import Shortage
 from domain.order import Order, Status
 
 
@@ -36,7 +37,8 @@ def _apply(order: Order, event: Received, now: datetime) -> bool:
         case "InventoryReserved" if order.status is Status.PENDING:
             order.confirm(now)
         case "InventoryUnavailable" if order.status is Status.PENDING:
-            order.refuse(event.data.reason, now)
+            shortages = tuple(Shortage(short.product_id, short.missing) for short in event.data.shortages)
+            order.refuse(event.data.reason, now, shortages)
         case "PaymentProcessed" if not order.is_final:
             order.complete(now)
         case "PaymentFailed" if not order.is_final:

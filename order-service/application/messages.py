@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Annotated
 from uuid import UUID
 
 from chassis.ports.events import Slug
+from pydantic import Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,18 @@ class FactWithReason(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    product_id: UUID
+    missing: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(FactWithReason):
+    shortages: Annotated[tuple[Missing, ...], Field(max_length=100)] = ()
+    """Events of before 2026-11-28 lack it."""
+
+
+@dataclass(frozen=True, slots=True)
 class FactWithAmount(Fact):
     amount: Decimal
     currency: str
@@ -25,7 +39,7 @@ class FactWithAmount(Fact):
 
 CONSUMED: dict[str, type] = {
     "InventoryReserved": Fact,
-    "InventoryUnavailable": FactWithReason,
+    "InventoryUnavailable": Refusal,
     "InventoryReleased": FactWithReason,
     "PaymentProcessed": FactWithAmount,
     "PaymentFailed": FactWithReason,

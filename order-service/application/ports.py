@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from chassis.ports.unit_of_work import Claim, Repository, Unit
+from chassis.ports.unit_of_work import KeyedUnit, Repository
 
 from domain.order import Order
 
@@ -20,12 +20,6 @@ class OrderRepository(Repository[Order], Protocol):
         """Locks orders past their expires_at that are not final, the oldest first, except those locked already."""
 
 
-class OrderUnit(Unit, Protocol):
+class OrderUnit(KeyedUnit, Protocol):
     @property
     def orders(self) -> OrderRepository: ...
-
-    async def claim(self, claims: Sequence[Claim]) -> Mapping[UUID, Claim]:
-        """Returns, by each claim's resource_id, the owner of its key: the claim itself, or an earlier one."""
-
-    async def release(self, claims: Sequence[Claim]) -> None:
-        """Gives up keys of which these claims have become the owners in this unit."""

@@ -1,4 +1,4 @@
-"""The domain's errors. The stable slug of each is part of the API; main.py gives it a status."""
+"""The domain's errors. The stable slug of each is part of the API; api/errors.py gives it a status."""
 
 
 class OrderError(Exception):

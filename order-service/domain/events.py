@@ -47,6 +47,22 @@ Lines = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
+class Shortage:
+    product_id: UUID
+    missing: Annotated[int, {"minimum": 1, "description": "How many pieces more the order asked for than there were."}]
+
+
+Shortages = Annotated[
+    tuple[Shortage, ...],
+    {
+        "maxItems": 100,
+        "description": "If the reason is out-of-stock: each product that was short when inventory decided.",
+        "examples": [[{"product_id": "9f8c1f4e-2b4d-4a7e-9d53-6a1c0e7b1a01", "missing": 2}]],
+    },
+]
+
+
+@dataclass(frozen=True, slots=True)
 class OrderCreated:
     """An order was accepted."""
 
@@ -87,6 +103,7 @@ class OrderCompleted:
     customer_id: CustomerId
     total_amount: Money
     currency: Currency
+    items: Lines = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +129,7 @@ class OrderFailed:
         },
     ]
     expires_at: Deadline
+    shortages: Shortages = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,16 @@ from typing import Self
 from uuid import UUID
 
 from domain.errors import IllegalTransition, InvalidOrder
-from domain.events import Line, OrderCancelled, OrderCompleted, OrderConfirmed, OrderCreated, OrderEvent, OrderFailed
+from domain.events import (
+    Line,
+    OrderCancelled,
+    OrderCompleted,
+    OrderConfirmed,
+    OrderCreated,
+    OrderEvent,
+    OrderFailed,
+    Shortage,
+)
 
 MAX_TOTAL = Decimal("9999999999.99")
 """The largest NUMERIC(12,2)."""
@@ -91,6 +100,8 @@ class Order:
     """Whether the order may name the price of a product that has none."""
     status: Status = Status.PENDING
     reason: str | None = None
+    shortages: tuple[Shortage, ...] = ()
+    """What was missing when inventory refused the order for want of stock."""
     remind_at: datetime | None = None
     """When the order repeats an event; None if it awaits no answer."""
     timeline: tuple[TimelineEntry, ...] = ()
@@ -157,9 +168,9 @@ class Order:
         self._become(Status.COMPLETED, None, now)
         self.remind_at = None
 
-    def refuse(self, reason: str, now: datetime) -> None:
+    def refuse(self, reason: str, now: datetime, shortages: tuple[Shortage, ...] = ()) -> None:
         """There is no stock, so no service has anything to undo. Raises IllegalTransition if the order is final."""
-        self._become(Status.FAILED, reason, now)
+        self._become(Status.FAILED, reason, now, shortages=shortages)
         self.remind_at = None
 
     def fail(self, reason: str, now: datetime) -> None:
@@ -213,6 +224,7 @@ class Order:
             self,
             status=Status.PENDING,
             reason=None,
+            shortages=(),
             updated_at=self.created_at,
             timeline=self.timeline[:1],
             events=[],
@@ -229,16 +241,23 @@ class Order:
             case Status.CONFIRMED:
                 return OrderConfirmed(*ids)
             case Status.COMPLETED:
-                return OrderCompleted(*ids, self.total_amount, self.currency)
+                return OrderCompleted(*ids, self.total_amount, self.currency, self.items)
             case Status.FAILED:
-                return OrderFailed(*ids, self.reason or "", self.expires_at)
+                return OrderFailed(*ids, self.reason or "", self.expires_at, self.shortages)
             case Status.CANCELLED:
                 return OrderCancelled(*ids, self.reason or "", self.expires_at)
 
-    def _become(self, status: Status, reason: str | None, now: datetime, by: str | None = None) -> None:
+    def _become(
+        self,
+        status: Status,
+        reason: str | None,
+        now: datetime,
+        by: str | None = None,
+        shortages: tuple[Shortage, ...] = (),
+    ) -> None:
         if status not in TRANSITIONS[self.status]:
             raise IllegalTransition(self.status, status)
-        self.status, self.reason = status, reason
+        self.status, self.reason, self.shortages = status, reason, shortages
         self._announce(now, by)
 
     def _undo(self, status: Status, reason: str, now: datetime, by: str | None = None) -> None:

@@ -19,6 +19,7 @@ orders = sa.Table(
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
+    sa.Column("shortages", JSONB, nullable=False, server_default="[]"),
     sa.Column("timeline", JSONB, nullable=False),
     sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
     # expires_at while the order is open, then null, so that the index holds open orders only and an update of the

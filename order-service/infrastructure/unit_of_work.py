@@ -1,13 +1,11 @@
-"""The unit of work with this service's repository, in PostgreSQL, and its idempotency keys."""
+"""The unit of work with this service's repository, in PostgreSQL."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache
 from uuid import UUID
 
 from chassis.ports.ids import first_id
-from chassis.ports.unit_of_work import Claim
-from chassis.postgres import idempotency
 from chassis.postgres.repository import Mapped, PostgresRepository
 from chassis.postgres.unit_of_work import UnitOfWork
 from prometheus_client import Counter
@@ -68,12 +66,6 @@ class PostgresOrders(PostgresRepository[Order]):
 class OrderUnitOfWork(UnitOfWork):
     def open_repositories(self) -> None:
         self.orders = self.tracked(PostgresOrders(self.connection))
-
-    async def claim(self, claims: Sequence[Claim]) -> Mapping[UUID, Claim]:
-        return await idempotency.claim(self.connection, claims)
-
-    async def release(self, claims: Sequence[Claim]) -> None:
-        await idempotency.release(self.connection, claims)
 
     async def commit(self) -> None:
         await super().commit()

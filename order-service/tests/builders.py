@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from chassis.ports.ids import uuid7
 
-from domain.events import Line
+from domain.events import Line, Shortage
 from domain.order import Order, Status
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
@@ -46,7 +46,7 @@ def fail(order: Order, now: datetime) -> None:
 
 
 def refuse(order: Order, now: datetime) -> None:
-    order.refuse("out-of-stock", now)
+    order.refuse("out-of-stock", now, (Shortage(order.items[0].product_id, 1),))
 
 
 WAYS: Mapping[Status, Sequence[Act]] = {

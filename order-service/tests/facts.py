@@ -5,12 +5,13 @@ from decimal import Decimal
 from uuid import UUID
 
 from application import messages
+from domain.events import Shortage
 
 
 class InventoryReserved(messages.Fact): ...
 
 
-class InventoryUnavailable(messages.FactWithReason): ...
+class InventoryUnavailable(messages.Refusal): ...
 
 
 class InventoryReleased(messages.FactWithReason): ...
@@ -26,6 +27,8 @@ class PaymentRefunded(messages.FactWithReason): ...
 
 
 Fact = Callable[[UUID], object]
+MISSING = Shortage(UUID(int=1), 2)
+"""What is missing for an order that is unavailable."""
 
 
 def reserved(order_id: UUID) -> object:
@@ -33,7 +36,7 @@ def reserved(order_id: UUID) -> object:
 
 
 def unavailable(order_id: UUID) -> object:
-    return InventoryUnavailable(order_id, "out-of-stock")
+    return InventoryUnavailable(order_id, "out-of-stock", (messages.Missing(MISSING.product_id, MISSING.missing),))
 
 
 def released(order_id: UUID) -> object:

@@ -1,4 +1,4 @@
-"""The domain's errors. The stable slug of one is part of the API; main.py gives it a status."""
+"""The domain's errors. The stable slug of one is part of the API; api/errors.py gives it a status."""
 
 
 class PaymentNotFound(Exception):

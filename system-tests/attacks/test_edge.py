@@ -153,6 +153,18 @@ async def test_a_key_that_no_service_keeps_makes_no_write_safe_to_repeat(house: 
     assert len(replica.seen) == 2
 
 
+async def test_a_change_of_stock_is_repeated_under_its_key_and_nothing_else_of_inventory_is(house: House) -> None:
+    (replica,) = house.replicas["inventory-service"]
+    replica.dies = "close"
+    changes = "/inventory/1/changes"
+    asked = [(changes, {}, False), ("/inventory/1", KEY, False), (f"{changes}/1", KEY, False), (changes, KEY, True)]
+    for path, headers, repeated in asked:
+        replica.seen.clear()
+        async with house.edge.client() as client:
+            problem(await client.post(path, headers=headers, json={}), 502, "bad-gateway")
+        assert (len(replica.seen) > 1) is repeated, path
+
+
 async def test_a_connection_that_was_never_made_repeats_any_request(house: House) -> None:
     """Nothing was sent to a replica that has just gone, whose port refuses."""
     await house.first.__aexit__(None, None, None)

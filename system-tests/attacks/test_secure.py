@@ -21,6 +21,7 @@ from system import ROOT
 
 ME, STRANGER = uuid4(), uuid4()
 PRICE = 19.99
+KEY = {"Idempotency-Key": "delivery-7"}
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,14 @@ async def system() -> AsyncIterator[Secured]:
 async def product(system: Secured) -> UUID:
     product = uuid4()
     async with system.client(await system.token("staff")) as staff:
-        body = {"quantity_available": 1000, "price": PRICE}
+        body = {"quantity_available": 990, "price": PRICE}
         assert (await staff.put(f"/inventory/{product}", json=body)).status_code == 201
+        for replayed in (None, "true"):
+            arrived = await staff.post(f"/inventory/{product}/changes", json={"difference": 10}, headers=KEY)
+            assert (arrived.json()["quantity_available"], arrived.headers.get("idempotent-replayed")) == (
+                1000,
+                replayed,
+            )
     return product
 
 
@@ -61,6 +68,8 @@ async def test_a_customer_s_order_is_completed_and_a_stranger_s_hands_are_kept_o
         await ends(me, order, "completed")
 
         assert (await me.put(f"/inventory/{product}", json={"quantity_available": 1})).status_code == 403
+        changes = f"/inventory/{product}/changes"
+        assert (await me.post(changes, json={"difference": 1}, headers=KEY)).status_code == 403
         assert (await me.post("/orders", json=order_of(product, STRANGER))).status_code == 403
         cheap = (await me.post("/orders", json=order_of(product, price=0.01))).json()["id"]
         await ends(me, cheap, "failed")

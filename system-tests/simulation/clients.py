@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from simulation.fleet import Node
-from simulation.scenario import INVENTORY, ORDER, Cancel, Place
+from simulation.scenario import INVENTORY, ORDER, Cancel, Change, Place
 from simulation.wire import SECOND, Answered, Effect
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Clients:
         """Order ids that the clients were given, by order number."""
         self.cancelled: dict[int, str] = {}
         """What a cancel was answered, by order number."""
+        self.changed: set[int] = set()
+        """The changes of stock that were answered as made."""
         self._open: dict[int, tuple[Node, Callable[[str, str], None]]] = {}
         self._requests = 0
 
@@ -46,6 +48,9 @@ class Clients:
                 self._driver.at(place.at, lambda place=place: self._place(place))  # type: ignore[misc]
         for cancel in self._driver.scenario.cancels:
             self._driver.at(cancel.at, lambda cancel=cancel: self._cancel(cancel))  # type: ignore[misc]
+        for change in self._driver.scenario.changes:
+            for _ in range(2 if change.twice else 1):
+                self._driver.at(change.at, lambda change=change: self._change(change))  # type: ignore[misc]
 
     def _place(self, place: Place) -> None:
         self._driver.tell(f"-- order {place.number} is placed")
@@ -78,6 +83,18 @@ class Clients:
         self._driver.tell(f"-- order {cancel.number} is cancelled by its customer")
         self._ask(ORDER, "cancel", (min(ids),), answered)
 
+    def _change(self, change: Change) -> None:
+        def answered(outcome: str, value: str) -> None:
+            if outcome == "ok":
+                self.changed.add(change.number)
+            elif outcome == "unavailable":
+                patience = int(self._driver.dice(f"patience of change {change.number}").uniform(0.2, 3.0) * SECOND)
+                self._driver.after(patience, lambda: self._change(change))
+
+        self._driver.tell(f"-- change {change.number} of stock is sent")
+        key = f"change-{change.number}"
+        self._ask(INVENTORY, "change_stock", (product_id(change.product), change.difference, key), answered)
+
     def _may_come(self, cancel: Cancel) -> bool:
         return any(place.number == cancel.number for place in self._driver.scenario.places)
 
@@ -99,7 +116,7 @@ class Clients:
         node, answered = self._open.pop(answer.request, (None, None))
         if answered is None:
             return
-        if answer.outcome not in ("ok", "unavailable", "illegaltransition"):
+        if answer.outcome not in ("ok", "unavailable", "illegaltransition", "stockoutofbounds"):
             self._driver.broken("a request failed", f"A request to {node} ended in {answer.outcome}: {answer.value}.")
         self._driver.tell(f"-- answered: {answer.outcome}")
         answered(answer.outcome, answer.value)

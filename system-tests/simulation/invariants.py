@@ -113,6 +113,9 @@ def _of_order(driver: "Driver", order: Row, reservation: Row | None, payment: Ro
     undisturbed = as_micros(datetime.fromisoformat(order["expires_at"])) - driver.trouble.last_at
     if order["reason"] == "expired" and undisturbed >= ENOUGH_TO_HEAL:
         yield "expired", f"{name} has expired, though nothing was wrong for the last {undisturbed // SECOND} seconds."
+    missing = reservation["shortages"] if reservation and order["reason"] == "out-of-stock" else {}
+    if order["shortages"] != missing or (order["reason"] == "out-of-stock" and not missing):
+        yield "shortage", f"{name} heard that {order['shortages']} was missing, but inventory found {missing}."
     yield from _of_money(driver, name, order)
     yield from _of_timeline(driver, name, order, held, paid)
     yield from _of_customer(driver, name, order)
@@ -205,9 +208,11 @@ def _of_stock(driver: "Driver", reservations: dict[str, Row], items: dict[str, R
                 "stock",
                 f"Product {number} has {reserved} reserved, but its reservations add up to {held[product_id(number)]}.",
             )
-        if available + reserved + sold[product_id(number)] != initial:
+        changes = [change for change in driver.scenario.changes if change.product == number]
+        supply = initial + sum(change.difference for change in changes if change.number in driver.clients.changed)
+        if available + reserved + sold[product_id(number)] != supply:
             yield (
                 "stock",
-                f"Product {number} began with {initial}, but {available} available, {reserved} reserved and "
+                f"Product {number} was supplied with {supply}, but {available} available, {reserved} reserved and "
                 f"{sold[product_id(number)]} sold do not add up to it.",
             )

@@ -90,6 +90,22 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A difference to a product's stock, which its clerk repeats under one key until it is answered, or sends `twice`
+    at once."""
+
+    at: int
+    number: int
+    product: int
+    difference: int
+    twice: bool
+
+    def __str__(self) -> str:
+        twice = " (twice at once)" if self.twice else ""
+        return f"{_seconds(self.at)} change {self.number} of stock: {self.difference:+} of P{self.product}{twice}"
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """Happens to the `nth` of its kind at that service (commit, message, answer, ...) or, if timed, at `at`."""
 
@@ -114,6 +130,7 @@ class Scenario:
     """Of the products in stock, if they have one."""
     places: tuple[Place, ...]
     cancels: tuple[Cancel, ...]
+    changes: tuple[Change, ...]
     faults: tuple[Fault, ...]
     faults_end: int
     expires_after_seconds: int
@@ -185,6 +202,7 @@ def make(seed: int) -> Scenario:
         prices=tuple(price_dice.choice((None, PRICE)) for _ in range(products)),
         places=places,
         cancels=cancels,
+        changes=_changes(seed, products, window),
         faults=_faults(
             dice, theme, [*(place.at for place in places), *(cancel.at for cancel in cancels)], window, faults_end
         )
@@ -255,6 +273,17 @@ def _faults(dice: random.Random, theme: str, busy_at: list[int], window: int, fa
             fault = Fault(kind, service, dice.randrange(2), at, lasts)
         faults.append(fault)
     return tuple(faults)
+
+
+def _changes(seed: int, products: int, window: int) -> tuple[Change, ...]:
+    """From dice of their own, as `_spells`."""
+    dice = random.Random(f"changes {seed}")
+    return tuple(
+        Change(
+            dice.randrange(window), number, dice.randint(1, products), dice.choice((1, 2, 5, -1)), dice.random() < 0.3
+        )
+        for number in range(1, dice.choice((0, 0, 0, 1, 1, 2, 4)) + 1)
+    )
 
 
 def _spells(seed: int, window: int) -> tuple[Fault, ...]:

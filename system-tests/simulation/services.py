@@ -158,6 +158,7 @@ class _Order(_WithDatabase):
                 "customer": str(order.customer_id),
                 "status": str(order.status),
                 "reason": order.reason,
+                "shortages": _shortages(order),
                 "expires_at": order.expires_at.isoformat(),
                 "total": f"{order.total_amount} {order.currency}",
                 "items": [(str(line.product_id), line.quantity) for line in order.items],
@@ -175,14 +176,18 @@ class _Inventory(_WithDatabase):
         return self.main.InventoryUnitOfWork
 
     def requests(self, service: Any, till: Till, world: "World") -> Mapping[str, Request]:
-        set_stock = self.main.compose(service)
+        set_stock, change_stock = self.main.compose(service)
 
         async def put(product: str, quantity: int, price: str | None) -> str:
             new_price = Decimal(price) if price else None
             stocked = await set_stock(self.main.SetStock(UUID(product), quantity, new_price, keep_price=False))
             return str(stocked.item.quantity_available)
 
-        return {"set_stock": put}
+        async def change(product: str, difference: int, key: str) -> str:
+            changed = await change_stock(self.main.ChangeStock(UUID(product), difference, key))
+            return str(changed.change.quantity_available)
+
+        return {"set_stock": put, "change_stock": change}
 
     def rows(self, server: Server) -> list[Row]:
         items = import_module("infrastructure.unit_of_work").ITEMS
@@ -191,6 +196,7 @@ class _Inventory(_WithDatabase):
                 "order": str(reservation.order_id),
                 "status": str(reservation.status),
                 "reason": reservation.reason,
+                "shortages": _shortages(reservation),
                 "quantities": _quantities(reservation.items or ()),
             }
             for reservation in self.kept(server)
@@ -247,6 +253,10 @@ def load(name: str) -> Simulated:
         case _ if name == NOTIFICATION:
             return _Notification(name)
     raise ValueError(f"{name} is not simulated")
+
+
+def _shortages(refused: Any) -> dict[str, int]:
+    return {str(short.product_id): short.missing for short in refused.shortages}
 
 
 def _quantities(lines: Sequence[Any]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from simulation.scenario import Scenario
 from simulation.workers import Workers
 
 MOST_RUNS = 300
+LISTS = ("faults", "cancels", "changes", "places")
 CALM = {
     "afterwards": False,
     "replicas": 1,
@@ -46,7 +47,7 @@ def shrink(outcome: Outcome, workers: Workers) -> Outcome:
 
 def _smaller(scenario: Scenario) -> Iterator[Callable[[Scenario], Scenario]]:
     """Ways to make it smaller, the largest steps first."""
-    for name in ("faults", "cancels", "places"):
+    for name in LISTS:
         entries = getattr(scenario, name)
         size = len(entries)
         while size:
@@ -73,8 +74,7 @@ def _with(name: str, value: Any) -> Callable[[Scenario], Scenario]:
 
 def in_words(scenario: Scenario) -> list[str]:
     """The scenario as a person reads it, what is not in the lists first."""
-    lists = ("places", "cancels", "faults")
     rest = ", ".join(
-        f"{field.name} {getattr(scenario, field.name)}" for field in fields(scenario) if field.name not in lists
+        f"{field.name} {getattr(scenario, field.name)}" for field in fields(scenario) if field.name not in LISTS
     )
-    return [rest, *(str(entry) for name in lists for entry in getattr(scenario, name))]
+    return [rest, *(str(entry) for name in LISTS for entry in getattr(scenario, name))]

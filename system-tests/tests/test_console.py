@@ -278,6 +278,46 @@ async def test_stock_is_set(visit: Visit, shop: Shop) -> None:
     assert await shop.stock_of(product) == (77, 0)
 
 
+async def test_what_arrives_is_added_once_though_the_first_answer_is_lost(visit: Visit, shop: Shop) -> None:
+    product = await shop.stock(5)
+    await visit.go("operate")
+    row = visit.page.locator("tr", has_text=str(product))
+    lost = 0
+
+    async def lose_the_answer(route: Route) -> None:
+        nonlocal lost
+        lost += 1
+        await route.fetch()
+        await route.abort()
+
+    await visit.page.route("**/changes", lose_the_answer, times=1)
+    await row.get_by_label("Add or take").fill("10")
+    await row.get_by_role("button", name="Change").click()
+    await expect(row.get_by_role("alert")).to_contain_text("does not answer")
+    await row.get_by_role("button", name="Change").click()
+    await expect(row.get_by_role("alert")).to_have_count(0)
+    await expect(row.get_by_label("Add or take")).to_have_value("")
+    assert lost == 1
+    assert await shop.stock_of(product) == (15, 0)
+    await row.get_by_label("Add or take").fill("-16")
+    await row.get_by_role("button", name="Change").click()
+    await expect(row.get_by_role("alert")).to_contain_text("Only 15 can be ordered")
+    assert await visit.findings() == []
+
+
+async def test_an_order_shows_what_was_missing(visit: Visit, shop: Shop) -> None:
+    product = await shop.stock(2)
+    order = await shop.place(Line(product, quantity=5))
+    await visit.go(f"order/{order['id']}")
+    await expect(visit.page.locator(".heading .reason")).to_have_text("out of stock")
+    panel = visit.page.locator('[aria-labelledby="stock"]')
+    await expect(panel.locator("th").last).to_have_text("Were missing")
+    await expect(panel.locator("tbody td").last).to_have_text("3")
+    await expect(visit.page.locator(".notes")).to_contain_text(f"missing: 3 of {product}")
+    assert await visit.findings() == []
+    assert await visit.too_wide() <= 0
+
+
 async def test_a_payment_service_killed_in_the_middle_of_an_order(live: Visit, system: System, shop: Shop) -> None:
     """What the page says at each moment: all is well, it is down and the order waits there, it is back, it is done."""
     lane = live.page.get_by_role("article", name="Payments")

@@ -213,6 +213,28 @@ async def test_stock_is_listed_and_set(page: Page) -> None:
     assert bodies == [{"quantity_available": 5}, {"quantity_available": 5, "price": 2.5}]
 
 
+async def test_stock_is_changed_by_a_difference_under_the_page_s_own_key(page: Page) -> None:
+    sent: list[tuple[str, Any]] = []
+
+    def post(request: httpx.Request) -> httpx.Response:
+        sent.append((request.headers["idempotency-key"], json.loads(request.content)))
+        return httpx.Response(201, json={"quantity_available": 15})
+
+    page.services.answers[f"POST /inventory/{PRODUCT}/changes"] = post
+    path = f"/api/stock/{PRODUCT}/changes"
+    answer = await page.post(path, {"difference": -3, "key": "an-act"})
+    assert (answer.status_code, answer.json()) == (200, {"quantity_available": 15})
+    assert sent == [("an-act", {"difference": -3})]
+    for body in (
+        {"difference": 1},
+        {"difference": "1", "key": "a"},
+        {"difference": 1, "key": "a" * 256},
+        {"difference": 1, "key": "é"},
+    ):
+        assert (await page.post(path, body)).status_code == 422
+    assert len(sent) == 1
+
+
 async def test_books_are_read_and_dead_letters_settled_by_the_operators_tool(page: Page) -> None:
     assert (await page.post("/api/books", {})).json() == {"agree": True}
     assert (await page.client.get("/api/dead-letters")).json() == [{"id": "a"}]
@@ -226,6 +248,7 @@ async def test_books_are_read_and_dead_letters_settled_by_the_operators_tool(pag
 
 ACTS = (
     *("/api/orders", f"/api/orders/{ORDER}/cancel", "/api/crowd", "/api/stock", "/api/books"),
+    f"/api/stock/{PRODUCT}/changes",
     *("/api/dead-letters", "/api/break"),
 )
 

@@ -124,6 +124,24 @@ async def test_an_order_that_may_have_arrived_is_not_placed_again(pretended: Pre
     assert len(pretended.asked) == 1
 
 
+async def test_a_change_of_stock_is_sent_to_another_replica_under_its_key(
+    pretended: Pretended,
+) -> None:
+    keys: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers.get("idempotency-key"))
+        if len(keys) == 1:
+            raise httpx.ReadTimeout("", request=request)
+        return httpx.Response(201, json={"quantity_available": 15})
+
+    services = HttpServices({"inventory-service": ["http://127.0.0.1:1", "http://127.0.0.2:1"]}, pretended.client())
+    pretended.answers[f"POST /inventory/{PRODUCT}/changes"] = answer
+    assert (await services.change_stock(PRODUCT, 10, "delivery-7"))["quantity_available"] == 15
+    assert keys == ["delivery-7", "delivery-7"]
+    assert pretended.asked == [f"POST 127.0.0.{number}/inventory/{PRODUCT}/changes" for number in (1, 2)]
+
+
 async def test_a_services_refusal_is_passed_on_in_its_own_words(pretended: Pretended, services: HttpServices) -> None:
     pretended.answers[f"DELETE /orders/{ORDER}"] = problem(409, "illegal-transition", "It is completed.")
     with pytest.raises(Refused) as refused:

@@ -18,6 +18,8 @@ REFUSED: Cases = {
     "inventory_items.inventory_items_priced": [{"price": 1}],
     "reservations.reservations_pkey": [{"order_id": SAME}],
     "reservations.reservations_status": [{"status": "new"}, {"status": "HELD"}, {"status": ""}],
+    "stock_changes.stock_changes_pkey": [{"id": SAME}],
+    "idempotency_keys.idempotency_keys_pkey": [{"caller": SAME, "key": SAME}],
     **everywhere(metadata),
 }
 

@@ -63,7 +63,7 @@ def test_the_renaming_of_holds_to_reservations_keeps_all_that_the_table_has_both
     assert before["names"] == ["*_due_at", "*_pkey", "*_remind_at", "*_status"]
     assert "auditor=r/" in before["rights"][0][1]
 
-    alembic("upgrade", "head")
+    alembic("upgrade", "0004")
     assert table_named("reservations", fresh_database) == before
     assert "holds" not in tables_and_owners(fresh_database)
     alembic("downgrade", "0003")
@@ -118,3 +118,31 @@ def test_items_get_no_price_by_0005_and_the_version_before_goes_on_beside_it(
     assert query(fresh_database, "SELECT quantity_available FROM inventory_items ORDER BY 1") == [(1,), (2,)]
     alembic("upgrade", "head")
     assert query(fresh_database, prices) == [(1, None), (2, None)]
+
+
+def test_the_version_before_goes_on_beside_0006_and_0007_and_no_row_is_rewritten(
+    fresh_database: str, alembic: Callable[..., str]
+) -> None:
+    item = """
+        INSERT INTO inventory_items (id, product_id, quantity_available, reserved_quantity, created_at, updated_at)
+        SELECT gen_random_uuid(), gen_random_uuid(), %s, 0, now(), now()
+    """
+    refused = """
+        INSERT INTO reservations (order_id, customer_id, status, reason, items, expires_at, traceparent)
+        SELECT gen_random_uuid(), gen_random_uuid(), 'refused', '%s', '[]', now(), ''
+    """
+    files = f"SELECT pg_relation_filenode('{SCHEMA}.inventory_items'), pg_relation_filenode('{SCHEMA}.reservations')"
+    alembic("upgrade", "0005")
+    query(fresh_database, item % 1)
+    query(fresh_database, refused % "first")
+    before = query(fresh_database, files)
+    alembic("upgrade", "head")
+    assert query(fresh_database, files) == before
+    query(fresh_database, item % 2)
+    query(fresh_database, refused % "second")
+    revisions = "SELECT quantity_available, revision FROM inventory_items ORDER BY 1"
+    assert query(fresh_database, revisions) == [(1, 1), (2, 1)]
+    shortages = "SELECT reason, shortages::text FROM reservations ORDER BY 1"
+    assert query(fresh_database, shortages) == [("first", "[]"), ("second", "[]")]
+    alembic("downgrade", "0005")
+    assert query(fresh_database, "SELECT quantity_available FROM inventory_items ORDER BY 1") == [(1,), (2,)]

@@ -14,6 +14,7 @@ from chassis.ports.ids import uuid7
 from chassis.testing import eventually, received
 from chassis.testing.running import NOWHERE, client_of
 
+from application.change_stock import Changed
 from application.handle_events import handle_events
 from domain.item import Item
 from tests.messages import PRICE, completed, order_created, undone
@@ -151,3 +152,43 @@ async def test_of_two_replicas_that_create_the_same_product_at_once_one_creates_
     assert rows == [(UUID(second.json()["id"]), PRODUCT, second.json()["quantity_available"])]
     for replica in replicas:
         await replica.service.database.stop()
+
+
+async def test_what_arrives_while_orders_come_is_added_once_and_none_of_it_is_lost(postgres: Postgres) -> None:
+    """Each delivery is said three times, to whichever replica."""
+    await postgres.stock(PRODUCT, 10)
+    orders = [take(postgres, [received(order_created((PRODUCT, 1)))]) for _ in range(50)]
+    deliveries = [postgres.change(PRODUCT, 2, f"delivery-{number}") for number in range(20) for _ in range(3)]
+    taken = [postgres.change(PRODUCT, -1, f"broken-{number}") for number in range(10)]
+    acts = [*orders, *deliveries, *taken]
+    random.Random(7).shuffle(acts)
+    results = await asyncio.gather(*acts)
+    changed = [result for result in results if isinstance(result, Changed)]
+    added = {one.change.id: one.change.difference for one in changed}
+    assert sum(added.values()) == 40 - sum(difference == -1 for difference in added.values())
+    assert sum(not one.replayed for one in changed) == len(added)
+    held = (await postgres.statuses())["held"]
+    assert await postgres.stored_quantities(PRODUCT) == (10 + sum(added.values()) - held, held)
+
+
+async def test_of_many_who_set_what_they_have_read_one_does_and_nothing_is_overwritten(
+    postgres: Postgres, inventory_url: str
+) -> None:
+    """With orders and deliveries in between; who was refused reads again and adds one more."""
+    main = load_main(DATABASE_URL=inventory_url, RABBITMQ_URL=f"amqp://{NOWHERE}/")
+    await postgres.stock(PRODUCT, 0)
+
+    async def count_one_more(client: httpx.AsyncClient) -> None:
+        while True:
+            read = await client.get(f"/inventory/{PRODUCT}")
+            body = {"quantity_available": read.json()["quantity_available"] + 1}
+            headers = {"if-match": read.headers["etag"]}
+            answer = await client.put(f"/inventory/{PRODUCT}", json=body, headers=headers)
+            if answer.status_code == 200:
+                return
+            assert answer.status_code == 412
+
+    async with client_of(main) as client:
+        await asyncio.gather(*(count_one_more(client) for _ in range(8)), *(postgres.change(PRODUCT, 1) for _ in "abc"))
+    assert await postgres.stored_quantities(PRODUCT) == (11, 0)
+    await main.service.database.stop()

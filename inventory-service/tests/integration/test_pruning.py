@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from uuid import uuid4
 
 import pytest
+from chassis.postgres import idempotency
 from chassis.testing import received
 from chassis.testing.pruning import (
     DAY,
@@ -21,10 +22,10 @@ from chassis.testing.pruning import (
 from application.handle_events import handle_events
 from domain.reservation import Status
 from infrastructure.tables import SCHEMA, metadata
-from infrastructure.unit_of_work import OLD_TOMBSTONES
+from infrastructure.unit_of_work import OLD_CHANGES, OLD_TOMBSTONES
 from tests.messages import order_created, undone
 from tests.postgres import Postgres
-from tests.rows import a_reservation_row, an_item_row
+from tests.rows import a_change_row, a_key_row, a_reservation_row, an_item_row
 
 RECORDS = set(Status) - {Status.NEW, Status.VOID}
 
@@ -35,6 +36,13 @@ def decisions() -> Mapping[str, Decision]:
         "reservations": Decision(
             stay=[a_reservation_row(status, ago(LONG)) for status in RECORDS],
             go=[a_reservation_row(Status.VOID, ago(LONG))],
+        ),
+        "stock_changes": Decision(
+            stay=[a_change_row(), a_change_row(ago(7 * DAY - HOUR))],
+            go=[a_change_row(ago(7 * DAY + HOUR)), a_change_row(ago(LONG))],
+        ),
+        "idempotency_keys": Decision(
+            stay=[a_key_row(), a_key_row(ago(DAY - HOUR))], go=[a_key_row(ago(DAY + HOUR)), a_key_row(ago(LONG))]
         ),
         **inbox_and_outbox(),
     }
@@ -50,7 +58,7 @@ async def test_what_is_old_and_needed_no_more_goes_and_everything_else_stays(
     postgres: Postgres, tables: Tables
 ) -> None:
     stays = await tables.fill(decisions())
-    await prune(postgres.database, OLD_TOMBSTONES)
+    await prune(postgres.database, OLD_TOMBSTONES, OLD_CHANGES, idempotency.PRUNE)
     assert await tables.left() == stays
 
 

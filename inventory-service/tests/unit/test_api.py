@@ -163,6 +163,7 @@ async def test_a_body_that_does_not_call_itself_json_is_refused(client: httpx.As
         ("GET", "/inventory/not-a-uuid", 422, "validation-error"),
         ("GET", "/inventory/%00", 422, "validation-error"),
         ("PUT", "/inventory/not-a-uuid", 422, "validation-error"),
+        ("POST", "/inventory/not-a-uuid/changes", 422, "validation-error"),
         ("GET", "/inventory?limit=0", 422, "validation-error"),
         ("GET", "/inventory?limit=201", 422, "validation-error"),
         ("GET", "/inventory?cursor=%27%20OR%201", 422, "validation-error"),
@@ -182,6 +183,7 @@ async def test_an_outage_is_answered_with_when_to_come_again(main: ModuleType, c
         await client.get(f"/inventory/{PRODUCT}"),
         await client.get("/inventory"),
         await client.put(f"/inventory/{PRODUCT}", json={"quantity_available": 1}),
+        await client.post(f"/inventory/{PRODUCT}/changes", json={"difference": 1}, headers={"idempotency-key": "a"}),
     ]:
         assert_problem(answer, 503, "unavailable")
         assert int(answer.headers["retry-after"]) > 0
@@ -217,6 +219,7 @@ async def test_no_text_is_taken_that_can_t_be_stored(client: httpx.AsyncClient) 
     assert {
         "put /inventory/{product_id} *",
         "put /inventory/{product_id} product_id",
+        "post /inventory/{product_id}/changes Idempotency-Key",
         "get /inventory/{product_id} product_id",
         "get /inventory cursor",
     } <= await places_that_refuse_unstorable_text(client)

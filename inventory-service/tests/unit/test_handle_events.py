@@ -7,7 +7,7 @@ import pytest
 from chassis.ports.errors import Rejected
 from chassis.testing import received
 
-from domain.events import InventoryReleased, InventoryReserved, InventoryUnavailable
+from domain.events import InventoryReleased, InventoryReserved, InventoryUnavailable, Shortage
 from tests.inventory import Inventory
 from tests.messages import CUSTOMER, PRICE, TRACEPARENT, completed, order_created, undone
 
@@ -33,16 +33,19 @@ async def test_the_trace_of_an_order_outlives_the_events_that_bear_none(inventor
 
 
 @pytest.mark.parametrize(
-    ("lines", "reason"),
-    [([(PRODUCT, 1), (OTHER, 3)], "out-of-stock"), ([(PRODUCT, 1), (uuid4(), 1)], "unknown-product")],
+    ("lines", "reason", "shortages"),
+    [
+        ([(PRODUCT, 1), (OTHER, 3)], "out-of-stock", (Shortage(OTHER, 1),)),
+        ([(PRODUCT, 1), (uuid4(), 1)], "unknown-product", ()),
+    ],
 )
 async def test_an_order_with_one_line_that_cannot_be_had_holds_nothing(
-    inventory: Inventory, lines: list[tuple[UUID, int]], reason: str
+    inventory: Inventory, lines: list[tuple[UUID, int]], reason: str, shortages: tuple[Shortage, ...]
 ) -> None:
     await inventory.stock(PRODUCT, 10)
     await inventory.stock(OTHER, 2)
     order = order_created(*lines)
-    assert await inventory.take(order) == [InventoryUnavailable(order.order_id, CUSTOMER, reason)]
+    assert await inventory.take(order) == [InventoryUnavailable(order.order_id, CUSTOMER, reason, shortages)]
     assert (inventory.quantities(PRODUCT), inventory.quantities(OTHER)) == ((10, 0), (2, 0))
 
 
@@ -86,6 +89,21 @@ async def test_of_two_orders_for_the_last_piece_the_first_in_the_batch_gets_it(i
     }
     assert (inventory.status(first.order_id), inventory.status(second.order_id)) == ("held", "refused")
     assert inventory.quantities(PRODUCT) == (0, 1)
+
+
+async def test_each_order_of_a_batch_hears_what_was_missing_when_its_turn_came(inventory: Inventory) -> None:
+    """And hears the same when it asks again, whatever there is by then."""
+    await inventory.stock(PRODUCT, 5)
+    orders = [order_created((PRODUCT, quantity)) for quantity in (7, 3, 4, 2, 1)]
+    events = await inventory.take(*orders)
+    missing = {orders[0].order_id: 2, orders[2].order_id: 2, orders[4].order_id: 1}
+    refused = [event for event in events if isinstance(event, InventoryUnavailable)]
+    assert {event.order_id: event.shortages for event in refused} == {
+        order_id: (Shortage(PRODUCT, number),) for order_id, number in missing.items()
+    }
+    await inventory.stock(PRODUCT, 100)
+    repeated = await inventory.take(*(order for order in orders if order.order_id in missing))
+    assert sorted(repeated, key=str) == sorted(refused, key=str)
 
 
 async def test_what_one_order_of_a_batch_gives_back_the_next_can_have(inventory: Inventory) -> None:

@@ -4,7 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from domain.item import Item
+from domain.errors import StockOutOfBounds
+from domain.item import MAX_AVAILABLE, Item, StockChange
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=1)
@@ -41,17 +42,56 @@ def test_nothing_can_be_less_than_nothing(act: str, quantity: int) -> None:
     assert item.updated_at == NOW
 
 
-@pytest.mark.parametrize(("quantity", "enough"), [(9, True), (10, True), (11, False)])
-def test_the_last_piece_can_be_had(quantity: int, enough: bool) -> None:
-    assert an_item(10, 0).has(quantity) is enough
-
-
 @pytest.mark.parametrize("quantity", [0, 3, 1_000_000_000])
 def test_setting_what_is_free_leaves_what_is_reserved(quantity: int) -> None:
     item = an_item(10, 5)
     item.set_available(quantity, LATER)
     assert (item.quantity_available, item.reserved_quantity) == (quantity, 5)
     assert item.updated_at == LATER
+
+
+@pytest.mark.parametrize(
+    ("available", "difference", "after"),
+    [
+        (10, 5, 15),
+        (10, -10, 0),
+        (0, MAX_AVAILABLE, MAX_AVAILABLE),
+        (MAX_AVAILABLE - 1, 1, MAX_AVAILABLE),
+        (MAX_AVAILABLE + 7, -5, MAX_AVAILABLE + 2),  # orders gave back what was set once more meanwhile
+        (10, -11, None),
+        (0, -1, None),
+        (1, MAX_AVAILABLE, None),
+        (MAX_AVAILABLE + 7, 1, None),
+    ],
+)
+def test_a_difference_leads_neither_below_nothing_nor_beyond_the_most(
+    available: int, difference: int, after: int | None
+) -> None:
+    item, change_id = an_item(available, 5), uuid4()
+    if after is None:
+        with pytest.raises(StockOutOfBounds, match=str(available)):
+            item.change_available(change_id, difference, LATER)
+        assert (item.quantity_available, item.revision, item.updated_at) == (available, 0, NOW)
+        return
+    change = item.change_available(change_id, difference, LATER)
+    assert (item.quantity_available, item.reserved_quantity, item.updated_at) == (after, 5, LATER)
+    assert change == StockChange(change_id, item.product_id, difference, after, LATER)
+    assert change.due_at == LATER + timedelta(days=7)
+
+
+def test_only_people_revise_an_item() -> None:
+    item = an_item(10, 5)
+    item.reserve(2, LATER)
+    item.release(1, LATER)
+    item.sell(1, LATER)
+    assert item.revision == 0
+    item.set_available(7, LATER)
+    item.set_available(7, LATER)
+    assert item.revision == 2
+    item.change_available(uuid4(), 1, LATER)
+    assert item.revision == 3
+    item.set_price(Decimal(1), LATER)
+    assert item.revision == 4
 
 
 PRICES = [Decimal("19.99"), Decimal("20.00"), None]
@@ -78,3 +118,8 @@ def test_a_price_never_seems_older_than_what_was_reserved_before_it() -> None:
     item.set_available(1, NOW)
     item.release(1, NOW)
     assert item.updated_at == LATER
+
+
+@pytest.mark.parametrize(("quantity", "missing"), [(9, 0), (10, 0), (11, 1), (10_000, 9_990)])
+def test_the_last_piece_can_be_had_and_one_more_is_missing(quantity: int, missing: int) -> None:
+    assert an_item(10, 5).missing(quantity) == missing

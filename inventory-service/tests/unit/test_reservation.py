@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.errors import IllegalTransition
-from domain.events import InventoryReleased, InventoryReserved, InventoryUnavailable, Line
+from domain.events import InventoryReleased, InventoryReserved, InventoryUnavailable, Line, Shortage
 from domain.item import Item
 from domain.reservation import Reservation, Status
 from tests.messages import CUSTOMER, PRICE, TRACEPARENT
@@ -92,20 +92,25 @@ def test_the_same_product_on_two_lines_is_held_as_one_sum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "reason"),
+    ("lines", "reason", "missing"),
     [
-        ([(PRODUCT, 2), (OTHER, 11)], "out-of-stock"),
-        ([(PRODUCT, 6), (PRODUCT, 5)], "out-of-stock"),
-        ([(PRODUCT, 2), (UUID(int=3), 1)], "unknown-product"),
-        ([(PRODUCT, 11), (UUID(int=3), 1)], "unknown-product"),
+        ([(PRODUCT, 2), (OTHER, 11)], "out-of-stock", {OTHER: 1}),
+        ([(PRODUCT, 6), (PRODUCT, 5)], "out-of-stock", {PRODUCT: 1}),
+        ([(PRODUCT, 10), (OTHER, 10_000), (PRODUCT, 10)], "out-of-stock", {PRODUCT: 10, OTHER: 9_990}),
+        ([(PRODUCT, 2), (UUID(int=3), 1)], "unknown-product", {}),
+        ([(PRODUCT, 11), (UUID(int=3), 1)], "unknown-product", {}),
     ],
 )
-def test_a_reservation_is_all_or_nothing(lines: list[tuple[UUID, int]], reason: str) -> None:
+def test_a_reservation_is_all_or_nothing_and_says_what_was_missing(
+    lines: list[tuple[UUID, int]], reason: str, missing: dict[UUID, int]
+) -> None:
     reservation, stock = a_reservation(), items()
     reserve(reservation, stock, *lines)
     assert (reservation.status, reservation.reason) == (Status.REFUSED, reason)
     assert (reservation.due_at, reservation.remind_at) == (None, None)
-    assert reservation.events == [InventoryUnavailable(reservation.order_id, CUSTOMER, reason)]
+    shortages = tuple(Shortage(product_id, number) for product_id, number in missing.items())
+    assert reservation.events == [InventoryUnavailable(reservation.order_id, CUSTOMER, reason, shortages)]
+    assert reservation.shortages == shortages
     assert quantities(stock) == [(10, 5), (10, 5)]
 
 
@@ -141,7 +146,8 @@ def test_only_the_shop_or_somebody_it_trusts_names_the_price(
         assert (reservation.status, reservation.reason) == (Status.HELD, None)
         return
     assert (reservation.status, reservation.reason) == (Status.REFUSED, reason)
-    assert reservation.events == [InventoryUnavailable(reservation.order_id, CUSTOMER, reason)]
+    shortages = (Shortage(PRODUCT, 1), Shortage(OTHER, 1)) if reason == "out-of-stock" else ()
+    assert reservation.events == [InventoryUnavailable(reservation.order_id, CUSTOMER, reason, shortages)]
     assert quantities(stock) == [(10, 5), (10, 5)]
 
 

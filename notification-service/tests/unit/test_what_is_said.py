@@ -7,17 +7,17 @@ from uuid import UUID
 import pytest
 
 from application.handle_events import message_about
-from application.messages import CONSUMED, Event, EventWithAmount, EventWithReason
+from application.messages import CONSUMED, Event, EventWithAmount, EventWithReason, EventWithShortages, Missing
 
 ORDER, CUSTOMER = UUID("0198c5f0-7d2a-7cc3-a1b4-2f6d1c9be001"), UUID("5d0f4a1c-94ab-4b3c-8a38-7f1f2f0d9e11")
 SAID: dict[tuple[str, Any], tuple[str, str]] = {
     ("OrderConfirmed", Event(ORDER, CUSTOMER)): ("Order confirmed", "set aside for you"),
     ("OrderCompleted", Event(ORDER, CUSTOMER)): ("Order completed", "is complete"),
     ("OrderCancelled", Event(ORDER, CUSTOMER)): ("Order cancelled", "was cancelled, as you asked"),
-    ("OrderFailed", EventWithReason(ORDER, CUSTOMER, "expired")): ("Order failed", "it was not finished in time"),
-    ("InventoryUnavailable", EventWithReason(ORDER, CUSTOMER, "out-of-stock")): (
+    ("OrderFailed", EventWithShortages(ORDER, CUSTOMER, "expired")): ("Order failed", "it was not finished in time."),
+    ("InventoryUnavailable", EventWithShortages(ORDER, CUSTOMER, "out-of-stock")): (
         "Not available",
-        "a product is out of stock",
+        "a product is out of stock.",
     ),
     ("PaymentProcessed", EventWithAmount(ORDER, CUSTOMER, Decimal("39.9"), "USD")): ("Payment received", "39.90 USD"),
     ("PaymentFailed", EventWithReason(ORDER, CUSTOMER, "payment-declined")): (
@@ -56,7 +56,20 @@ def test_every_event_that_is_read_has_words() -> None:
     ],
 )
 def test_a_reason_is_told_in_words_not_as_a_slug(reason: str, words: str) -> None:
-    assert words in message_about("OrderFailed", EventWithReason(ORDER, CUSTOMER, reason))[1]
+    assert words in message_about("OrderFailed", EventWithShortages(ORDER, CUSTOMER, reason))[1]
+
+
+@pytest.mark.parametrize("name", ["OrderFailed", "InventoryUnavailable"])
+def test_a_customer_hears_what_was_missing(name: str) -> None:
+    missing = tuple(Missing(UUID(int=number), number) for number in (1, 2))
+    message = message_about(name, EventWithShortages(ORDER, CUSTOMER, "out-of-stock", missing))[1]
+    assert message.endswith(f": a product is out of stock (missing: 1 of {UUID(int=1)}, 2 of {UUID(int=2)}).")
+
+
+def test_whatever_is_missing_fits_into_a_message() -> None:
+    most = tuple(Missing(UUID(int=number), 1_000_000) for number in range(100))
+    data = EventWithShortages(ORDER, CUSTOMER, "out-of-stock", most)
+    assert len(message_about("OrderFailed", data)[1]) < 10_000
 
 
 def test_an_event_without_words_is_an_error_and_not_an_empty_message() -> None:

@@ -11,7 +11,7 @@ from chassis.ports.ids import uuid7
 from chassis.testing.declared import outdated
 
 from domain.order import FINAL, Order, Status
-from tests.builders import NOON, TRACEPARENT, WAYS, an_order, line
+from tests.builders import NOON, TRACEPARENT, WAYS, an_order, line, refuse
 from tests.contracts import OURS, PUBLISHED
 
 PRICES = [("19.99", 2), ("0.1", 3), ("5", 1), ("1E+2", 10_000), ("9999999.99", 1)]
@@ -53,6 +53,14 @@ def test_all_events_of_an_order_fit_their_schemas(status: Status) -> None:
     if status in FINAL:
         assert sent[-1]["id"] != sent[-2]["id"]
         assert sent[-1] == sent[-2] | {"id": sent[-1]["id"], "repeat": True}
+
+
+def test_an_order_that_is_refused_says_what_was_missing() -> None:
+    order = an_order_with_every_kind_of_price()
+    refuse(order, NOON)
+    [_, failed] = sent_by(order)
+    assert OURS.violations(failed, "OrderFailed") == []
+    assert failed["data"]["shortages"] == [{"product_id": str(order.items[0].product_id), "missing": 1}]
 
 
 def test_money_travels_as_numbers_without_loss() -> None:

@@ -101,6 +101,27 @@ def test_keys_belong_to_their_customers_after_0003_and_to_the_first_of_them_befo
     assert keys("caller, key") == [[ann, "a", first], [ann, "b", first]]
 
 
+def test_orders_of_before_0008_and_of_the_version_beside_it_lack_nothing_and_no_row_is_rewritten(
+    empty_database: str,
+) -> None:
+    order = """
+        INSERT INTO orders (id, customer_id, items, total_amount, currency, status, reason, timeline, expires_at,
+                            created_at, updated_at, traceparent)
+        SELECT gen_random_uuid(), gen_random_uuid(), '[]', 1, 'USD', 'failed', 'out-of-stock', '[]', now(), now(),
+               now(), ''
+    """
+    file = f"SELECT pg_relation_filenode('{SCHEMA}.orders')"
+    migrate(SERVICE, empty_database, "upgrade", "0007")
+    query(empty_database, order)
+    before = query(empty_database, file)
+    migrate(SERVICE, empty_database, "upgrade", "head")
+    query(empty_database, order)
+    assert query(empty_database, "SELECT shortages::text FROM orders") == ["[]", "[]"]
+    assert query(empty_database, file) == before
+    migrate(SERVICE, empty_database, "downgrade", "0007")
+    assert query(empty_database, "SELECT count(*) FROM orders") == [2]
+
+
 def test_orders_that_are_open_when_the_service_is_updated_ask_again_and_so_do_those_that_the_old_version_places(
     empty_database: str,
 ) -> None:

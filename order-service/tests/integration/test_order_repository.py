@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from domain.order import Order, Status
 from infrastructure.unit_of_work import OPEN_OF_CUSTOMERS, OrderUnitOfWork
-from tests.builders import an_order, bring, line, order_in
+from tests.builders import an_order, bring, line, order_in, refuse
 from tests.integration.conftest import Units
 from tests.running import OrderUnits
 
@@ -40,8 +40,8 @@ def ids(orders: Iterable[Order]) -> list[UUID]:
     return [order.id for order in orders]
 
 
-@pytest.mark.parametrize("status", Status)
-async def test_an_order_comes_back_as_it_was_added_and_as_it_was_changed(either: Units, status: Status) -> None:
+@pytest.mark.parametrize("status", [*Status, "refused"])
+async def test_an_order_comes_back_as_it_was_added_and_as_it_was_changed(either: Units, status: str) -> None:
     order = an_order(
         line("0.01", 1), line("0.1", 3), line("9999999979.68", 1), line("1E+1", 2), now=NOW, price_trusted=False
     )
@@ -53,7 +53,12 @@ async def test_an_order_comes_back_as_it_was_added_and_as_it_was_changed(either:
         assert str(loaded.total_amount) == "9999999999.99"
 
         await unit.start()
-        bring(loaded, status)
+        if status == "refused":
+            refuse(loaded, NOW)
+            loaded.events.clear()
+            assert loaded.shortages
+        else:
+            bring(loaded, Status(status))
         loaded.record_compensation("InventoryReleased", 'größer als "alles" \\ \'', NOW + HOUR)
         await unit.commit()
     async with either() as unit:

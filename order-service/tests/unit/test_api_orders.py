@@ -8,11 +8,14 @@ import httpx
 import orjson
 import pytest
 from chassis.ports.ids import uuid7
+from chassis.testing import received
 
 from api.schemas import OrderResponse
+from application.handle_events import handle_events
 from domain.order import Status
 from infrastructure.unit_of_work import ORDERS
 from tests.builders import NOON, TRACEPARENT, an_order, line, order_in
+from tests.facts import MISSING, unavailable
 from tests.running import OrderUnits
 from tests.shop import PRODUCT, TRACED, assert_problem, order_body, place
 
@@ -30,6 +33,7 @@ async def test_an_accepted_order_is_answered_whole_and_can_be_fetched(client: ht
         "total_amount": 39.98,
         "currency": "USD",
         "status": "pending",
+        "shortages": [],
         "expires_at": "2026-11-24T12:15:00.123456Z",
         "created_at": "2026-11-24T12:00:00.123456Z",
         "updated_at": "2026-11-24T12:00:00.123456Z",
@@ -89,6 +93,19 @@ async def test_a_request_under_the_same_key_gets_the_first_answer_again(
         first.content,
     )
     assert [event.name for event in units.events] == ["OrderCreated", "OrderCancelled"]
+
+
+async def test_an_order_shows_what_was_missing_and_its_replay_does_not(
+    client: httpx.AsyncClient, units: OrderUnits
+) -> None:
+    body, key = order_body(), {"Idempotency-Key": "cart-42"}
+    first = await client.post("/orders", json=body, headers=key)
+    await units.run(handle_events, [received(unavailable(UUID(first.json()["id"])))])
+    shown = (await client.get(first.headers["Location"])).json()
+    assert (shown["status"], shown["reason"]) == ("failed", "out-of-stock")
+    assert shown["shortages"] == [{"product_id": str(MISSING.product_id), "missing": MISSING.missing}]
+    assert (await client.get("/orders")).json() == [shown]
+    assert (await client.post("/orders", json=body, headers=key)).json() == first.json()
 
 
 async def test_the_same_body_written_otherwise_is_the_same_request(client: httpx.AsyncClient) -> None:

@@ -8,10 +8,11 @@ from chassis.ports.errors import Rejected
 from chassis.testing import received
 
 from application.handle_events import handle_events
+from domain.events import OrderCompleted, OrderFailed
 from domain.order import FINAL, Status
 from infrastructure.unit_of_work import ORDERS
 from tests.builders import NOON, TRACEPARENT, order_in
-from tests.facts import FACTS, Fact, paid, payment_failed, refunded, released, reserved, unavailable
+from tests.facts import FACTS, MISSING, Fact, paid, payment_failed, refunded, released, reserved, unavailable
 from tests.running import OrderUnits
 
 DECIDING: dict[tuple[Status, Fact], tuple[Status, list[str]]] = {
@@ -104,6 +105,27 @@ async def test_a_compensation_adds_its_line_once(later: OrderUnits, status: Stat
     assert (noted.timeline[-1].event, noted.timeline[-1].reason) == (first.type, "cancelled-by-customer")
     assert later.published == []
     assert later.unchanged == [second]
+
+
+async def test_an_order_keeps_and_tells_what_was_missing(later: OrderUnits) -> None:
+    order = order_in(Status.PENDING)
+    await later.put(ORDERS, order)
+
+    await later.run(handle_events, [received(unavailable(order.id))])
+    await later.run(handle_events, [received(reserved(order.id))])
+
+    assert later.kept(ORDERS)[order.id].shortages == (MISSING,)
+    assert [(type(event), event.shortages) for event in later.events] == [(OrderFailed, (MISSING,))] * 2
+
+
+async def test_a_completed_order_tells_what_was_bought(later: OrderUnits) -> None:
+    order = order_in(Status.CONFIRMED)
+    await later.put(ORDERS, order)
+
+    await later.run(handle_events, [received(paid(order.id))])
+
+    [completed] = later.events
+    assert completed == OrderCompleted(order.id, order.customer_id, order.total_amount, order.currency, order.items)
 
 
 async def test_a_paid_order_is_completed_though_its_hold_is_heard_of_later(later: OrderUnits) -> None:

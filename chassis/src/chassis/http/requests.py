@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Self, TypeVar
 
-from chassis.http.openapi import reference
+from chassis.http.openapi import header, reference
 from chassis.http.problems import Problem, validation_problem
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -21,6 +21,7 @@ from pydantic import (
     ValidationError,
     WithJsonSchema,
 )
+from pydantic.config import JsonDict
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
@@ -161,8 +162,21 @@ async def read_json(request: Request, model: type[M]) -> M:
         raise validation_problem(errors) from None
 
 
-def checked_key(value: str | None) -> str | None:
-    """The Idempotency-Key header's value; raises a 422 problem unless it is 1 to 255 visible ASCII characters."""
+IDEMPOTENCY_KEY: JsonDict = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Makes the same request again safe, for 24 hours. 1 to 255 visible ASCII characters, or the answer"
+    " is 422, `invalid-idempotency-key`.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
+REPLAYED = {"Idempotent-Replayed": header("The request came before; this is its first answer.", const="true")}
+
+K = TypeVar("K", bound=str | None)
+
+
+def checked_key(value: K) -> K:
+    """The Idempotency-Key header's value; raises a 422 problem unless it is 1 to 255 visible ASCII characters. None,
+    for a request that has none and needs none, is returned."""
     if value is None or _IDEMPOTENCY_KEY.fullmatch(value):
         return value
     raise Problem(422, "invalid-idempotency-key", "Idempotency-Key must be 1 to 255 visible ASCII characters.")

@@ -1,6 +1,6 @@
 """The unit of work, as use cases see it: one transaction for a whole batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -55,3 +55,13 @@ class Claim:
     key: str
     fingerprint: bytes
     resource_id: UUID
+
+
+class KeyedUnit(Unit, Protocol):
+    """For requests that come again: the keys are committed with what the requests create."""
+
+    async def claim(self, claims: Sequence[Claim]) -> Mapping[UUID, Claim]:
+        """Returns, by each claim's resource_id, the owner of its key: the claim itself, or an earlier one."""
+
+    async def release(self, claims: Sequence[Claim]) -> None:
+        """Gives up keys of which these claims have become the owners in this unit."""

@@ -7,7 +7,8 @@ from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
 
 from chassis.ports.events import OrderEvent, Outgoing, Received
-from chassis.postgres import inbox
+from chassis.ports.unit_of_work import Claim
+from chassis.postgres import idempotency, inbox
 from chassis.postgres.database import Database
 from chassis.postgres.outbox import insert_into_outbox
 from chassis.postgres.repository import PostgresRepository
@@ -79,6 +80,12 @@ class UnitOfWork:
         """The second is taken in like an event, so a unit that is rolled back leaves it to another."""
         second = UUID(int=int(self.now.timestamp()))
         return bool((await inbox.take_in(self.connection, "seconds", [second]))[1])
+
+    async def claim(self, claims: Sequence[Claim]) -> dict[UUID, Claim]:
+        return await idempotency.claim(self.connection, claims)
+
+    async def release(self, claims: Sequence[Claim]) -> None:
+        await idempotency.release(self.connection, claims)
 
     def unchanged(self, event: Received) -> None:
         self.unchanged_events.append(event)

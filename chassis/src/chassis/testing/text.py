@@ -29,11 +29,16 @@ async def places_that_refuse_unstorable_text(client: httpx.AsyncClient) -> set[s
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
             for text in (NUL, LONE_SURROGATE) if body else ():
                 for place, content in _bodies(body["schema"], document, text):
-                    headers = {"content-type": "application/json"}
+                    headers = {"content-type": "application/json", **_required_headers(operation)}
                     answer = await client.request(method, _filled(path), content=json.dumps(content), headers=headers)
                     _assert_refused(answer, _shown(place) or "body")
                     tried.add(f"{method} {path} {place.replace(text, '*')}")
     return tried
+
+
+def _required_headers(operation: Schema) -> dict[str, str]:
+    parameters = operation.get("parameters", ())
+    return {each["name"]: _AN_ID for each in parameters if each["in"] == "header" and each.get("required")}
 
 
 def _assert_refused(answer: httpx.Response, place: str | None) -> None:

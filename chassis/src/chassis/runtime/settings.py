@@ -148,6 +148,10 @@ class ServiceSettings(_Settings, Trust):
     uvicorn_ssl_certfile: str = ""
     """uvicorn's own setting: the certificate that it shows its callers."""
     allow_plain_http: bool = False
+    otel_exporter_otlp_endpoint: Annotated[str, Field(pattern=r"^(|https?://[^/].*)$")] = ""
+    otel_exporter_otlp_headers: str = ""
+    otel_exporter_otlp_headers_file: Path | None = None
+    otel_traces_sampler_arg: Annotated[float, Field(ge=0, le=1)] = 0.01
 
     def refusals(self) -> Iterator[str]:
         yield from super().refusals()
@@ -176,6 +180,12 @@ class ServiceSettings(_Settings, Trust):
                     f"{name.upper()} must begin with https://; ALLOW_DEVELOPMENT_ISSUER=true believes one without,"
                     " whose tokens anybody can make who reads its key"
                 )
+        collector = urlsplit(self.otel_exporter_otlp_endpoint)
+        if collector.scheme == "http" and not is_loopback(collector.hostname or ""):
+            yield (
+                "OTEL_EXPORTER_OTLP_ENDPOINT must begin with https://, or name a collector on this machine, at"
+                " 127.0.0.1: in production nothing leaves the machine in clear"
+            )
 
 
 class DatabaseSettings(PostgresSettings, ServiceSettings):

@@ -5,7 +5,8 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from chassis.http.requests import INTEGRAL, JsonNumber, Price, RequestModel
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from chassis.ports.tracing import trace_id
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.config import JsonDict
 
 from domain.order import MAX_TOTAL
@@ -24,6 +25,7 @@ _ORDER: JsonDict = {
     "expires_at": "2026-11-24T12:15:00Z",
     "created_at": "2026-11-24T12:00:00Z",
     "updated_at": "2026-11-24T12:00:01Z",
+    "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
 }
 IDEMPOTENCY_KEY: JsonDict = {
     "name": "Idempotency-Key",
@@ -73,6 +75,7 @@ class OrderResponse(BaseModel):
     expires_at: datetime
     created_at: datetime
     updated_at: datetime
+    trace_id: Annotated[str, BeforeValidator(trace_id), Field(validation_alias="traceparent")]
 
 
 class TimelineEntryResponse(BaseModel):

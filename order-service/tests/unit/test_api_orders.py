@@ -15,12 +15,12 @@ from domain.order import Status
 from infrastructure.unit_of_work import ORDERS
 from tests.builders import NOON, TRACEPARENT, an_order, line, order_in
 from tests.running import OrderUnits
-from tests.shop import PRODUCT, TRACED, assert_problem, order_body, place
+from tests.shop import PRODUCT, TRACE, TRACED, assert_problem, order_body, place
 
 
 async def test_an_accepted_order_is_answered_whole_and_can_be_fetched(client: httpx.AsyncClient) -> None:
     customer = str(uuid4())
-    answer = await client.post("/orders", json=order_body(customer_id=customer))
+    answer = await client.post("/orders", json=order_body(customer_id=customer), headers=TRACED)
 
     assert answer.status_code == 201
     order = answer.json()
@@ -34,6 +34,7 @@ async def test_an_accepted_order_is_answered_whole_and_can_be_fetched(client: ht
         "expires_at": "2026-11-24T12:15:00.123456Z",
         "created_at": "2026-11-24T12:00:00.123456Z",
         "updated_at": "2026-11-24T12:00:00.123456Z",
+        "trace_id": TRACE,
     }
     assert "Idempotent-Replayed" not in answer.headers
     fetched = await client.get(answer.headers["Location"])

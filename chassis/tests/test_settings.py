@@ -149,6 +149,8 @@ def test_production_starts_with_everything_set(
         ("INTERNAL_ADDRESS", "localhost"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://traces.shop.test:4318"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "traces.shop.test:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https:///v1"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[traces"),
         ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
         ("RABBITMQ_URL", "amqp://order-service:s3cret@broker/"),
         ("RABBITMQ_URL", "amqps://order-service:admin@broker/"),

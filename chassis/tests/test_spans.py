@@ -248,3 +248,13 @@ async def test_stopping_exports_what_is_left_and_waits_for_no_silent_collector(m
     await recorder.stop()  # or this would never end
     assert silent.asked.is_set()
     silent.may_answer.set()
+
+
+def test_a_request_is_not_sampled_while_opentelemetry_s_own_switch_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or events would bear the empty trace that it makes."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    recorder = SpanRecorder(SERVICE, 1.0, Collector())
+    assert recorder.request(a_trace()) is None
+    with recorder.processing(SERVICE, events(a_trace())):
+        recorder.transaction("work", time_ns(), [a_trace()], None)
+    recorder.shut_down()

@@ -56,7 +56,8 @@ class SpanRecorder:
     def request(self, caller: str | None) -> "_Request | None":
         if random.random() >= self._ratio:  # noqa: S311 (samples, guards nothing)
             return None
-        return _Request(self._tracer.start_span("HTTP", _below(caller), SpanKind.SERVER))
+        span = self._tracer.start_span("HTTP", _below(caller), SpanKind.SERVER)
+        return _Request(span) if span.is_recording() else None  # OTEL_SDK_DISABLED
 
     def publishing(self, message: Sequence[Outgoing]) -> AbstractContextManager[None]:
         return self._batch("send", SpanKind.PRODUCER, message)
@@ -68,12 +69,9 @@ class SpanRecorder:
         self, operation: str, kind: SpanKind, events: Sequence[Outgoing | Received], queue: str | None = None
     ) -> AbstractContextManager[None]:
         orders = [
-            (
-                event.traceparent,
-                {"messaging.message.id": str(event.id), "messaging.message.conversation_id": event.order_id},
-            )
+            (order, {"messaging.message.id": str(event.id), "messaging.message.conversation_id": event.order_id})
             for event in events
-            if is_sampled(event.traceparent)
+            if is_sampled(order := event.traceparent)
         ]
         if not orders:
             return nullcontext()
@@ -93,12 +91,11 @@ class SpanRecorder:
         return shared.current()
 
     def transaction(self, purpose: str, began: int, traceparents: Iterable[str], error: BaseException | None) -> None:
-        what = (self._tracer, f"transaction {purpose}", SpanKind.CLIENT, {"db.system.name": "postgresql"})
-        no_more: Mapping[str, str] = {}
+        name, kind, attributes = f"transaction {purpose}", SpanKind.CLIENT, {"db.system.name": "postgresql"}
         if trace.get_current_span().is_recording():  # the batch's span, which is linked with the orders
-            _end(what[0].start_span(what[1], None, *what[2:], start_time=began), error)
-        elif orders := [(order, no_more) for order in dict.fromkeys(traceparents) if is_sampled(order)]:
-            _Shared(*what, orders, began).end(error)
+            _end(self._tracer.start_span(name, kind=kind, attributes=attributes, start_time=began), error)
+        elif orders := [order for order in dict.fromkeys(traceparents) if is_sampled(order)]:
+            _Shared(self._tracer, name, kind, attributes, [(order, {}) for order in orders], began).end(error)
 
     @contextmanager
     def calling(self, what: str, traceparent: str) -> Iterator[dict[str, str]]:

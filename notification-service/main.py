@@ -9,7 +9,7 @@ from chassis.messaging.consumer import Consumer
 from chassis.messaging.envelope import Decoder
 from chassis.messaging.topology import Queue
 from chassis.ports.ids import RecentIds
-from chassis.runtime import logs
+from chassis.runtime import logs, tracing
 from chassis.runtime.guard import guard_of
 from chassis.runtime.settings import load
 
@@ -45,6 +45,7 @@ def compose(
 
 settings = load(Settings)
 logs.configure(SERVICE, settings)
+tracing.configure(SERVICE, settings)
 broker = Broker(settings.reader("rabbitmq_url"), Queue(SERVICE, list(CONSUMED)), verified=settings.in_production)
 recent = RecentNotifications()
 send, consumer = compose(broker, LogChannel(), recent)

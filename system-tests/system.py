@@ -51,6 +51,7 @@ _SETTINGS = {
     "CURRENCY": "USD",
     "LOG_FORMAT": "json",
     "LOG_LEVEL": "INFO",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "",
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from chassis.http.requests import json_response, read_json
+from chassis.ports.tracing import new_traceparent
 from fastapi import FastAPI, Request, Response
 
 from api.schemas import ItemResponse, OrderResponse, PlaceOrderRequest
@@ -35,6 +36,7 @@ async def place_order(request: Request) -> Response:
         "expires_at": now + timedelta(seconds=900),
         "created_at": now,
         "updated_at": now,
+        "traceparent": request.headers.get("traceparent") or new_traceparent(),
     }
     order = OrderResponse(**_ABSENT | told)
     return json_response(order, 201, {"Location": f"/orders/{order.id}"})

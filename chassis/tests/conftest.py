@@ -11,7 +11,7 @@ from chassis.postgres.database import Database
 from chassis.postgres.outbox import OutboxRows
 from tests.note_service import QUEUE, SERVICE, NotesUnitOfWork, metadata
 
-pytest_plugins = ["chassis.testing", "tests.watch", "tests.consuming", "tests.parcels"]
+pytest_plugins = ["chassis.testing", "tests.watch", "tests.consuming", "tests.parcels", "tests.recording"]
 
 
 @pytest.fixture

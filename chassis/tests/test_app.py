@@ -14,9 +14,12 @@ from chassis.http.app import create_app
 from chassis.http.problems import documented
 from chassis.http.requests import JsonNumber, RequestModel, json_body, json_response, read_json
 from chassis.ports.errors import Unavailable
+from chassis.ports.tracing import trace_id, unsampled
 from chassis.testing.access import OPEN
 from fastapi import APIRouter, Request, Response
+from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import BaseModel, Field
+from tests.recording import Recording, named_in, place
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -60,6 +63,10 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
             "away": Unavailable("gone"),
             "bug": RuntimeError("SELECT secret"),
         }[what]
+
+    @routes.get("/trace")
+    async def traceparent(request: Request) -> Response:
+        return Response(request.state.traceparent)
 
     @routes.get("/gate")
     async def wait() -> None:
@@ -268,3 +275,52 @@ async def test_the_documentation_is_what_the_root_leads_to_and_needs_no_other_se
     for place in places:
         assert (await client.get(place)).status_code == 200, place
     assert "https://" not in page.text
+
+
+async def test_a_sampled_request_has_a_span_that_names_its_route_and_nobody(
+    client: httpx.AsyncClient, recording: Recording
+) -> None:
+    caller = f"00-{TRACE_ID}-00f067aa0ba902b7-00"
+    await client.get("/boom/domain", headers={"traceparent": caller})
+    await client.get("/boom/bug")
+    await client.request("WHATEVER", "/nowhere/ann@shop.test")
+    await client.get("/health/live")
+    refused, failed, unknown = recording.spans()
+    assert (refused.name, refused.kind, place(refused.parent)) == (
+        "GET /boom/{what}",
+        SpanKind.SERVER,
+        named_in(caller),
+    )
+    assert dict(refused.attributes or {}) == {
+        "http.request.method": "GET",
+        "http.route": "/boom/{what}",
+        "http.response.status_code": 409,
+    }
+    assert (failed.parent, failed.status.status_code, (failed.attributes or {})["error.type"]) == (
+        None,
+        StatusCode.ERROR,
+        "500",
+    )
+    assert (unknown.name, dict(unknown.attributes or {})) == ("HTTP", {"http.response.status_code": 404})
+
+
+@pytest.mark.parametrize("flags", ["00", "01"])
+@pytest.mark.parametrize("ratio", [0.0, 1.0])
+async def test_what_the_service_decides_counts_and_not_the_caller_s_flag(
+    client: httpx.AsyncClient, recording: Recording, ratio: float, flags: str
+) -> None:
+    recording.sample(ratio)
+    caller = f"00-{TRACE_ID}-00f067aa0ba902b7-{flags}"
+    seen = (await client.get("/trace", headers={"traceparent": caller})).text
+    if ratio:
+        [span] = recording.spans()
+        assert (named_in(seen), seen[-2:]) == (place(span), "01")
+    else:
+        assert (seen, recording.spans()) == (unsampled(caller), [])
+    assert trace_id(seen) == TRACE_ID
+
+
+async def test_an_order_without_a_recorder_is_never_sampled(client: httpx.AsyncClient) -> None:
+    given = (await client.get("/trace", headers={"traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"})).text
+    assert given == f"00-{TRACE_ID}-00f067aa0ba902b7-00"
+    assert (await client.get("/trace")).text.endswith("-00")

@@ -117,6 +117,8 @@ def refused(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: 
         {},
         {"OIDC_ISSUER": "http://localhost:8090", "ALLOW_DEVELOPMENT_ISSUER": "true"},
         {"UVICORN_SSL_CERTFILE": "", "ALLOW_PLAIN_HTTP": "true"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://traces.shop.test/otlp"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"},
     ],
 )
 def test_production_starts_with_everything_set(
@@ -145,6 +147,11 @@ def test_production_starts_with_everything_set(
         ("RABBITMQ_URL", "amqps://order-service:s3cret@broker/?no_verify_ssl=1"),
         ("OIDC_DISCOVERY_URL", "http://login.shop.test/.well-known/openid-configuration"),
         ("INTERNAL_ADDRESS", "localhost"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://traces.shop.test:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "traces.shop.test:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https:///v1"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[traces"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
         ("RABBITMQ_URL", "amqp://order-service:s3cret@broker/"),
         ("RABBITMQ_URL", "amqps://order-service:admin@broker/"),
         ("ENVIRONMENT", "staging"),

@@ -41,7 +41,7 @@ def story(
         "id": order_id,
         "status": status,
         "order": told.order,
-        "trace_id": _trace_id(seen),
+        "trace_id": (told.order or {}).get("trace_id") or _trace_id(seen),
         "watched": seen is not None,
         "waits_for": seen.waits_for if seen and seen.waits_for else None,
         "steps": steps,

@@ -30,7 +30,8 @@ def router(send: Callable[[SendNotification], Awaitable[Notification]], recent: 
     async def send_notification(request: Request) -> Response:
         """Tells a customer something."""
         body = await read_json(request, SendNotificationRequest)
-        notification = await send(SendNotification(body.customer_id, body.subject, body.message))
+        what = (body.customer_id, body.subject, body.message)
+        notification = await send(SendNotification(*what, request.state.traceparent))
         return json_response(NotificationResponse.model_validate(notification), 201)
 
     @routes.get("", response_model=list[NotificationResponse], responses={**PAGE, **documented(404, 422)})

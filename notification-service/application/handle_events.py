@@ -28,7 +28,7 @@ class HandleEvents:
             if event.repeat:
                 continue  # a repeat is meant for a service that lost the event; the customer knows it already
             subject, message = message_about(event.type, event.data)
-            await self._send(SendNotification(event.data.customer_id, subject, message))
+            await self._send(SendNotification(event.data.customer_id, subject, message, event.traceparent))
             unit.told(event)
 
 

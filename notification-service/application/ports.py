@@ -14,8 +14,8 @@ class NotificationChannel(Protocol):
     @property
     def name(self) -> str: ...
 
-    async def send(self, customer_id: UUID, subject: str, message: str) -> None:
-        """Returns once the message is on its way, else raises."""
+    async def send(self, customer_id: UUID, subject: str, message: str, traceparent: str) -> None:
+        """Returns once the message is on its way, else raises. `traceparent`: of the order or request behind it."""
 
 
 class NotificationLog(Protocol):

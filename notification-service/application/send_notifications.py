@@ -15,6 +15,7 @@ class SendNotification:
     customer_id: UUID
     subject: str
     message: str
+    traceparent: str
 
 
 class SendNotifications:
@@ -25,7 +26,7 @@ class SendNotifications:
     async def __call__(self, command: SendNotification) -> Notification:
         """Raises what the channel raises; the log then lacks the notification."""
         what = (command.customer_id, command.subject, command.message)
-        await self._channel.send(*what)
+        await self._channel.send(*what, command.traceparent)
         notification = Notification(uuid7(), *what, self._channel.name, "sent", datetime.now(UTC))
         self._log.add(notification)
         return notification

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 import structlog
+from chassis.ports.tracing import trace_id
 
 log = structlog.get_logger()
 
@@ -10,5 +11,5 @@ log = structlog.get_logger()
 class LogChannel:
     name = "log"
 
-    async def send(self, customer_id: UUID, subject: str, message: str) -> None:
-        log.info("notification", customer=str(customer_id))
+    async def send(self, customer_id: UUID, subject: str, message: str, traceparent: str) -> None:
+        log.info("notification", customer=str(customer_id), trace_id=trace_id(traceparent))

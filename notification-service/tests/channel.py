@@ -15,7 +15,7 @@ class FakeChannel:
         self.sent: list[Sent] = []
         self.trouble = trouble
 
-    async def send(self, customer_id: UUID, subject: str, message: str) -> None:
+    async def send(self, customer_id: UUID, subject: str, message: str, traceparent: str) -> None:
         error = self.trouble((customer_id, subject, message))
         if error is not None:
             raise error

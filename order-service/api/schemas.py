@@ -5,7 +5,8 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from chassis.http.requests import INTEGRAL, JsonNumber, Price, RequestModel, ResponseModel
-from pydantic import ConfigDict, Field, TypeAdapter, model_validator
+from chassis.ports.tracing import trace_id
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic.config import JsonDict
 
 from domain.order import MAX_TOTAL, Status
@@ -25,6 +26,7 @@ _ORDER: JsonDict = {
     "expires_at": "2026-11-24T12:15:00Z",
     "created_at": "2026-11-24T12:00:00Z",
     "updated_at": "2026-11-24T12:00:01Z",
+    "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
 }
 
 
@@ -102,6 +104,8 @@ class OrderResponse(ResponseModel):
     """When it was placed."""
     updated_at: datetime
     """When its status changed last."""
+    trace_id: Annotated[str, BeforeValidator(trace_id), Field(validation_alias="traceparent")]
+    """The trace of everything that happens to it."""
 
 
 class TimelineEntryResponse(ResponseModel):

@@ -35,6 +35,8 @@ class Attempt:
     currency: str
     lease: UUID
     """Identifies the attempt: its answer is stale once the payment has another lease."""
+    traceparent: str
+    """The order's trace."""
     outcome_was_unknown: bool = False
     """Whether an earlier attempt may have charged the customer."""
 

@@ -139,7 +139,8 @@ class Payment:
             kind, key = Kind.CHARGE, f"{self.id}:{self.charge_number}"
         self.lease = lease
         self.due_at = now + LEASE
-        return Attempt(kind, key, self.id, self.order_id, self.customer_id, *self._money(), lease, was_unknown)
+        ids = (self.id, self.order_id, self.customer_id)
+        return Attempt(kind, key, *ids, *self._money(), lease, self.traceparent, was_unknown)
 
     def apply(self, attempt: Attempt, answer: Answer, retry_delays: Sequence[timedelta], now: datetime) -> bool:
         """Applies the gateway's answer. False if the answer is stale, because another attempt has begun since."""

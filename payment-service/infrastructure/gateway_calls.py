@@ -6,11 +6,13 @@ Two transactions that begin attempts at the same time count on the same room, so
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from itertools import product
 
 import structlog
+from chassis.ports import tracing
 from chassis.ports.errors import reason_of
+from chassis.ports.tracing import trace_id
 from prometheus_client import Counter
 
 from application.charge_payments import Answered
@@ -78,25 +80,33 @@ class BackgroundCalls:
         try:
             await self._apply(Answered(attempt, await self._ask(attempt, era)))
         except Exception as error:  # the lease runs out, and the attempt is made again under the same key
-            order, key = str(attempt.order_id), attempt.idempotency_key
-            log.warning("answer lost", order=order, key=key, reason=reason_of(error))
+            log.warning("answer lost", reason=reason_of(error), **_names(attempt))
 
     async def _ask(self, attempt: Attempt, era: int) -> Answer:
         began, reply = time.perf_counter(), Reply(Answer.UNKNOWN)
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TIMEOUT_SECONDS):
-                    reply = await self._gateway.ask(attempt)
-        finally:
-            self.breaker.end(era, reply)
-        answer = reply.answer
+        recorder, nothing = tracing.recorder, nullcontext[dict[str, str]]({})
+        with nothing if recorder is None else recorder.calling(attempt.kind, attempt.traceparent) as noted:
+            try:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TIMEOUT_SECONDS):
+                        reply = await self._gateway.ask(attempt)
+            finally:
+                self.breaker.end(era, reply)
+            answer = reply.answer
+            noted |= {"payment.key": attempt.idempotency_key, "payment.answer": answer}
+            if answer not in (Answer.DONE, Answer.DECLINED):
+                noted["error.type"] = answer
         PAYMENT_ATTEMPTS.labels(attempt.kind, answer).inc()
         log.info(
             "payment attempt",
             kind=attempt.kind,
             answer=answer,
-            order=str(attempt.order_id),
-            key=attempt.idempotency_key,
             ms=round((time.perf_counter() - began) * 1000, 1),
+            **_names(attempt),
         )
         return answer
+
+
+def _names(attempt: Attempt) -> dict[str, str]:
+    order, trace = str(attempt.order_id), trace_id(attempt.traceparent)
+    return {"order": order, "trace_id": trace, "key": attempt.idempotency_key}

@@ -38,4 +38,4 @@ def a_payment(status: Status, now: datetime) -> Payment:
 
 
 def an_attempt(customer_id: UUID = CUSTOMER, kind: Kind = Kind.CHARGE, key: str | None = None) -> Attempt:
-    return Attempt(kind, key or f"{uuid4()}:1", uuid4(), uuid4(), customer_id, AMOUNT, "USD", uuid4())
+    return Attempt(kind, key or f"{uuid4()}:1", uuid4(), uuid4(), customer_id, AMOUNT, "USD", uuid4(), TRACEPARENT)

@@ -43,10 +43,11 @@ def test_what_the_page_did_not_see_comes_from_the_timeline_once() -> None:
 
 
 def test_what_nobody_kept_is_not_recorded_and_stands_where_it_must_have_been() -> None:
-    found = story(ORDER, None, Told(order("completed"), TIMELINE), {})
+    found = story(ORDER, None, Told(order("completed") | {"trace_id": "its own"}, TIMELINE), {})
     assert names(found) == ["OrderCreated", "InventoryReserved", "OrderConfirmed", "PaymentProcessed", "OrderCompleted"]
     assert [step["at"] is None for step in found["steps"]] == [False, True, False, True, False]
-    assert (found["watched"], found["trace_id"]) == (False, None)
+    assert (found["watched"], found["trace_id"]) == (False, "its own")
+    assert story(ORDER, None, Told(), {})["trace_id"] is None
 
 
 def test_nothing_is_made_up_for_an_order_that_did_not_complete() -> None:

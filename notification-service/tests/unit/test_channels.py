@@ -12,6 +12,8 @@ from infrastructure import log_channel
 from infrastructure.log_channel import LogChannel
 from tests.channel import FakeChannel
 
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+
 Watched = tuple[NotificationChannel, Callable[[], list[UUID]]]
 
 
@@ -21,9 +23,8 @@ def the_log(monkeypatch: pytest.MonkeyPatch) -> Watched:
 
     def customers() -> list[UUID]:
         """All that a line says: what the customer was told is nobody's business."""
-        expected = [
-            {"event": "notification", "log_level": "info", "customer": entry["customer"]} for entry in capture.entries
-        ]
+        always = {"event": "notification", "log_level": "info", "trace_id": TRACEPARENT.split("-")[1]}
+        expected = [always | {"customer": entry["customer"]} for entry in capture.entries]
         assert capture.entries == expected
         return [UUID(entry["customer"]) for entry in capture.entries]
 
@@ -50,7 +51,7 @@ async def test_each_message_goes_out_once(watched: Watched, message: str) -> Non
     channel, arrived = watched
     customer, another = uuid4(), uuid4()
 
-    await channel.send(customer, "Your order", message)
-    await channel.send(another, "Another", message)
+    await channel.send(customer, "Your order", message, TRACEPARENT)
+    await channel.send(another, "Another", message, TRACEPARENT)
 
     assert arrived() == [customer, another]

@@ -8,6 +8,7 @@ import httpx
 import orjson
 import pytest
 from chassis.ports.ids import uuid7
+from chassis.ports.tracing import unsampled
 from chassis.testing import received
 
 from api.schemas import OrderResponse
@@ -17,12 +18,12 @@ from infrastructure.unit_of_work import ORDERS
 from tests.builders import NOON, TRACEPARENT, an_order, line, order_in
 from tests.facts import MISSING, unavailable
 from tests.running import OrderUnits
-from tests.shop import PRODUCT, TRACED, assert_problem, order_body, place
+from tests.shop import PRODUCT, TRACE, TRACED, assert_problem, order_body, place
 
 
 async def test_an_accepted_order_is_answered_whole_and_can_be_fetched(client: httpx.AsyncClient) -> None:
     customer = str(uuid4())
-    answer = await client.post("/orders", json=order_body(customer_id=customer))
+    answer = await client.post("/orders", json=order_body(customer_id=customer), headers=TRACED)
 
     assert answer.status_code == 201
     order = answer.json()
@@ -37,6 +38,7 @@ async def test_an_accepted_order_is_answered_whole_and_can_be_fetched(client: ht
         "expires_at": "2026-11-24T12:15:00.123456Z",
         "created_at": "2026-11-24T12:00:00.123456Z",
         "updated_at": "2026-11-24T12:00:00.123456Z",
+        "trace_id": TRACE,
     }
     assert "Idempotent-Replayed" not in answer.headers
     fetched = await client.get(answer.headers["Location"])
@@ -69,10 +71,12 @@ async def test_money_comes_back_as_the_number_that_was_sent(
     assert kept.items[0].price == Decimal(price.strip(b'"').decode())
 
 
-async def test_a_caller_s_trace_goes_on_in_the_order_s_events(client: httpx.AsyncClient, units: OrderUnits) -> None:
+async def test_a_caller_s_trace_goes_on_in_the_order_s_events_and_its_flag_does_not(
+    client: httpx.AsyncClient, units: OrderUnits
+) -> None:
     await client.post("/orders", json=order_body(), headers=TRACED)
     await client.post("/orders", json=order_body(), headers={"traceparent": "not one"})
-    assert units.published[0].traceparent == TRACEPARENT
+    assert units.published[0].traceparent == unsampled(TRACEPARENT)
     assert len(units.published[1].traceparent) == len(TRACEPARENT)
     assert units.published[1].traceparent != TRACEPARENT
 

@@ -1,12 +1,15 @@
 """How many calls of the gateway are under way at once, what waits for room, and what becomes of a call that fails."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import structlog
+from chassis.ports import tracing
+from chassis.ports.tracing import trace_id
 from chassis.testing import eventually
 from chassis.testing.memory import Connection
 from prometheus_client import REGISTRY
@@ -20,7 +23,7 @@ from infrastructure.breaker import State
 from infrastructure.gateway_calls import MAX_CALLS, TIMEOUT_SECONDS, BackgroundCalls
 from infrastructure.unit_of_work import PAYMENTS
 from tests.gateway import FakeGateway
-from tests.messages import a_payment, an_attempt, reserved, undone
+from tests.messages import TRACEPARENT, a_payment, an_attempt, reserved, undone
 from tests.till import Till, turns
 
 
@@ -320,6 +323,40 @@ async def test_an_answer_that_is_lost_is_logged_and_leaves_its_room_to_others(
         assert till.calls.room == MAX_CALLS
     lost = [(line["order"], line["key"]) for line in capture.entries if line["event"] == "answer lost"]
     assert lost == [(str(attempt.order_id), attempt.idempotency_key) for attempt in attempts]
+    assert {line["trace_id"] for line in capture.entries} == {trace_id(TRACEPARENT)}
+
+
+class NotedCalls:
+    """A recorder, of which this uses one method."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, str, dict[str, str]]] = []
+
+    @contextmanager
+    def calling(self, what: str, traceparent: str) -> Iterator[dict[str, str]]:
+        noted: dict[str, str] = {}
+        yield noted
+        self.noted.append((what, traceparent, noted))
+
+
+@pytest.mark.parametrize("answer", Answer)
+async def test_each_call_is_traced_in_its_order_s_trace_and_failed_without_an_answer(
+    answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder, answered = NotedCalls(), list[Answered]()
+    monkeypatch.setattr(tracing, "recorder", recorder)
+
+    async def apply(one: Answered) -> None:
+        answered.append(one)
+
+    calls, attempt = BackgroundCalls(gateway := SlowGateway(), apply), an_attempt()
+    calls.make([attempt])
+    await turns()
+    gateway.calls[0].set_result(answer)
+    await eventually(lambda: answered)
+    failed = {} if answer in (Answer.DONE, Answer.DECLINED) else {"error.type": answer}
+    noted = {"payment.key": attempt.idempotency_key, "payment.answer": answer} | failed
+    assert recorder.noted == [("charge", TRACEPARENT, noted)]
 
 
 async def test_a_gateway_that_does_not_answer_leaves_the_outcome_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,9 +57,8 @@ def test_an_attempt_is_in_the_payment_before_it_is_made() -> None:
     payment, attempt = in_attempt()
     assert (payment.status, payment.attempts, payment.outcome_unknown) == (Status.PROCESSING, 1, True)
     assert (payment.lease, payment.due_at) == (attempt.lease, NOW + LEASE)
-    assert attempt == Attempt(
-        Kind.CHARGE, f"{payment.id}:1", payment.id, payment.order_id, CUSTOMER, AMOUNT, "USD", attempt.lease
-    )
+    ids = (payment.id, payment.order_id, CUSTOMER)
+    assert attempt == Attempt(Kind.CHARGE, f"{payment.id}:1", *ids, AMOUNT, "USD", attempt.lease, payment.traceparent)
 
 
 def test_a_charge_that_is_done_completes_the_payment() -> None:

@@ -10,8 +10,9 @@ import structlog
 from chassis.http import health, openapi, problems
 from chassis.http.access import Gate, Guard, Part
 from chassis.http.internal import InternalServer
+from chassis.ports import tracing
 from chassis.ports.errors import Unavailable
-from chassis.ports.tracing import new_traceparent, trace_id, valid_traceparent
+from chassis.ports.tracing import new_traceparent, trace_id, unsampled, valid_traceparent
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
@@ -71,6 +72,8 @@ def create_app(
         log.info("stopping: finishing what is in hand")
         for part in reversed(everything):
             await part.stop()
+        if tracing.recorder is not None:
+            await tracing.recorder.stop()
         log.info("stopped")
 
     make = partial(FastAPI, openapi_url=None) if guard.internal_address else partial(FastAPIOffline, redoc_url=None)
@@ -136,11 +139,14 @@ class RequestContext:
         if method == "HEAD":  # the server leaves out the body of what GET answers
             scope = {**scope, "method": "GET"}
         header = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
-        traceparent = valid_traceparent(header.decode("latin-1")) or new_traceparent()
+        caller = valid_traceparent(header.decode("latin-1"))
+        always_answered = scope["path"].startswith(ALWAYS_ANSWERED)
+        span = None if tracing.recorder is None or always_answered else tracing.recorder.request(caller)
+        traceparent = span.traceparent if span else unsampled(caller) if caller else new_traceparent()
         scope.setdefault("state", {})["traceparent"] = traceparent
         self._in_hand += 1
         try:
-            if self._in_hand > MAX_REQUESTS_IN_HAND and not scope["path"].startswith(ALWAYS_ANSWERED):
+            if self._in_hand > MAX_REQUESTS_IN_HAND and not always_answered:
                 raise Unavailable("too many requests are in hand")
             await self._app(scope, receive, send_and_note)
         except Exception as error:
@@ -152,6 +158,8 @@ class RequestContext:
             route = getattr(scope.get("route"), "path", "none")
             seconds = time.perf_counter() - began
             REQUEST_SECONDS.labels(method, route, status).observe(seconds)
+            if span is not None:
+                span.end(method, route, status)
             log.debug(
                 "request",
                 method=method,

@@ -181,7 +181,8 @@ def _allowed(request: Request) -> str:
 def failure(request: Request, error: Exception) -> Response:
     """The response to an unexpected error, without its details: 503 if something is away, else 500."""
     if is_outage(error) or isinstance(error, Conflict):
-        log.debug("request refused", path=request.url.path, reason=reason_of(error))
+        about = {"path": request.url.path, "trace_id": trace_id(request.state.traceparent)}
+        log.debug("request refused", reason=reason_of(error), **about)
         detail = "The service can't do this right now. Try again later, with the same Idempotency-Key if it had one."
         return _response(request, Problem(503, "unavailable", detail))
     log.error("request failed", path=request.url.path, trace_id=trace_id(request.state.traceparent), exc_info=error)

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -22,8 +22,10 @@ from chassis.messaging.broker import Broker
 from chassis.messaging.envelope import SINGLE, Decoder, Unreadable
 from chassis.messaging.origin import Origin
 from chassis.messaging.topology import RETRY_DELAYS_SECONDS, Queue
+from chassis.ports import tracing
 from chassis.ports.errors import Conflict, Rejected, is_outage, reason_of
 from chassis.ports.events import Received
+from chassis.ports.tracing import trace_id
 from prometheus_client import Counter, Histogram
 
 MAX_EVENTS_A_BATCH = 200
@@ -230,11 +232,13 @@ class Consumer(Generic[U]):
 
     async def _attempt(self, events: Sequence[Received]) -> None:
         began = time.perf_counter()
-        async with self._units() as unit:
-            fresh = await unit.take_in(self._service, events)
-            if fresh:
-                await self.use_case(fresh, unit)
-            await unit.commit()
+        recorder = tracing.recorder
+        with nullcontext() if recorder is None else recorder.processing(self._service, events):
+            async with self._units() as unit:
+                fresh = await unit.take_in(self._service, events)
+                if fresh:
+                    await self.use_case(fresh, unit)
+                await unit.commit()
         types = collections.Counter(event.type for event in fresh)
         for name, number in types.items():
             EVENTS_CONSUMED.labels(name).inc(number)
@@ -242,13 +246,15 @@ class Consumer(Generic[U]):
         EVENTS_DUPLICATE.inc(len(events) - len(fresh))
         if log.is_enabled_for(logging.DEBUG):
             for event in fresh:
-                log.debug("event consumed", type=event.type, event_id=str(event.id), order=event.order_id)
+                about = {"event_id": str(event.id), "order": event.order_id, "trace_id": trace_id(event.traceparent)}
+                log.debug("event consumed", type=event.type, **about)
         log.info(
             "consumed",
             types=dict(types),
             events=len(fresh),
             duplicates=len(events) - len(fresh),
             orders=[event.order_id for event in events],
+            **({"trace_id": trace_id(events[0].traceparent)} if len(events) == 1 else {}),
             ms=round((time.perf_counter() - began) * 1000, 1),
         )
 
@@ -296,6 +302,7 @@ def _names(delivery: Delivery) -> dict[str, object]:
             "type": event.type,
             "event_id": str(event.id),
             "order": event.order_id,
+            "trace_id": trace_id(event.traceparent),
             "attempts": delivery.origin.attempts + 1,
         }
     return {"routing_key": delivery.origin.routing_key, "bytes": len(event.raw)}

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
@@ -17,9 +17,11 @@ from uuid import UUID
 import structlog
 from chassis.messaging.broker import Broker
 from chassis.messaging.envelope import encode, join
+from chassis.ports import tracing
 from chassis.ports.errors import reason_of
 from chassis.ports.events import OrderEvent, Outgoing
 from chassis.ports.ids import uuid7
+from chassis.ports.tracing import trace_id
 from prometheus_client import Counter, Gauge
 
 MAX_EVENTS_A_MESSAGE = 100
@@ -102,7 +104,9 @@ class Publisher:
         began = time.perf_counter()
         try:
             body, content_type = join([event.body for event in message])
-            await self._broker.publish(message[0].routing_key, body, content_type)
+            recorder = tracing.recorder
+            with nullcontext() if recorder is None else recorder.publishing(message):
+                await self._broker.publish(message[0].routing_key, body, content_type)
         except Exception as error:
             reason = reason_of(error)
             log.warning("not published, kept in the outbox", type=message[0].type, events=len(message), reason=reason)
@@ -114,12 +118,14 @@ class Publisher:
         EVENTS_PUBLISHED.labels(message[0].type).inc(len(message))
         if log.is_enabled_for(logging.DEBUG):
             for event in message:
-                log.debug("event published", type=event.type, event_id=str(event.id), order=event.order_id)
+                about = {"event_id": str(event.id), "order": event.order_id, "trace_id": trace_id(event.traceparent)}
+                log.debug("event published", type=event.type, **about)
         log.info(
             "published",
             type=message[0].type,
             events=len(message),
             orders=[event.order_id for event in message],
+            **({"trace_id": trace_id(message[0].traceparent)} if len(message) == 1 else {}),
             ms=round((time.perf_counter() - began) * 1000, 1),
         )
         return True

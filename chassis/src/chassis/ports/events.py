@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 _WORD = re.compile("[A-Z][a-z0-9]*")
+_TRACEPARENT = re.compile(rb'"traceparent":"([^"]*)"')
 
 # Types of the fields in an event's data.
 Instant = Annotated[AwareDatetime, Field(lt=datetime(9000, 1, 1, tzinfo=UTC))]
@@ -48,6 +49,12 @@ class Outgoing:
     routing_key: str
     order_id: str
     body: bytes
+
+    @property
+    def traceparent(self) -> str:
+        """Searched for in the body, the only place where a row of the outbox has it; empty if there is none."""
+        found = _TRACEPARENT.search(self.body)
+        return found[1].decode() if found else ""
 
 
 @dataclass(frozen=True, slots=True)

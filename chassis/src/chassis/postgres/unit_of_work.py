@@ -1,11 +1,13 @@
 """The unit of work: one transaction for a batch. It saves what its repositories hold, then sends the events."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
 
+from chassis.ports import tracing
 from chassis.ports.events import OrderEvent, Outgoing, Received
 from chassis.ports.unit_of_work import Claim
 from chassis.postgres import idempotency, inbox
@@ -38,6 +40,8 @@ R = TypeVar("R", bound=PostgresRepository[Any])
 class UnitOfWork:
     """Leaving it without commit() rolls back. `start()` or `take_in(...)` begins it and sets the clock."""
 
+    purpose = "handle_events"
+    """Names the transaction in traces: the use case, or the job."""
     now: datetime
     connection: AsyncConnection
 
@@ -59,6 +63,7 @@ class UnitOfWork:
         return repository
 
     async def __aenter__(self) -> Self:
+        self._began = time.time_ns()
         self.connection = await self._database.connect()
         self.open_repositories()
         return self
@@ -66,6 +71,8 @@ class UnitOfWork:
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, TimeoutError):
             self._database.distrust()
+        if error is not None:
+            self._record(error)
         await self.connection.close()  # rolls back what was not committed
 
     async def start(self) -> None:
@@ -114,6 +121,7 @@ class UnitOfWork:
             await insert_into_outbox(self.connection, events)
         await self.connection.commit()
         self._publisher.send(events)
+        self._record(None)
         for unchanged in self.unchanged_events:
             EVENTS_UNCHANGED.labels(unchanged.type).inc()
         for kind in self.reminders:
@@ -122,3 +130,9 @@ class UnitOfWork:
             act()
         for _ in range(TURNS_TO_LEAVE if events else 0):
             await asyncio.sleep(0)
+
+    def _record(self, error: BaseException | None) -> None:
+        if tracing.recorder is not None:
+            aggregates = (aggregate for repository in self._repositories for aggregate in repository)
+            traces = (getattr(aggregate, "traceparent", "") for aggregate in aggregates)
+            tracing.recorder.transaction(self.purpose, self._began, traces, error)

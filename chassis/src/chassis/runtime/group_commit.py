@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from chassis.ports.errors import Conflict, Unavailable, abandoned_is_unavailable, is_outage, reason_of
@@ -48,7 +49,8 @@ class GroupCommit(Generic[C, R, U]):
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((command, future))
         if self._runner is None or self._runner.done():
-            self._runner = asyncio.create_task(self._run(), name=self._name)
+            # In a context of its own: the batch must not pass for part of what its first caller is doing.
+            self._runner = asyncio.create_task(self._run(), name=self._name, context=Context())
         return await future
 
     async def _run(self) -> None:
@@ -88,6 +90,7 @@ class GroupCommit(Generic[C, R, U]):
 
     async def _attempt(self, commands: Sequence[C]) -> Sequence[R | Exception]:
         async with self._units() as unit:
+            unit.purpose = self._name
             await unit.start()
             results = await self._use_case(commands, unit)
             if len(results) != len(commands):

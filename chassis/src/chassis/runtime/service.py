@@ -19,7 +19,7 @@ from chassis.postgres.database import Database
 from chassis.postgres.outbox import OutboxRows
 from chassis.postgres.repository import PostgresRepository, delete_in_batches
 from chassis.postgres.unit_of_work import UnitOfWork
-from chassis.runtime import logs
+from chassis.runtime import logs, tracing
 from chassis.runtime.group_commit import GroupCommit
 from chassis.runtime.guard import guard_of
 from chassis.runtime.jobs import Periodic, at_once
@@ -73,8 +73,9 @@ class Service(Generic[U]):
         unit_of_work: Callable[[Database, Publisher], AbstractAsyncContextManager[U]],
         consumed: Mapping[str, type],
     ) -> Self:
-        """The service on the servers that the settings name, with its logs."""
+        """The service on the servers that the settings name, with its logs and traces."""
         logs.configure(name, settings)
+        tracing.configure(name, settings)
         pool_size = settings.database_pool_size
         database = Database(settings.reader("database_url"), pool_size=pool_size, service=name, schema=schema)
         broker = Broker(settings.reader("rabbitmq_url"), Queue(name, list(consumed)), verified=settings.in_production)
@@ -115,6 +116,7 @@ class Service(Generic[U]):
 
         async def act() -> bool:
             async with self.units() as unit:
+                unit.purpose = name
                 await unit.start()
                 more = await use_case(unit)
                 await unit.commit()

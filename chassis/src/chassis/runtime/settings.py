@@ -34,6 +34,12 @@ def _amqp_url(url: str) -> str:
     return url
 
 
+def _http_url(url: str) -> str:
+    if url and not (urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname):
+        raise ValueError("must look like http://localhost:4318")
+    return url
+
+
 _CHECKS = {"database_url": _asyncpg_url, "rabbitmq_url": _amqp_url}
 _LOCAL_URLS = {
     "database_url": ("postgres_port", "postgresql+asyncpg://postgres:postgres@localhost:{}/order_processing"),
@@ -148,6 +154,10 @@ class ServiceSettings(_Settings, Trust):
     uvicorn_ssl_certfile: str = ""
     """uvicorn's own setting: the certificate that it shows its callers."""
     allow_plain_http: bool = False
+    otel_exporter_otlp_endpoint: Annotated[str, AfterValidator(_http_url)] = ""
+    otel_exporter_otlp_headers: str = ""
+    otel_exporter_otlp_headers_file: Path | None = None
+    otel_traces_sampler_arg: Annotated[float, Field(ge=0, le=1)] = 0.01
 
     def refusals(self) -> Iterator[str]:
         yield from super().refusals()
@@ -176,6 +186,12 @@ class ServiceSettings(_Settings, Trust):
                     f"{name.upper()} must begin with https://; ALLOW_DEVELOPMENT_ISSUER=true believes one without,"
                     " whose tokens anybody can make who reads its key"
                 )
+        collector = urlsplit(self.otel_exporter_otlp_endpoint)
+        if collector.scheme == "http" and not is_loopback(collector.hostname or ""):
+            yield (
+                "OTEL_EXPORTER_OTLP_ENDPOINT must begin with https://, or name a collector on this machine, at"
+                " 127.0.0.1: in production nothing leaves the machine in clear"
+            )
 
 
 class DatabaseSettings(PostgresSettings, ServiceSettings):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ADAPTERS = {"fastapi", "starlette", "sqlalchemy", "asyncpg", "aio_pika", "aiormq", "alembic"}
+ADAPTERS = {"fastapi", "starlette", "sqlalchemy", "asyncpg", "aio_pika", "aiormq", "alembic", "opentelemetry"}
 
 
 class LayerRules:

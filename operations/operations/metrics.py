@@ -1,8 +1,8 @@
-"""Serves the books, and what PostgreSQL says of itself, as metrics for Prometheus.
+"""Serves the books, and PostgreSQL's own figures, to Prometheus.
 
-PostgreSQL's figures are read for each scrape, the books in the background: once a minute, but never more than a tenth of
-the time. Without an answer of the database a scrape gets 503. The names are those of postgres_exporter where it has the
-same figure, so that it may take this program's place.
+PostgreSQL's figures are read for each scrape, the books in the background: once a minute, at most a tenth of the time.
+Without an answer of the database a scrape gets 503. The names are those of postgres_exporter where it has the same
+figure, so that it may take this program's place.
 """
 
 import argparse
@@ -55,7 +55,7 @@ async def database_figures(url: str) -> str:
             database = await connection.fetchrow(_DATABASE)
             connections, tables = await connection.fetch(_CONNECTIONS), await connection.fetch(_TABLES)
         finally:
-            connection.terminate()
+            await connection.close()
     registry = CollectorRegistry()
     for name, value in database.items():
         Gauge(name, "Of the database", registry=registry).set(value)
@@ -94,13 +94,15 @@ class Exporter:
         return PlainTextResponse(figures + self._books, media_type=CONTENT_TYPE_LATEST)
 
 
+def app(exporter: Exporter) -> Starlette:
+    return Starlette(routes=[Route("/metrics", exporter.answer)], lifespan=exporter.lifespan)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="where it listens (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=PORT)
 
 
 def run(options: argparse.Namespace) -> int:
-    exporter = Exporter()
-    app = Starlette(routes=[Route("/metrics", exporter.answer)], lifespan=exporter.lifespan)
-    uvicorn.run(app, host=options.host, port=options.port, access_log=False, server_header=False)
+    uvicorn.run(app(Exporter()), host=options.host, port=options.port, access_log=False, server_header=False)
     return 0

@@ -29,7 +29,9 @@ _HAVE = {Status.PENDING: _OPEN, Status.CONFIRMED: _OPEN, Status.FAILED: _UNDONE,
 OPEN_OF_CUSTOMERS = ORDERS.count(orders.c.customer_id, orders.c.due_at)
 
 ORDERS_BY_STATUS = Counter("orders", "Orders by the status that they have reached", ("status",))
-ORDER_AMOUNTS = Counter("order_amounts", "Totals of the orders that have reached a status, in the currency", ("status",))
+ORDER_AMOUNTS = Counter(
+    "order_amounts", "Totals of the orders that have reached a status, in the currency", ("status",)
+)
 DECIDED_SECONDS = Histogram(
     "order_decided_seconds",
     "Time from an order's placing to its final status",

@@ -70,7 +70,8 @@ async def database_figures(url: str) -> str:
 
 
 class Exporter:
-    def __init__(self) -> None:
+    def __init__(self, books_every_seconds: float = BOOKS_EVERY_SECONDS) -> None:
+        self._books_every_seconds = books_every_seconds
         self._books = ""
 
     @asynccontextmanager
@@ -84,7 +85,7 @@ class Exporter:
             began = time.monotonic()
             with suppress(*_UNANSWERED):  # the age of the last figures tells
                 self._books = books.metrics(await books.examine(database_url(), settled=False))
-            await asyncio.sleep(max(BOOKS_EVERY_SECONDS, IDLE_PART * (time.monotonic() - began)))
+            await asyncio.sleep(max(self._books_every_seconds, IDLE_PART * (time.monotonic() - began)))
 
     async def answer(self, _: Request) -> Response:
         try:
@@ -101,8 +102,9 @@ def app(exporter: Exporter) -> Starlette:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="where it listens (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--books-every", type=float, default=BOOKS_EVERY_SECONDS, metavar="SECONDS")
 
 
 def run(options: argparse.Namespace) -> int:
-    uvicorn.run(app(Exporter()), host=options.host, port=options.port, access_log=False, server_header=False)
+    uvicorn.run(app(Exporter(options.books_every)), host=options.host, port=options.port, access_log=False, server_header=False)
     return 0

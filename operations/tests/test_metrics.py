@@ -52,9 +52,8 @@ async def test_the_books_and_the_database_are_told_in_one_answer(
 async def test_it_goes_on_while_the_database_is_away_and_says_so(
     planted: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "BOOKS_EVERY_SECONDS", 0.01)
     monkeypatch.setenv("DATABASE_URL", NOWHERE)
-    exporter = metrics.Exporter()
+    exporter = metrics.Exporter(books_every_seconds=0.01)
     async with exporter.lifespan(metrics.app(exporter)), client(exporter) as asked:
         refused = await asked.get("/metrics")
         monkeypatch.setenv("DATABASE_URL", planted.url)

@@ -21,6 +21,7 @@ from machine import ROOT, free_port
 from system import System
 
 OBSERVABILITY = ROOT / "deploy" / "observability"
+RULES = ("alerts.yml", "slos.yml")
 _SCRAPED_EVERY = "500ms"
 _BOOKS_EVERY_SECONDS = 1
 _STARTED_WITHIN_SECONDS = 30
@@ -117,10 +118,9 @@ class Watch:
         ports = self._ports | {name: int(url.rpartition(":")[2]) for name, url in self._system.internal_urls.items()}
         assert {service.name for service in services} <= ports.keys()
         text = run_local(_ASK.format(profile=os.environ["ORDER_PROCESSING_PROFILE"], ports=ports))
-        for rules in OBSERVABILITY.glob("*s.yml"):
-            copy = self._folder / rules.name
-            copy.write_text(hurried(rules.read_text()))
-            text = text.replace(str(rules), str(copy))
+        for name in RULES:
+            (self._folder / name).write_text(hurried((OBSERVABILITY / name).read_text()))
+            text = text.replace(str(OBSERVABILITY / name), str(self._folder / name))
         configuration = self._folder / "prometheus.yml"
         configuration.write_text(re.sub(r"(_interval): 15s", rf"\1: {_SCRAPED_EVERY}", text))
         return configuration

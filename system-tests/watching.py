@@ -1,6 +1,7 @@
 """What `make up OBSERVE=1` starts, on a system of the tests. A minute of the rules is a second here, so that an alert
 fires within seconds."""
 
+import json
 import os
 import re
 import shutil
@@ -36,13 +37,20 @@ print(observe.of_prometheus(profile))
 def program(name: str) -> str:
     """Its path; skips, or fails where REQUIRE_SERVERS is set, if it isn't there."""
     if (found := shutil.which(name)) is None:
-        message = (
-            f"{name} is not there: `make test` at the root brings it, as does `sudo sh deploy/local/packages.sh {name}`"
-        )
+        package = {"promtool": "prometheus", "amtool": "prometheus-alertmanager"}.get(name, name)
+        how = f"`make test` at the root brings it, as does `sudo sh deploy/local/packages.sh {package}`"
         if os.environ.get("REQUIRE_SERVERS"):
-            pytest.fail(message)
-        pytest.skip(message)
+            pytest.fail(f"{name} is not there: {how}")
+        pytest.skip(f"{name} is not there: {how}")
     return found
+
+
+def servers_ports() -> dict[str, int]:
+    """Of the servers that are this run's own; nothing where they are somebody else's."""
+    profile = os.environ.get("ORDER_PROCESSING_PROFILE")
+    state = ROOT / ".run" / (profile or "") / "state.json"
+    ports: dict[str, int] = json.loads(state.read_text())["ports"] if profile else {}
+    return ports if "rabbitmq-metrics" in ports else {}
 
 
 def hurried(rules: str) -> str:
@@ -128,7 +136,7 @@ class Watch:
 
 @asynccontextmanager
 async def watched(system: System, folder: Path) -> AsyncIterator[Watch]:
-    if not os.environ.get("ORDER_PROCESSING_PROFILE"):
+    if not servers_ports():
         pytest.skip("where RabbitMQ tells Prometheus of itself is known of its own servers: run `make test`")
     watch = Watch(system, folder)
     try:

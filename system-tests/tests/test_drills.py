@@ -4,7 +4,6 @@ On a real Prometheus and Alertmanager, for which a minute of the rules is a seco
 """
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from operations.shop import Line
 from proxy import Proxy
 from shop import Shop
 from system import ROOT, System
-from watching import OBSERVABILITY, RULES, Watch, watched
+from watching import OBSERVABILITY, RULES, Watch, servers_ports, watched
 
 pytestmark = way.development_only("drills break things by the routes of development")
 
@@ -246,11 +245,9 @@ async def somebody_takes_the_connections(scene: Scene) -> AsyncIterator[None]:
 def give_memory(limit: str) -> None:
     if not _RABBITMQCTL.exists():
         pytest.skip("RabbitMQ's own tools aren't here, or not where Debian has them")
-    home = ROOT / ".run" / os.environ["ORDER_PROCESSING_PROFILE"]
-    port = json.loads((home / "state.json").read_text())["ports"]["epmd"]
     environment = os.environ | {
-        "HOME": str(home / "rabbitmq"),
-        "ERL_EPMD_PORT": str(port),
+        "HOME": str(ROOT / ".run" / os.environ["ORDER_PROCESSING_PROFILE"] / "rabbitmq"),
+        "ERL_EPMD_PORT": str(servers_ports()["epmd"]),
         "RABBITMQ_NODENAME": "order_processing@localhost",
         "RABBITMQ_CONF_ENV_FILE": "/dev/null",
     }

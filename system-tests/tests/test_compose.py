@@ -11,10 +11,12 @@ import yaml  # type: ignore[import-untyped]  # it ships none
 
 from attacks.edge import CONFIGURATION
 from local import run_local
+from operations import metrics
 from operations.addresses import SERVICES
 from system import ROOT
 
 FILES = ("docker-compose.yml", "docker-compose.override.yml", "docker-compose.secure.yml")
+OBSERVERS = {"prometheus", "alertmanager", "grafana", "jaeger"}
 
 
 def compose(file: str = FILES[0]) -> dict[str, Any]:
@@ -30,7 +32,8 @@ def test_ports_are_published_for_development_alone_and_only_to_this_machine() ->
     """Or no service could have a second replica, and the edge could be gone round."""
     base, override, secure = map(published, FILES)
     assert base == {}
-    assert set(override) == {"postgres", "rabbitmq", *SERVICES, "console"}
+    assert set(override) == {"postgres", "rabbitmq", *SERVICES, "console"} | OBSERVERS
+    assert all(override.pop(name)[0].startswith("127.0.0.1:") for name in OBSERVERS)
     assert set(secure) == {"edge", "issuer"}
     assert secure.pop("issuer")[0].startswith("127.0.0.1:")
     assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for its in (override | secure).values() for port in its)
@@ -81,8 +84,10 @@ def test_a_waiting_broker_does_not_spin() -> None:
 
 def test_no_container_has_more_rights_or_takes_more_of_the_machine_than_it_needs() -> None:
     base, secure = compose()["services"], compose("docker-compose.secure.yml")["services"]
+    observers = {name: its for name, its in compose(FILES[1])["services"].items() if "build" in its}
     assert set(secure) - set(base) == {"edge", "issuer", "secrets"}
-    for name, service in (secure | base).items():
+    assert set(observers) == OBSERVERS | {"metrics"}
+    for name, service in (secure | base | observers).items():
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["pids_limit"] > 0, name
@@ -91,6 +96,20 @@ def test_no_container_has_more_rights_or_takes_more_of_the_machine_than_it_needs
         added = becoming_another_user if name in ("postgres", "rabbitmq") else set()
         assert set(service.get("cap_add", [])) == added, name
         assert service.get("read_only", False) == (not added), name
+
+
+def test_prometheus_asks_each_container_where_it_answers() -> None:
+    """Nothing else starts with the profile, and in production nothing at all."""
+    configuration = yaml.safe_load((ROOT / "deploy" / "observability" / "prometheus.yml").read_text())
+    asked = {job["job_name"]: job["dns_sd_configs"][0] for job in configuration["scrape_configs"]}
+    declared = json.loads((ROOT / "operations" / "operations" / "services.json").read_text())
+    ports = {name: service["port"] for name, service in declared.items()}
+    ports |= {"rabbitmq": 15692, "metrics": metrics.PORT}
+    assert {(*job["names"], job["port"]) for job in asked.values()} == set(ports.items())
+    assert {name for name in asked if name in ports} == set(ports)
+    services = compose()["services"] | compose(FILES[1])["services"]
+    assert {name for name, its in services.items() if its.get("profiles") == ["observe"]} == OBSERVERS | {"metrics"}
+    assert not OBSERVERS & set(compose(FILES[2])["services"])
 
 
 def test_the_secure_overlay_gives_no_container_more_rights() -> None:

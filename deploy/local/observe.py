@@ -46,7 +46,7 @@ def start(profile: Profile, name: str) -> None:
     home, address = profile.home / name, f"127.0.0.1:{profile.ports[name]}"
     home.mkdir(exist_ok=True)
     if name == METRICS:
-        where = secure.of_operator(profile) if profile.secure else {"DATABASE_URL": postgresql.url(profile)}
+        where = secure.of_auditor(profile) if profile.secure else {"DATABASE_URL": postgresql.url(profile)}
         command = (install.python("operations"), "-m", "operations", "metrics", "--port", str(profile.ports[name]))
         supervisor.launch(profile, name, command, where, layout.ROOT / "operations")
         return

@@ -407,7 +407,7 @@ for name in replicas.instances():
     launch(name)
 (port,) = ports.choose(1)
 os.environ["CONSOLE_PORT"] = str(port)
-page.choose_port(profile)
+page.choose_ports(profile)
 system.start_one(profile, "console")
 eventually(lambda: health.is_well("console", *health.ask(port)))
 script = (profile.home / "bin" / "console").read_text()

@@ -98,9 +98,12 @@ class Watch:
         found: list[dict[str, Any]] = answer.json()["data"]["result"]
         return found
 
-    async def firing(self, alert: str, labels: Mapping[str, str]) -> bool:
-        """Whether Alertmanager has been told so, and of no end since."""
-        answer = await self._client.get(f"http://127.0.0.1:{self._ports['alertmanager']}/api/v2/alerts")
+    async def firing(self, alert: str, labels: Mapping[str, str], *, inhibited: bool = True) -> bool:
+        """Whether Alertmanager has been told so, and of no end since; also if another alert inhibits it."""
+        answer = await self._client.get(
+            f"http://127.0.0.1:{self._ports['alertmanager']}/api/v2/alerts",
+            params={"inhibited": str(inhibited).lower()},
+        )
         found = [its["labels"] for its in answer.json()]
         return any({"alertname": alert, **labels}.items() <= its.items() for its in found)
 

@@ -85,7 +85,10 @@ class Exporter:
             began = time.monotonic()
             with suppress(*_UNANSWERED):  # the age of the last figures tells
                 self._books = books.metrics(await books.examine(database_url(), settled=False))
-            await asyncio.sleep(max(self._books_every_seconds, IDLE_PART * (time.monotonic() - began)))
+            await asyncio.sleep(self.rest_seconds(time.monotonic() - began))
+
+    def rest_seconds(self, reading_took: float) -> float:
+        return max(self._books_every_seconds, IDLE_PART * reading_took)
 
     async def answer(self, _: Request) -> Response:
         try:
@@ -106,5 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    uvicorn.run(app(Exporter(options.books_every)), host=options.host, port=options.port, access_log=False, server_header=False)
+    uvicorn.run(
+        app(Exporter(options.books_every)), host=options.host, port=options.port, access_log=False, server_header=False
+    )
     return 0

@@ -67,6 +67,11 @@ async def test_it_goes_on_while_the_database_is_away_and_says_so(
     assert not re.search("secret|nowhere", refused.text)
 
 
+def test_reading_the_books_takes_a_tenth_of_the_time_at_most() -> None:
+    exporter = metrics.Exporter(books_every_seconds=60)
+    assert [exporter.rest_seconds(took) for took in (2, 20)] == [60, 180]
+
+
 async def test_a_look_at_the_database_leaves_no_connection(planted: Planted) -> None:
     def connections(text: str) -> float:
         return samples(text)["pg_stat_activity_count postgres"]

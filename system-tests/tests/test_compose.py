@@ -141,6 +141,36 @@ except system.Problem as problem:
     assert run_local(code, RUN_WITH=run_with).split() == [mode]
 
 
+def up_in_docker(name: str, **environment: str) -> str:
+    """What compose is called with, by `make up` and `make down`, or why not."""
+    code = f"""
+import docker, ports, profiles, system
+docker.compose = lambda arguments, **_: print(*arguments) or 0
+docker.containers, ports.is_free = lambda *_, **__: [], lambda _: True
+profile = profiles.Profile({name!r}, "docker")
+profiles.Profile.save = lambda _: None
+try:
+    system._up_in_docker(profile)
+    print(*profile.ports)
+    system.down(profile)
+except system.Problem as problem:
+    print(problem)
+"""
+    return run_local(code, **environment)
+
+
+def test_what_watches_the_system_is_started_where_somebody_says_so_and_always_stopped() -> None:
+    up, ports, down = up_in_docker("system", OBSERVE="1").splitlines()
+    assert up.startswith("--profile observe up ")
+    assert set(ports.split()) >= OBSERVERS
+    assert down.startswith("--profile observe down ")
+    up, ports, down = up_in_docker("system", OBSERVE="0").splitlines()
+    assert up.startswith("up ")
+    assert not set(ports.split()) & OBSERVERS
+    assert down.startswith("--profile observe down ")
+    assert "OBSERVE=1 with SECURE=1 is native" in up_in_docker("secure", OBSERVE="1")
+
+
 def test_production_in_compose_has_each_variable_that_it_has_natively() -> None:
     code = """
 import json, layout, secure

@@ -23,7 +23,7 @@ from replicas import ALERTMANAGER, METRICS, PROMETHEUS
 NAMES, PACKAGES, PROJECTS = replicas.OBSERVERS, (PROMETHEUS, f"prometheus-{ALERTMANAGER}"), ("operations",)
 IN_DOCKER = (PROMETHEUS, ALERTMANAGER, "grafana", "jaeger")
 _CONFIGURATION = layout.ROOT / "deploy" / "observability"
-_ADDRESSES = re.compile(r"dns_sd_configs: \[\{names: \[([\w-]+)\], .*\}\]")
+_ADDRESS = re.compile(r'\["([\w-]+):\d+"\]')
 _KEPT = "31d"  # the objectives look back 30 days
 _READY = {PROMETHEUS: "/-/ready", ALERTMANAGER: "/-/ready", METRICS: "/metrics"}
 _ANSWERS_WITHIN_SECONDS = 30
@@ -71,12 +71,12 @@ def of_prometheus(profile: Profile) -> str:
             numbers = [replicas.health_port(profile, process) for process in its]
         else:
             numbers = [profile.ports[rabbitmq.METRICS if name == rabbitmq.NAME else name]]
-        return f"static_configs: [{{targets: {json.dumps([f'127.0.0.1:{number}' for number in numbers])}}}]"
+        return json.dumps([f"127.0.0.1:{number}" for number in numbers])
 
     def rules(found: re.Match[str]) -> str:
         return f"rule_files: {json.dumps([str(_CONFIGURATION / name) for name in found[1].split(', ')])}"
 
-    text = _ADDRESSES.sub(addresses, (_CONFIGURATION / "prometheus.yml").read_text())
+    text = _ADDRESS.sub(addresses, (_CONFIGURATION / "prometheus.yml").read_text())
     return re.sub(r"rule_files: \[(.*)\]", rules, text)
 
 

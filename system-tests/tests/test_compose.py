@@ -101,12 +101,13 @@ def test_no_container_has_more_rights_or_takes_more_of_the_machine_than_it_needs
 def test_prometheus_asks_each_container_where_it_answers() -> None:
     """Nothing else starts with the profile, and in production nothing at all."""
     configuration = yaml.safe_load((ROOT / "deploy" / "observability" / "prometheus.yml").read_text())
-    asked = {job["job_name"]: job["dns_sd_configs"][0] for job in configuration["scrape_configs"]}
+    jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in configuration["scrape_configs"]}
     declared = json.loads((ROOT / "operations" / "operations" / "services.json").read_text())
     ports = {name: service["port"] for name, service in declared.items()}
     ports |= {"rabbitmq": 15692, "metrics": metrics.PORT}
-    assert {(*job["names"], job["port"]) for job in asked.values()} == set(ports.items())
-    assert {name for name in asked if name in ports} == set(ports)
+    assert {name: jobs.get(name) for name in ports} == {name: [f"{name}:{port}"] for name, port in ports.items()}
+    assert jobs.keys() - ports == {"queues"}
+    assert jobs["queues"] == jobs["rabbitmq"]
     services = compose()["services"] | compose(FILES[1])["services"]
     assert {name for name, its in services.items() if its.get("profiles") == ["observe"]} == OBSERVERS | {"metrics"}
     assert not OBSERVERS & set(compose(FILES[2])["services"])

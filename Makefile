@@ -33,7 +33,7 @@ help: ## This list
 install: ## Fill every project's .venv from its lock file
 	@$(RUN) install
 
-up: ## Start the system, by Docker or natively (RUN_WITH=native|docker chooses; EDGE=1 ORDER_SERVICE_REPLICAS=3: with HTTPS and replicas; SECURE=1: as in production)
+up: ## Start the system, by Docker or natively (RUN_WITH=native|docker chooses; EDGE=1 ORDER_SERVICE_REPLICAS=3: with HTTPS and replicas; OBSERVE=1: with Prometheus; SECURE=1: as in production)
 	@$(RUN) up
 
 token: ## An access token for the system of SECURE=1 (ROLE=customer SUB=<uuid>, ROLE=staff; ARGS="--seconds 60")

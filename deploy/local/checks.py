@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -14,7 +15,7 @@ import tools
 from console import Problem, say
 
 _LONGEST_FILE = 400
-_SCRIPTS = (layout.ROOT / "deploy" / "local", layout.ROOT / "deploy" / "rabbitmq")
+_SCRIPTS = tuple(layout.ROOT / "deploy" / folder for folder in ("local", "rabbitmq", "observability"))
 _LENDER = layout.ROOT / "chassis"
 """Whose tools check what is no project, and every project's layers: import-linter brings packages (rich) that a service
 would load at its start, where it found them."""
@@ -36,6 +37,7 @@ def run(only: str = "") -> bool:
             *(check for folder in _SCRIPTS for check in _of_code(folder, _LENDER)),
             (layout.ROOT, "length", _too_long),
             (layout.ROOT, "declared", _declared),
+            _check(_SCRIPTS[-1], "dashboards", Path(sys.executable), "dashboards.py", "--check"),
         ]
     checks.sort(key=lambda check: check[1] != "types")  # the slow ones first, so that no core is idle at the end
     failed = 0

@@ -10,7 +10,7 @@ import layout
 import tools
 from profiles import write_private
 
-OPERATOR = "operations"
+OPERATOR, AUDITOR = "operations", "auditor"
 # The names of the files; the administrators' passwords are drawn once, when their server's data folder is made.
 DATABASE_ADMINISTRATOR, BROKER_ADMINISTRATOR = "postgres.password", "rabbitmq.password"
 BROKER_USERS = (*layout.SERVICES, OPERATOR)
@@ -47,10 +47,15 @@ def make(home: Path, servers: Servers, log: Path) -> None:
     """Before the servers start: writes the certificates, anew each time, and each program's URLs."""
     make_certificates(home, log, f"postgres,{LOOPBACK}", f"rabbitmq,{LOOPBACK}", *layout.SERVICES)
     logins = {service: (f"{role}_a", f"{service}.database-password") for service, role in layout.DATABASE_ROLES.items()}
+    logins[AUDITOR] = (f"{AUDITOR}_a", f"{AUDITOR}.database-password")
     database = f"{layout.DATABASE}?{urlencode({'sslmode': 'verify-full', 'sslrootcert': servers.authority})}"
+    urls: dict[str, str] = {}
     for name, (user, password) in (logins | {OPERATOR: (layout.POSTGRES_USER, DATABASE_ADMINISTRATOR)}).items():
         login = f"{user}:{secret(home, password)}"
-        _write(home, f"{name}.database-url", f"postgresql+asyncpg://{login}@{servers.postgres}/{database}")
+        urls[name] = f"postgresql+asyncpg://{login}@{servers.postgres}/{database}"
+        _write(home, f"{name}.database-url", urls[name])
+    for service in layout.DATABASE_ROLES:
+        _write(home, f"{service}.database-logins", f"{urls[service]}\n{urls[AUDITOR]}")
     broker = urlencode({"cafile": servers.authority})
     for user in BROKER_USERS:
         login = f"{user}:{secret(home, f'{user}.rabbitmq-password')}"
@@ -75,5 +80,5 @@ def broker_tls(authority: Path, certificate: Path, key: Path, beside: int | None
     return f"{door}\n{_BROKER_TLS}" + "".join(lines)
 
 
-def _write(home: Path, name: str, url: str) -> None:
-    write_private(home / "secrets" / name, f"{url}\n")
+def _write(home: Path, name: str, urls: str) -> None:
+    write_private(home / "secrets" / name, f"{urls}\n")

@@ -13,6 +13,7 @@ from console import Problem, shown, size, tail
 from profiles import Profile
 from replicas import EDGE, internal, processes, service_of
 
+NAMES, PACKAGES, PROJECTS = (EDGE,), ("haproxy",), ()
 _PORTS = ("edge", "edge-metrics")
 _ANSWERS_WITHIN_SECONDS = 30
 

@@ -31,6 +31,10 @@ PORTS = {
     "edge-metrics": ("EDGE_METRICS_PORT", 8404),
     "issuer": ("ISSUER_PORT", 8090),
     "console": ("CONSOLE_PORT", 8000),
+    "prometheus": ("PROMETHEUS_PORT", 9090),
+    "alertmanager": ("ALERTMANAGER_PORT", 9093),
+    "grafana": ("GRAFANA_PORT", 3000),
+    "jaeger": ("JAEGER_PORT", 16686),
 } | {name: (f"{name.upper().replace('-', '_')}_PORT", service["port"]) for name, service in _SERVICES.items()}
 SERVER_PORTS = ("postgres", "rabbitmq", "rabbitmq-management")
 

@@ -9,7 +9,8 @@ import layout
 import tools
 from console import Problem, report, say, shown
 
-_PACKAGES = {"promtool": "prometheus", "haproxy": "haproxy", "chromium": "chromium"}
+_PROGRAMS = ("prometheus", "prometheus-alertmanager", "haproxy", "chromium")
+"""Each is in a package of its own name."""
 _SCRIPT = layout.ROOT / "deploy" / "local" / "packages.sh"
 
 
@@ -34,13 +35,13 @@ def find(program: str) -> str | None:
 
 def provide(program: str) -> None:
     if find(program) is None:
-        install([_PACKAGES[program]], f"This machine lacks {program}")
+        install([program], f"This machine lacks {program}")
 
 
 def provide_for_tests() -> None:
-    """What the tests of the alerting rules, of the edge and of the page need. Where it can't be installed that is said,
-    and they fail in their turn: nobody else has to wait for it."""
-    for program in _PACKAGES:
+    """What the tests of alerts, edge and page need. Where it can't be installed that is said, and they fail in their
+    turn: nobody else has to wait for it."""
+    for program in _PROGRAMS:
         try:
             provide(program)
         except Problem as problem:

@@ -31,7 +31,7 @@ apt-get install -y --no-install-recommends "$@"
 for package in "$@"; do
     case $package in
     rabbitmq-server) units="rabbitmq-server.service epmd.service epmd.socket" ;;
-    prometheus | haproxy) units=$package.service ;;
+    prometheus | prometheus-alertmanager | haproxy) units=$package.service ;;
     *) continue ;;
     esac
     # shellcheck disable=SC2086 # several words

@@ -11,6 +11,7 @@ from console import say
 from profiles import SYSTEM, Profile
 
 CONSOLE = replicas.CONSOLE
+NAMES, PACKAGES, PROJECTS = (CONSOLE,), (), (CONSOLE,)
 # A page is a stream that never ends: whoever stops the console doesn't wait for it.
 _OPTIONS = (
     *("--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "1"),
@@ -23,7 +24,7 @@ def wanted(profile: Profile) -> bool:
     return profile.name == SYSTEM
 
 
-def choose_port(profile: Profile) -> None:
+def choose_ports(profile: Profile) -> None:
     chosen = {CONSOLE: ports.named(CONSOLE)}
     ports.refuse_taken(chosen)
     profile.ports |= chosen
@@ -39,6 +40,10 @@ def start(profile: Profile) -> None:
     address = ("--host", "127.0.0.1", "--port", str(profile.ports[CONSOLE]))
     command = (install.python(CONSOLE).with_name("uvicorn"), "main:app", *address, *_OPTIONS)
     supervisor.launch(profile, CONSOLE, command, environment, layout.ROOT / CONSOLE)
+
+
+def wait(_: Profile) -> None:
+    """Nobody does."""
 
 
 def introduce(profile: Profile) -> None:

@@ -23,6 +23,7 @@ from profiles import Profile
 
 NAME = "rabbitmq"
 MANAGEMENT = "rabbitmq-management"
+METRICS = "rabbitmq-metrics"
 PACKAGE = "rabbitmq-server"
 _EPMD = "epmd"  # Erlang's port mapper; the node has one of its own, which outlives it
 _ANSWERS_WITHIN_SECONDS = 90
@@ -39,6 +40,8 @@ _SETTINGS = """\
 listeners.{kind}.1 = 127.0.0.1:{port}
 management.{kind}.ip = 127.0.0.1
 management.{kind}.port = {management_port}
+prometheus.tcp.ip = 127.0.0.1
+prometheus.tcp.port = {metrics_port}
 default_user = {user}
 default_pass = {password}
 """
@@ -59,6 +62,8 @@ def start(profile: Profile) -> None:
     home.mkdir(parents=True, exist_ok=True)
     if not supervisor.alive(profile, _EPMD):
         (profile.ports[_EPMD],) = ports.choose(1, avoiding=profile.ports.values())
+    if METRICS not in profile.ports or not ports.is_free(profile.ports[METRICS]):  # else Prometheus knows it
+        (profile.ports[METRICS],) = ports.choose(1, avoiding=profile.ports.values())
     environment = _environment(profile, home)
     before = size(log)
     epmd = ("epmd", "-address", "127.0.0.1", "-port", str(profile.ports[_EPMD]))
@@ -126,6 +131,7 @@ def _environment(profile: Profile, home: Path) -> dict[str, str]:
         kind="ssl" if profile.secure else "tcp",
         port=profile.ports[NAME],
         management_port=profile.ports[MANAGEMENT],
+        metrics_port=profile.ports[METRICS],
         user=layout.RABBITMQ_USER,
         password=_password(profile),
     )
@@ -134,7 +140,7 @@ def _environment(profile: Profile, home: Path) -> dict[str, str]:
         beside = None if profile.secure else profile.ports[profiles.RABBITMQ_TLS]
         own += credentials.broker_tls(tls / "ca.crt", tls / f"{NAME}.crt", tls / f"{NAME}.key", beside)
     profiles.write_private(settings, own + layout.RABBITMQ_SETTINGS.read_text())
-    (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
+    (home / "enabled_plugins").write_text("[rabbitmq_management, rabbitmq_prometheus].\n")
     (home / "advanced.config").write_text("[].\n")
     (home / "conf.d").mkdir(exist_ok=True)
     (distribution_port,) = ports.choose(1, avoiding=profile.ports.values())

@@ -7,7 +7,8 @@ from console import Problem
 from profiles import Profile
 
 EDGE, ISSUER, CONSOLE = "edge", "issuer", "console"
-_OTHERS = (EDGE, ISSUER, CONSOLE)
+OBSERVERS = METRICS, ALERTMANAGER, PROMETHEUS = "metrics", "alertmanager", "prometheus"
+_OTHERS = (EDGE, ISSUER, CONSOLE, *OBSERVERS)
 _MOST = 16
 
 
@@ -28,7 +29,7 @@ def service_of(name: str) -> str:
 
 
 def processes(profile: Profile) -> list[str]:
-    """Those that the profile was started with, the issuer, the edge and the console too if it has them."""
+    """Those that the profile was started with, the issuer, the edge and their like too if it has them."""
     return [name for name in profile.ports if name in _OTHERS or service_of(name) in layout.SERVICES]
 
 

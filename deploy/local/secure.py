@@ -12,7 +12,7 @@ import install
 import layout
 import supervisor
 from console import Problem, say, shown, size, tail
-from credentials import OPERATOR
+from credentials import AUDITOR, OPERATOR
 from profiles import Profile
 from replicas import EDGE, ISSUER, internal, service_of
 
@@ -68,7 +68,7 @@ def of_migration(profile: Profile, service: str) -> dict[str, str]:
         "DATABASE_URL": "",
         "DATABASE_URL_FILE": _file(profile, f"{OPERATOR}.database-url"),
         "DATABASE_LOGINS": "",
-        "DATABASE_LOGINS_FILE": _file(profile, f"{service}.database-url"),
+        "DATABASE_LOGINS_FILE": _file(profile, f"{service}.database-logins"),
     }
 
 
@@ -104,6 +104,11 @@ def of_operator(profile: Profile) -> dict[str, str]:
         "PGSSLMODE": "verify-full",
         "PGSSLROOTCERT": trust,
     }
+
+
+def of_auditor(profile: Profile) -> dict[str, str]:
+    """Of what reads all schemas and changes nothing."""
+    return {"DATABASE_URL": "", "DATABASE_URL_FILE": _file(profile, f"{AUDITOR}.database-url")}
 
 
 def of_tests(profile: Profile) -> dict[str, str]:

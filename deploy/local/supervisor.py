@@ -201,7 +201,7 @@ def _configure(profile: Profile) -> None:
     profile.save()
     restarts, retries = ("true", 1_000_000) if profile.personal else ("false", 3)
     access = {"user": os.geteuid(), "port": profile.ports[_NAME], "secret": profile.secret}
-    programs = [*_SECURE_ONLY, *replicas.instances(), replicas.EDGE, replicas.CONSOLE]
+    programs = [*_SECURE_ONLY, *replicas.instances(), replicas.EDGE, replicas.CONSOLE, *replicas.OBSERVERS]
     text = _CONFIGURATION.format(**access, services=",".join(programs))
     for priority, name in enumerate((*_SERVERS, *programs)):
         number, seconds = _stop(name)
@@ -233,7 +233,7 @@ def _full(name: str) -> str:
 
 
 def _stop(name: str) -> tuple[str, int]:
-    return _LIGHT if name in (replicas.EDGE, replicas.CONSOLE) else _SERVERS.get(name, _SERVICE)
+    return _LIGHT if name in (replicas.EDGE, replicas.CONSOLE, *replicas.OBSERVERS) else _SERVERS.get(name, _SERVICE)
 
 
 def _state(profile: Profile, name: str) -> str:

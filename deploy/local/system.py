@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import docker
 import earlier
@@ -12,6 +13,7 @@ import edge
 import health
 import install
 import layout
+import observe
 import packages
 import page
 import ports
@@ -31,11 +33,16 @@ _HTTP = ("--http", "chassis.http.protocol:BoundedProtocol", "--timeout-keep-aliv
 _NOT_OF_SERVICES = {
     *(variable for variable, _ in layout.PORTS.values()),
     *(layout.replicas_variable(name) for name in layout.SERVICES),
-    *("EDGE", *(name for name in layout.settings() if name.startswith("EDGE_"))),
+    *("OBSERVE", "EDGE", *(name for name in layout.settings() if name.startswith("EDGE_"))),
     *("DATABASE_URL_FILE", "RABBITMQ_URL_FILE", "DATABASE_LOGINS", "DATABASE_LOGINS_FILE"),
     *("DATABASE_URL", "RABBITMQ_URL", "RABBITMQ_MANAGEMENT_URL", "RUN_WITH", "BIND_ADDRESS", "REQUIRE_SERVERS"),
 }
-_OTHERS = {replicas.EDGE: edge.start, replicas.ISSUER: secure.start_issuer, replicas.CONSOLE: page.start}
+_OBSERVED = ("--profile", "observe")
+_BESIDE = (edge, observe, page)
+"""What is started after the services."""
+_OTHERS = {replicas.EDGE: edge.start, replicas.ISSUER: secure.start_issuer, replicas.CONSOLE: page.start} | {
+    name: partial(observe.start, name=name) for name in observe.NAMES
+}
 
 
 def up(profile: Profile) -> None:
@@ -53,7 +60,7 @@ def up(profile: Profile) -> None:
 
 def down(profile: Profile) -> None:
     if in_docker(profile):
-        if compose(profile, "down", "--remove-orphans") != 0:
+        if compose(profile, *_OBSERVED, "down", "--remove-orphans") != 0:
             raise Problem("Docker could not stop the system: what compose says stands above.")
         return
     servers.down(profile)
@@ -62,7 +69,7 @@ def down(profile: Profile) -> None:
 def reset(profile: Profile) -> None:
     """Stops it and forgets all data: orders, stock, payments, messages, logs."""
     if in_docker(profile):
-        if compose(profile, "down", "-v", "--remove-orphans") != 0:
+        if compose(profile, *_OBSERVED, "down", "-v", "--remove-orphans") != 0:
             raise Problem("Docker could not remove the system: what compose says stands above.")
     else:
         down(profile)
@@ -70,7 +77,7 @@ def reset(profile: Profile) -> None:
 
 
 def start_one(profile: Profile, name: str) -> None:
-    """Starts a process of a service, the edge or the page, without waiting for it."""
+    """Starts a process of a service, or one of what runs beside them, without waiting for it."""
     if supervisor.alive(profile, name):
         return
     if name in _OTHERS:
@@ -183,7 +190,12 @@ def _up_in_docker(profile: Profile) -> None:
     wanted = replicas.instances()
     if not profile.secure and (edge.wanted(profile) or wanted != list(layout.SERVICES)):
         raise Problem("EDGE and replicas are for RUN_WITH=native; in Docker SECURE=1 has both.")
-    development = (*layout.SERVER_PORTS, *layout.SERVICES, page.CONSOLE)
+    observed = observe.wanted(profile)
+    if profile.secure and observed:
+        raise Problem(
+            "OBSERVE=1 with SECURE=1 is native: leave RUN_WITH=docker out, or scrape with your own Prometheus."
+        )
+    development = (*layout.SERVER_PORTS, *layout.SERVICES, page.CONSOLE, *(observe.IN_DOCKER if observed else ()))
     names = (replicas.EDGE, replicas.ISSUER) if profile.secure else development
     new = not _containers(profile)
     if profile.personal:
@@ -195,7 +207,7 @@ def _up_in_docker(profile: Profile) -> None:
     profile.save()
     counts = Counter(map(replicas.service_of, wanted))
     scale = [f"--scale={service}={count}" for service, count in counts.items() if count > 1]
-    if compose(profile, "up", "--build", "-d", "--wait", *scale) == 0:
+    if compose(profile, *(_OBSERVED if observed else ()), "up", "--build", "-d", "--wait", *scale) == 0:
         if profile.secure:
             secure.authority(profile).parent.mkdir(exist_ok=True)
             compose(profile, "cp", "secrets:/secrets/vault/tls/ca.crt", str(secure.authority(profile)))
@@ -219,9 +231,8 @@ def _up_natively(profile: Profile) -> None:
             del profile.ports[name]  # of an earlier start, which may have had more
     names = replicas.of_services(profile) or replicas.instances()
     missing = [name for name in ([replicas.ISSUER] if profile.secure else []) + names if name not in running]
-    edge_is_missing = edge.wanted(profile) and replicas.EDGE not in running
-    page_is_missing = page.wanted(profile) and page.CONSOLE not in running
-    if not (missing or edge_is_missing or page_is_missing) and servers.running(profile):
+    beside = [part for part in _BESIDE if part.wanted(profile) and not {*part.NAMES} <= {*running}]
+    if not (missing or beside) and servers.running(profile):
         say("The system is up already.")
         wait(profile, names)
         return
@@ -236,16 +247,15 @@ def _up_natively(profile: Profile) -> None:
     needed = missing + ([replicas.internal(name) for name in services] if profile.secure else [])
     unnamed = [name for name in needed if name not in profile.ports or not ports.is_free(profile.ports[name])]
     profile.ports |= zip(unnamed, ports.choose(len(unnamed), avoiding=profile.ports.values()), strict=True)
-    if edge_is_missing:
-        edge.choose_ports(profile)
-    if page_is_missing:
-        page.choose_port(profile)
+    for part in beside:
+        part.choose_ports(profile)
     if profile.mode == "native":
         servers.provide()
-    if edge_is_missing:
-        packages.provide("haproxy")
-    others = ["operations"] if profile.secure else [page.CONSOLE] if page_is_missing else []
-    install.install([*layout.SERVICES, *others])
+    for part in beside:
+        for package in part.PACKAGES:
+            packages.provide(package)
+    others = {project for part in beside for project in part.PROJECTS} | ({"operations"} if profile.secure else set())
+    install.install([*layout.SERVICES, *sorted(others)])
     if not running:
         profile.settings = _settings(profile)
     profile.save()
@@ -254,16 +264,15 @@ def _up_natively(profile: Profile) -> None:
     if profile.secure:
         secure.watch_definitions(profile)
     migrate(profile)
-    say(f"starting {', '.join(missing) or (replicas.EDGE if edge_is_missing else page.CONSOLE)}")
+    say(f"starting {', '.join(missing or (name for part in beside for name in part.NAMES))}")
     logs_before = {name: size(profile.log(name)) for name in missing}
     for name in missing:
         start_one(profile, name)
     wait(profile, names, logs_before)
-    if edge_is_missing:
-        start_one(profile, replicas.EDGE)
-        edge.wait(profile)
-    if page_is_missing:
-        start_one(profile, page.CONSOLE)
+    for part in beside:
+        for name in part.NAMES:
+            start_one(profile, name)
+        part.wait(profile)
 
 
 def _tell_what_changed(profile: Profile) -> None:
@@ -271,7 +280,7 @@ def _tell_what_changed(profile: Profile) -> None:
     changed = {name for name, value in _settings(profile).items() if value != profile.settings.get(name)}
     if profile.personal:
         for name, (variable, _) in layout.PORTS.items():
-            if layout.setting(variable) and ports.named(name) != profile.ports.get(name):
+            if layout.setting(variable) and name in profile.ports and ports.named(name) != profile.ports[name]:
                 changed.add(variable)
     if (wanted := replicas.instances()) != (now := replicas.of_services(profile)):
         services = {replicas.service_of(name) for name in {*wanted} ^ {*now}}
@@ -319,6 +328,7 @@ def _environment(profile: Profile, name: str) -> dict[str, str]:
 def _introduce(profile: Profile) -> None:
     if profile.secure:
         secure.introduce(profile)
+        observe.introduce(profile)
         return
     say(f"\nThe system is up ({'in Docker' if profile.mode == 'docker' else 'natively'}):")
     if page.CONSOLE in profile.ports:
@@ -328,6 +338,7 @@ def _introduce(profile: Profile) -> None:
     if replicas.EDGE in replicas.processes(profile):
         trust = shown(profile.home / "tls" / "ca.crt")
         say(f"  {replicas.EDGE:<21} https://localhost:{profile.ports[replicas.EDGE]}  (curl --cacert {trust})")
+    observe.introduce(profile)
     management = profile.ports["rabbitmq-management"]
     say(f"  {'RabbitMQ':<21} http://localhost:{management}  (admin / admin), AMQP on {profile.ports['rabbitmq']}")
     say(

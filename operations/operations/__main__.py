@@ -5,11 +5,24 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from operations import backup, books, dead_letters, demo, events, issuer, load, reconcile, restore, tokens
+from operations import (
+    backup,
+    books,
+    dead_letters,
+    demo,
+    events,
+    issuer,
+    load,
+    metrics,
+    reconcile,
+    restore,
+    tokens,
+)
 from operations.addresses import Refused
 
 _COMMANDS = {
     "books": books,
+    "metrics": metrics,
     "dead-letters": dead_letters,
     "events": events,
     "backup": backup,

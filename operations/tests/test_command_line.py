@@ -7,7 +7,10 @@ import pytest
 from operations import __main__ as command_line
 from tests.commands import run
 
-COMMANDS = ("books", "dead-letters", "events", "backup", "restore", "reconcile", "demo", "load", "issuer", "token")
+COMMANDS = (
+    *("books", "metrics", "dead-letters", "events", "backup", "restore"),
+    *("reconcile", "demo", "load", "issuer", "token"),
+)
 NOWHERE = {f"{name}_SERVICE_URL": "http://127.0.0.1:9" for name in ("ORDER", "INVENTORY", "PAYMENT", "NOTIFICATION")}
 
 

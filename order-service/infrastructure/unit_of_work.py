@@ -8,10 +8,10 @@ from uuid import UUID
 from chassis.ports.ids import first_id
 from chassis.postgres.repository import Mapped, PostgresRepository
 from chassis.postgres.unit_of_work import UnitOfWork
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 from sqlalchemy import Executable, bindparam
 
-from domain.order import Order, Status
+from domain.order import FINAL, Order, Status
 from infrastructure.tables import orders
 
 ORDERS = Mapped(orders, Order, key="id")
@@ -27,7 +27,17 @@ _HAVE = {Status.PENDING: _OPEN, Status.CONFIRMED: _OPEN, Status.FAILED: _UNDONE,
 OPEN_OF_CUSTOMERS = ORDERS.count(orders.c.customer_id, orders.c.due_at)
 
 ORDERS_BY_STATUS = Counter("orders", "Orders by the status that they have reached", ("status",))
-_REACHED = {status: ORDERS_BY_STATUS.labels(status) for status in Status}
+ORDER_AMOUNTS = Counter(
+    "order_amounts", "Totals of the orders that have reached a status, in the currency", ("status",)
+)
+DECIDED_SECONDS = Histogram(
+    "order_decided_seconds",
+    "Time from an order's placing to its final status",
+    ("status",),
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900),
+)
+_REACHED = {status: (ORDERS_BY_STATUS.labels(status), ORDER_AMOUNTS.labels(status)) for status in Status}
+_DECIDED = {status: DECIDED_SECONDS.labels(status) for status in FINAL}
 
 
 @cache
@@ -71,4 +81,8 @@ class OrderUnitOfWork(UnitOfWork):
         await super().commit()
         for order in self.orders:
             if order.events:
-                _REACHED[order.status].inc()
+                count, amount = _REACHED[order.status]
+                count.inc()
+                amount.inc(float(order.total_amount))
+                if order.is_final:
+                    _DECIDED[order.status].observe((order.updated_at - order.created_at).total_seconds())

@@ -41,7 +41,7 @@ class Secured:
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {"SECURE": self.word, "PAYMENT_SUCCESS_RATE": "1"}
+        return os.environ | {"SECURE": self.word, "OBSERVE": "1", "PAYMENT_SUCCESS_RATE": "1"}
 
     async def run(self, *words: str) -> str:
         """What the command of make has printed. Fails if the command does."""

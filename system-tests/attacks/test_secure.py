@@ -142,8 +142,28 @@ async def test_the_database_takes_no_connection_without_tls_and_no_password_of_d
     )
     users = {user for (user,) in await connection.fetch("SELECT DISTINCT usename FROM pg_stat_activity") if user}
     assert await connection.fetch(plain) == []
-    assert users == {"postgres", *(f"{role}_a" for role in ROLES.values())}
+    assert users - {"auditor_a"} == {"postgres", *(f"{role}_a" for role in ROLES.values())}
     await connection.close()
+
+
+async def test_prometheus_sees_every_process_the_broker_and_the_books_which_it_reads_as_an_auditor(
+    system: Secured,
+) -> None:
+    addresses = {f"127.0.0.1:{port}" for name, port in system.ports.items() if name.endswith(("-internal", "metrics"))}
+    addresses -= {f"127.0.0.1:{system.ports['edge-metrics']}"}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{system.ports['prometheus']}") as prometheus:
+
+        async def answers() -> bool:
+            up = (await prometheus.get("/api/v1/query", params={"query": "up == 1"})).json()["data"]["result"]
+            books = (await prometheus.get("/api/v1/query", params={"query": "books_violations"})).json()["data"][
+                "result"
+            ]
+            return {its["metric"]["instance"] for its in up} == addresses and bool(books)
+
+        await eventually(answers, seconds=60)
+    script = (system.home / "bin" / "metrics").read_text()
+    assert "auditor.database-url" in script
+    assert "operations.database-url" not in script
 
 
 async def test_the_broker_speaks_tls_only_and_knows_no_guest(system: Secured) -> None:

@@ -236,4 +236,72 @@ CASES = (
         {'payment_breaker_state{job="payment-service"}': "0 2 2 2 1x30"},
         silent=[4, 6, 7, 10, 20],
     ),
+    Case(
+        "QueueGrows",
+        "of one service, on all nodes, for five minutes; other queues may",
+        {
+            'rabbitmq_detailed_queue_messages_ready{vhost="/", instance="a", queue="order-service"}': "0 600x8 0x20",
+            'rabbitmq_detailed_queue_messages_ready{vhost="/", instance="b", queue="order-service"}': "0 401x8 0x20",
+            'rabbitmq_detailed_queue_messages_ready{vhost="/", queue="payment-service"}': "1000x30",
+            'rabbitmq_detailed_queue_messages_ready{vhost="/", queue="order_events.tap"}': "5000x30",
+            'rabbitmq_detailed_queue_messages_ready{vhost="/", queue="order-service.dlq"}': "5000x30",
+        },
+        silent=[5, 10, 30],
+        fires={6: {'queue="order-service"': "1001 messages wait for order-service"}},
+    ),
+    Case(
+        "QueueGrows",
+        "more than a thousand, and not a thousand",
+        {'rabbitmq_detailed_queue_messages_ready{queue="payment-service"}': "985x10 1010x10"},
+        silent=[10, 15],
+        fires={16: {'queue="payment-service"': "1010 messages wait for payment-service"}},
+    ),
+    *(
+        Case(
+            "BrokerBlocksPublishers",
+            f"at once, on any node of the cluster, for lack of {what}",
+            {
+                f'rabbitmq_alarms_{what}_watermark{{instance="a"}}': "0 0 1 0",
+                f'rabbitmq_alarms_{what}_watermark{{instance="b"}}': "0 0 0 0",
+            },
+            silent=[0, 1, 3],
+            fires={2: {"": "RabbitMQ takes no messages for lack of memory or disk"}},
+        )
+        for what in ("memory_used", "free_disk_space")
+    ),
+    Case(
+        "ConnectionsRunOut",
+        "all users together, for five minutes",
+        {
+            'pg_stat_activity_count{usename="orders"}': "50 81x7 50x20",
+            'pg_stat_activity_count{usename="postgres"}': "80x30",
+            'pg_settings_max_connections{instance="a"}': "200x30",
+            'pg_settings_max_connections{instance="b"}': "100x30",
+        },
+        silent=[5, 9, 20],
+        fires={6: {"": "80.5% of PostgreSQL's connections are taken"}},
+    ),
+    Case(
+        "ConnectionsRunOut",
+        "not four fifths",
+        {'pg_stat_activity_count{usename="orders"}': "160x20", "pg_settings_max_connections": "200x20"},
+        silent=[10],
+    ),
+    Case(
+        "ConnectionsRunOut",
+        "not a little less",
+        {'pg_stat_activity_count{usename="orders"}': "157x20", "pg_settings_max_connections": "198x20"},
+        silent=[10],
+    ),
+    Case(
+        "NotWatched",
+        "for two minutes; services have an alert of their own",
+        {
+            'up{job="rabbitmq", instance="a"}': "1 0x3 1x10",
+            'up{job="metrics", instance="b"}': "1x20",
+            'up{job="order-service", instance="c"}': "0x20",
+        },
+        silent=[2, 5, 10],
+        fires={3: {'job="rabbitmq", instance="a"': "rabbitmq tells Prometheus nothing"}},
+    ),
 )

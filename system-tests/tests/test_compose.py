@@ -11,10 +11,12 @@ import yaml  # type: ignore[import-untyped]  # it ships none
 
 from attacks.edge import CONFIGURATION
 from local import run_local
+from operations import metrics
 from operations.addresses import SERVICES
 from system import ROOT
 
 FILES = ("docker-compose.yml", "docker-compose.override.yml", "docker-compose.secure.yml")
+OBSERVERS = {"prometheus", "alertmanager", "grafana", "jaeger"}
 
 
 def compose(file: str = FILES[0]) -> dict[str, Any]:
@@ -30,7 +32,8 @@ def test_ports_are_published_for_development_alone_and_only_to_this_machine() ->
     """Or no service could have a second replica, and the edge could be gone round."""
     base, override, secure = map(published, FILES)
     assert base == {}
-    assert set(override) == {"postgres", "rabbitmq", *SERVICES, "console"}
+    assert set(override) == {"postgres", "rabbitmq", *SERVICES, "console"} | OBSERVERS
+    assert all(override.pop(name)[0].startswith("127.0.0.1:") for name in OBSERVERS)
     assert set(secure) == {"edge", "issuer"}
     assert secure.pop("issuer")[0].startswith("127.0.0.1:")
     assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for its in (override | secure).values() for port in its)
@@ -81,8 +84,10 @@ def test_a_waiting_broker_does_not_spin() -> None:
 
 def test_no_container_has_more_rights_or_takes_more_of_the_machine_than_it_needs() -> None:
     base, secure = compose()["services"], compose("docker-compose.secure.yml")["services"]
+    observers = {name: its for name, its in compose(FILES[1])["services"].items() if "build" in its}
     assert set(secure) - set(base) == {"edge", "issuer", "secrets"}
-    for name, service in (secure | base).items():
+    assert set(observers) == OBSERVERS | {"metrics"}
+    for name, service in (secure | base | observers).items():
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["pids_limit"] > 0, name
@@ -91,6 +96,21 @@ def test_no_container_has_more_rights_or_takes_more_of_the_machine_than_it_needs
         added = becoming_another_user if name in ("postgres", "rabbitmq") else set()
         assert set(service.get("cap_add", [])) == added, name
         assert service.get("read_only", False) == (not added), name
+
+
+def test_prometheus_asks_each_container_where_it_answers() -> None:
+    """Nothing else starts with the profile, and in production nothing at all."""
+    configuration = yaml.safe_load((ROOT / "deploy" / "observability" / "prometheus.yml").read_text())
+    jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in configuration["scrape_configs"]}
+    declared = json.loads((ROOT / "operations" / "operations" / "services.json").read_text())
+    ports = {name: service["port"] for name, service in declared.items()}
+    ports |= {"rabbitmq": 15692, "metrics": metrics.PORT}
+    assert {name: jobs.get(name) for name in ports} == {name: [f"{name}:{port}"] for name, port in ports.items()}
+    assert jobs.keys() - ports == {"queues"}
+    assert jobs["queues"] == jobs["rabbitmq"]
+    services = compose()["services"] | compose(FILES[1])["services"]
+    assert {name for name, its in services.items() if its.get("profiles") == ["observe"]} == OBSERVERS | {"metrics"}
+    assert not OBSERVERS & set(compose(FILES[2])["services"])
 
 
 def test_the_secure_overlay_gives_no_container_more_rights() -> None:
@@ -120,6 +140,36 @@ except system.Problem as problem:
     if natively_before:
         (tmp_path / "secure" / "secrets").mkdir(parents=True)
     assert run_local(code, RUN_WITH=run_with).split() == [mode]
+
+
+def up_in_docker(name: str, **environment: str) -> str:
+    """What compose is called with, by `make up` and `make down`, or why not."""
+    code = f"""
+import docker, ports, profiles, system
+docker.compose = lambda arguments, **_: print(*arguments) or 0
+docker.containers, ports.is_free = lambda *_, **__: [], lambda _: True
+profile = profiles.Profile({name!r}, "docker")
+profiles.Profile.save = lambda _: None
+try:
+    system._up_in_docker(profile)
+    print(*profile.ports)
+    system.down(profile)
+except system.Problem as problem:
+    print(problem)
+"""
+    return run_local(code, **environment)
+
+
+def test_what_watches_the_system_is_started_where_somebody_says_so_and_always_stopped() -> None:
+    up, ports, down = up_in_docker("system", OBSERVE="1").splitlines()
+    assert up.startswith("--profile observe up ")
+    assert set(ports.split()) >= OBSERVERS
+    assert down.startswith("--profile observe down ")
+    up, ports, down = up_in_docker("system", OBSERVE="0").splitlines()
+    assert up.startswith("up ")
+    assert not set(ports.split()) & OBSERVERS
+    assert down.startswith("--profile observe down ")
+    assert "OBSERVE=1 with SECURE=1 is native" in up_in_docker("secure", OBSERVE="1")
 
 
 def test_production_in_compose_has_each_variable_that_it_has_natively() -> None:

@@ -13,7 +13,7 @@ from operations.addresses import Refused, database_url
 from operations.books.reading import Books, audit, counts, entries, examine, read
 from operations.books.report import metrics, report
 
-__all__ = ["Books", "add_arguments", "audit", "counts", "entries", "examine", "read", "run"]
+__all__ = ["Books", "add_arguments", "audit", "counts", "entries", "examine", "metrics", "read", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

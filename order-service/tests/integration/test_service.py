@@ -1,9 +1,11 @@
 """The whole service over HTTP on real servers: what main.py puts together, replicas of it, and missing servers."""
 
 import asyncio
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
 from chassis.ports.ids import uuid7
 from chassis.postgres.database import Database
 from chassis.testing import eventually
@@ -96,15 +98,19 @@ async def test_its_jobs_run(service: httpx.AsyncClient) -> None:
 
 
 async def test_metrics_tell_of_orders_events_and_batches(service: httpx.AsyncClient) -> None:
-    async def cancelled() -> float:
+    async def cancelled() -> dict[str, float]:
         lines = (await service.get("/metrics")).text.splitlines()
-        return sum(float(line.split()[1]) for line in lines if line.startswith('orders_total{status="cancelled"}'))
+        return {line.partition("{")[0]: float(line.split()[-1]) for line in lines if '{status="cancelled"}' in line}
 
     before = await cancelled()
     order = await place(service)
     for _ in range(2):
-        await service.delete(f"/orders/{order['id']}")
-    assert await cancelled() == before + 1
+        answer = await service.delete(f"/orders/{order['id']}")
+    took = datetime.fromisoformat(answer.json()["updated_at"]) - datetime.fromisoformat(order["created_at"])
+    more = {name: value - before[name] for name, value in (await cancelled()).items()}
+    assert more["orders_total"] == more["order_decided_seconds_count"] == 1
+    assert more["order_amounts_total"] == pytest.approx(order["total_amount"])
+    assert more["order_decided_seconds_sum"] == pytest.approx(took.total_seconds())
     metrics = (await service.get("/metrics")).text
     for name in ("events_published_total", "command_batch_size_bucket", "outbox_backlog", "http_request_duration"):
         assert name in metrics

@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--secure", action="store_true", help="what each part of production costs, instead")
-    parser.add_argument("--watched", action="store_true", help="what the page costs, alone and looked at, instead")
+    parser.add_argument("--watched", action="store_true", help="what the page and traces cost, instead")
     parser.add_argument("--only", type=_names, default=(), help=f"some of {', '.join(_ALL)}")
     parser.add_argument("--orders", type=int, default=10_000, help="the system's; the baseline gets a fifth of it")
     parser.add_argument("--clients", type=int, default=64)
@@ -122,11 +122,15 @@ async def _round(
     if builder and name in ladder.RUNGS:
         async with builder.system(name, logs, options.replicas, success_rate) as production:
             return await saga_round(production, options.orders, options, servers)
-    async with contestants.system(logs, options.replicas, success_rate, keys=builder is not None) as system:
-        if name in watched.WATCHED:
-            async with watched.watched(system, logs, looked_at=name == "page") as seen:
-                return await saga_round(seen, options.orders, options, servers)
-        return await saga_round(system, options.orders, options, servers)
+    async with AsyncExitStack() as stack:
+        if name == "traces":
+            await stack.enter_async_context(watched.traced())
+        started = contestants.system(logs, options.replicas, success_rate, keys=builder is not None)
+        contestant = await stack.enter_async_context(started)
+        if name in ("console", "page"):
+            seen = watched.watched(contestant, logs, looked_at=name == "page")
+            contestant = await stack.enter_async_context(seen)
+        return await saga_round(contestant, options.orders, options, servers)
 
 
 @asynccontextmanager

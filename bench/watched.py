@@ -1,6 +1,7 @@
-"""What it costs to be watched: the page's server alone, and with somebody who looks at the page.
+"""What it costs to be watched: the page's server alone, somebody who looks at the page, and traces.
 
-Whoever looks reads the stream of pictures, as a browser does; what a browser does with them, it does elsewhere.
+Whoever looks reads the stream of pictures, as a browser does; what a browser does with them, it does elsewhere. Traces
+go to somebody who takes them all and keeps none.
 """
 
 import asyncio
@@ -18,7 +19,8 @@ from contestants import System, started
 from rounds import CONSOLE
 from system import Service
 
-WATCHED = ("console", "page")
+WATCHED = ("console", "page", "traces")
+_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 @dataclass(frozen=True)
@@ -65,3 +67,27 @@ async def watched(system: System, logs: Path, *, looked_at: bool) -> AsyncIterat
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+
+@asynccontextmanager
+async def traced() -> AsyncIterator[None]:
+    """Services that start meanwhile record traces. Raises AssertionError at the end if nobody sent any."""
+    taken = 0
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0]))
+                taken += 1
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+        os.environ[_ENDPOINT] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield
+            await eventually(lambda: taken)
+        finally:
+            del os.environ[_ENDPOINT]

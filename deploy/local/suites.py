@@ -67,7 +67,7 @@ def test_all() -> int:
     servers.provide()
     packages.provide("haproxy")
     packages.provide_for_tests()
-    install.install(["system-tests", "operations", *layout.SERVICES])
+    install.install(["system-tests", "operations", "console", *layout.SERVICES])
     parts: list[_Part] = []
     for way, kind in (("development", "test"), ("production", f"{SECURE}-test-all")):
         with private_servers(kind) as addresses:

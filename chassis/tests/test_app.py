@@ -270,10 +270,10 @@ async def test_head_answers_as_get_does_without_a_body(client: httpx.AsyncClient
 async def test_the_documentation_is_what_the_root_leads_to_and_needs_no_other_server(client: httpx.AsyncClient) -> None:
     page = await client.get("/", follow_redirects=True)
     assert page.url.path == "/docs"
-    places = re.findall(r'(?:src|href)="([^"]+)"', page.text)
-    assert len(places) >= 3
-    for place in places:
-        assert (await client.get(place)).status_code == 200, place
+    files = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(files) >= 3
+    for file in files:
+        assert (await client.get(file)).status_code == 200, file
     assert "https://" not in page.text
 
 

@@ -324,3 +324,13 @@ async def test_an_order_without_a_recorder_is_never_sampled(client: httpx.AsyncC
     given = (await client.get("/trace", headers={"traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"})).text
     assert given == f"00-{TRACE_ID}-00f067aa0ba902b7-00"
     assert (await client.get("/trace")).text.endswith("-00")
+
+
+async def test_a_service_that_stops_exports_the_spans_that_are_left(recording: Recording) -> None:
+    app = create_app(
+        service="test-service", version="", summary="", routers=[], parts=[], checks={}, ready=(), guard=OPEN
+    )
+    async with app.router.lifespan_context(app):
+        recording.transaction("work", 0, [f"00-{TRACE_ID}-00f067aa0ba902b7-01"], None)
+        assert recording.memory.get_finished_spans() == ()
+    assert len(recording.memory.get_finished_spans()) == 1

@@ -87,6 +87,13 @@ def test_a_batch_with_several_has_a_trace_of_its_own_and_a_twin_in_each_of_their
         assert "messaging.batch.message_count" not in (twin.attributes or {}), "it is about one message"
 
 
+def test_what_several_share_is_no_part_of_what_is_done_meanwhile(recording: Recording) -> None:
+    """A message is published by a task that the batch before has started."""
+    with recording.processing(SERVICE, events(a_trace())), recording.publishing(a_message(a_trace(), a_trace())):
+        pass
+    assert recording.named(SENT)[0].parent is None
+
+
 def test_a_lone_event_is_no_batch(recording: Recording) -> None:
     with recording.publishing(a_message(a_trace())):
         pass
@@ -215,17 +222,18 @@ def test_what_the_collector_does_not_take_is_counted_and_told_once(log: Capturin
     collector.may_answer.set()
     recorder = SpanRecorder(SERVICE, 1.0, collector)
 
-    def export_one() -> None:
-        recorder.transaction("work", time_ns(), [a_trace()], None)
+    def export_two() -> None:
+        for _ in range(2):
+            recorder.transaction("work", time_ns(), [a_trace()], None)
         recorder._provider.force_flush()
 
     collector.away = True
-    export_one()
-    export_one()
+    export_two()
+    export_two()
     collector.away = False
-    export_one()
-    export_one()
-    assert dropped("not-taken") - before == 2
+    export_two()
+    export_two()
+    assert dropped("not-taken") - before == 4
     assert [(call.method_name, call.args) for call in log.calls] == [
         ("warning", ("traces not exported; orders go on",)),
         ("warning", ("traces are exported again",)),
@@ -245,8 +253,9 @@ async def test_stopping_exports_what_is_left_and_waits_for_no_silent_collector(m
     silent = Collector()
     recorder = SpanRecorder(SERVICE, 1.0, silent)
     recorder.transaction("work", time_ns(), [a_trace()], None)
-    await recorder.stop()  # or this would never end
+    await recorder.stop()
     assert silent.asked.is_set()
+    assert "last spans" in {thread.name for thread in threading.enumerate()}, "it waits on, and ends with the process"
     silent.may_answer.set()
 
 

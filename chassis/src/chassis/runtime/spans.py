@@ -119,7 +119,7 @@ class SpanRecorder:
 
     async def stop(self) -> None:
         """The threads are daemons, so whatever still waits for an answer then ends with the process."""
-        stopping = threading.Thread(target=self.shut_down, daemon=True)
+        stopping = threading.Thread(target=self.shut_down, name="last spans", daemon=True)
         stopping.start()
         await asyncio.to_thread(stopping.join, STOPPED_WITHIN_SECONDS)
 

@@ -4,7 +4,6 @@ Grafana and the store of traces are in Docker alone: Debian has no packages of t
 import json
 import re
 import time
-from pathlib import Path
 
 import health
 import install
@@ -88,7 +87,7 @@ def wait(profile: Profile) -> None:
         while health.ask(profile.ports[name], path)[0] != 200:
             supervisor.must_run(profile, name, before[name])
             if time.monotonic() > deadline:
-                log: Path = profile.log(name)
+                log = profile.log(name)
                 raise Problem(f"{name} does not answer after {_ANSWERS_WITHIN_SECONDS} s: see {shown(log)}.", tail(log))
             time.sleep(0.1)
 

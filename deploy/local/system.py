@@ -192,9 +192,9 @@ def _up_in_docker(profile: Profile) -> None:
         raise Problem("EDGE and replicas are for RUN_WITH=native; in Docker SECURE=1 has both.")
     observed = observe.wanted(profile)
     if profile.secure and observed:
-        raise Problem(
-            "OBSERVE=1 with SECURE=1 is native: leave RUN_WITH=docker out, or scrape with your own Prometheus."
-        )
+        raise Problem("OBSERVE=1 with SECURE=1 is native: leave out RUN_WITH=docker, or use a Prometheus of your own.")
+    if observed and not layout.setting("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://jaeger:4318"
     development = (*layout.SERVER_PORTS, *layout.SERVICES, page.CONSOLE, *(observe.IN_DOCKER if observed else ()))
     names = (replicas.EDGE, replicas.ISSUER) if profile.secure else development
     new = not _containers(profile)

@@ -20,14 +20,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from operations import books
-from operations.addresses import database_url
+from operations.addresses import Refused, database_url
 
 PORT = 9187
 BOOKS_EVERY_SECONDS = 60.0
 IDLE_PART = 9
 """So many times as long as it took, reading the books rests: with many orders it takes a while."""
 _ANSWERS_WITHIN_SECONDS = 5
-_UNANSWERED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_UNANSWERED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, Refused)
 
 _DATABASE = """
     SELECT pg_database_size(datid) AS pg_database_size_bytes, xact_commit AS pg_stat_database_xact_commit,
@@ -73,12 +73,13 @@ class Exporter:
     def __init__(self, books_every_seconds: float = BOOKS_EVERY_SECONDS) -> None:
         self._books_every_seconds = books_every_seconds
         self._books = ""
+        self._reading: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        reading = asyncio.create_task(self._read_books())
+        self._reading = asyncio.create_task(self._read_books())
         yield
-        reading.cancel()
+        self._reading.cancel()
 
     async def _read_books(self) -> None:
         while True:
@@ -91,6 +92,8 @@ class Exporter:
         return max(self._books_every_seconds, IDLE_PART * reading_took)
 
     async def answer(self, _: Request) -> Response:
+        if self._reading and self._reading.done():
+            self._reading.result()  # a defect: 500, and its traceback in the log
         try:
             figures = await database_figures(database_url())
         except _UNANSWERED as error:

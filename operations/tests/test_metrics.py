@@ -7,7 +7,7 @@ import pytest
 from chassis.testing import eventually
 from prometheus_client.parser import text_string_to_metric_families
 
-from operations import metrics
+from operations import books, metrics
 from tests.planted import Planted
 
 NOWHERE = "postgresql://postgres:secret@127.0.0.1:1/nowhere"
@@ -65,6 +65,26 @@ async def test_it_goes_on_while_the_database_is_away_and_says_so(
     assert refused.status_code == 503
     assert "The database does not answer" in refused.text
     assert not re.search("secret|nowhere", refused.text)
+
+
+async def test_a_defect_in_the_books_is_not_hidden_by_figures_that_stay_as_they_were(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def defective(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setenv("DATABASE_URL", planted.url)
+    monkeypatch.setattr(books, "examine", defective)
+    exporter = metrics.Exporter()
+    async with exporter.lifespan(metrics.app(exporter)), client(exporter) as asked:
+
+        async def fails() -> bool:
+            try:
+                return (await asked.get("/metrics")).status_code == 500
+            except ZeroDivisionError:
+                return True
+
+        await eventually(fails)
 
 
 def test_reading_the_books_takes_a_tenth_of_the_time_at_most() -> None:

@@ -145,14 +145,14 @@ except system.Problem as problem:
 def up_in_docker(name: str, **environment: str) -> str:
     """What compose is called with, by `make up` and `make down`, or why not."""
     code = f"""
-import docker, ports, profiles, system
+import docker, os, ports, profiles, system
 docker.compose = lambda arguments, **_: print(*arguments) or 0
 docker.containers, ports.is_free = lambda *_, **__: [], lambda _: True
 profile = profiles.Profile({name!r}, "docker")
 profiles.Profile.save = lambda _: None
 try:
     system._up_in_docker(profile)
-    print(*profile.ports)
+    print(*profile.ports, os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
     system.down(profile)
 except system.Problem as problem:
     print(problem)
@@ -163,7 +163,7 @@ except system.Problem as problem:
 def test_what_watches_the_system_is_started_where_somebody_says_so_and_always_stopped() -> None:
     up, ports, down = up_in_docker("system", OBSERVE="1").splitlines()
     assert up.startswith("--profile observe up ")
-    assert set(ports.split()) >= OBSERVERS
+    assert set(ports.split()) >= OBSERVERS | {"http://jaeger:4318"}
     assert down.startswith("--profile observe down ")
     up, ports, down = up_in_docker("system", OBSERVE="0").splitlines()
     assert up.startswith("up ")

@@ -101,12 +101,17 @@ def test_a_lone_event_is_no_batch(recording: Recording) -> None:
     assert "messaging.batch.message_count" not in (span.attributes or {})
 
 
-def test_events_of_several_kinds_have_no_routing_key_in_common(recording: Recording) -> None:
-    with recording.processing(SERVICE, events(a_trace()) + events(a_trace(), name="OtherHappened")):
+@pytest.mark.parametrize("flags", ["01", "00"], ids=["both sampled", "one sampled"])
+def test_events_of_several_kinds_have_no_routing_key_in_common_and_each_has_its_own(
+    recording: Recording, flags: str
+) -> None:
+    with recording.processing(SERVICE, events(a_trace()) + events(a_trace(flags), name="OtherHappened")):
         pass
-    shared = recording.spans()[0]
-    assert shared.name == f"process order_events:{SERVICE}"
-    assert "messaging.rabbitmq.destination.routing_key" not in (shared.attributes or {})
+    both = [(PROCESSED, "thing.happened"), (f"process order_events:other.happened:{SERVICE}", "other.happened")]
+    together = [(f"process order_events:{SERVICE}", None), *both]
+    key = "messaging.rabbitmq.destination.routing_key"
+    found = [(span.name, (span.attributes or {}).get(key)) for span in recording.spans()]
+    assert found == (together if flags == "01" else both[:1])
 
 
 @pytest.mark.parametrize("flags", ["00", "02", "fe"])

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -38,8 +39,18 @@ QUEUE_FULL, NOT_TAKEN = (SPANS_DROPPED.labels(reason) for reason in ("queue-full
 
 log = structlog.get_logger()
 
-Orders = Sequence[tuple[str, Mapping[str, str]]]
-"""For each sampled order its traceparent, and the attributes of what concerns it alone."""
+DESTINATION = "messaging.destination.name"
+
+Attributes = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A sampled order's part in what orders share."""
+
+    traceparent: str
+    name: str
+    attributes: Attributes
 
 
 class SpanRecorder:
@@ -68,24 +79,19 @@ class SpanRecorder:
     def _batch(
         self, operation: str, kind: SpanKind, events: Sequence[Outgoing | Received], queue: str | None = None
     ) -> AbstractContextManager[None]:
-        orders = [
-            (order, {"messaging.message.id": str(event.id), "messaging.message.conversation_id": event.order_id})
-            for event in events
-            if is_sampled(order := event.traceparent)
-        ]
-        if not orders:
+        sampled = [event for event in events if is_sampled(event.traceparent)]
+        if not sampled:
             return nullcontext()
+        parts = []
+        for event in sampled:
+            place = _destination(routing_key(event.type), queue)
+            ids = {"messaging.message.id": str(event.id), "messaging.message.conversation_id": event.order_id}
+            parts.append(_Part(event.traceparent, f"{operation} {place[DESTINATION]}", place | ids))
         keys = {routing_key(event.type) for event in events}
-        key = keys.pop() if len(keys) == 1 else None
-        attributes = {
-            "messaging.system": "rabbitmq",
-            "messaging.operation.name": operation,
-            "messaging.operation.type": operation,
-            "messaging.destination.name": ":".join(filter(None, (EXCHANGE, key, queue))),
-            **({"messaging.rabbitmq.destination.routing_key": key} if key else {}),
-        }
-        name = f"{operation} {attributes['messaging.destination.name']}"
-        shared = _Shared(self._tracer, name, kind, attributes, orders, time.time_ns())
+        place = _destination(keys.pop() if len(keys) == 1 else None, queue)
+        name, what = f"{operation} {place[DESTINATION]}", ("messaging.operation.name", "messaging.operation.type")
+        attributes = {"messaging.system": "rabbitmq", **dict.fromkeys(what, operation), **place}
+        shared = _Shared(self._tracer, kind, name, attributes, parts, time.time_ns())
         if len(events) > 1:
             shared.span.set_attribute("messaging.batch.message_count", len(events))
         return shared.current()
@@ -94,8 +100,8 @@ class SpanRecorder:
         name, kind, attributes = f"transaction {purpose}", SpanKind.CLIENT, {"db.system.name": "postgresql"}
         if trace.get_current_span().is_recording():  # the batch's span, which is linked with the orders
             _end(self._tracer.start_span(name, kind=kind, attributes=attributes, start_time=began), error)
-        elif orders := [order for order in dict.fromkeys(traceparents) if is_sampled(order)]:
-            _Shared(self._tracer, name, kind, attributes, [(order, {}) for order in orders], began).end(error)
+        elif parts := [_Part(order, name, {}) for order in dict.fromkeys(traceparents) if is_sampled(order)]:
+            _Shared(self._tracer, kind, name, attributes, parts, began).end(error)
 
     @contextmanager
     def calling(self, what: str, traceparent: str) -> Iterator[dict[str, str]]:
@@ -142,25 +148,27 @@ class _Shared:
     """The span of what orders share, and the twins of it in their traces."""
 
     def __init__(
-        self, tracer: Tracer, name: str, kind: SpanKind, attributes: Mapping[str, str], orders: Orders, began: int
+        self, tracer: Tracer, kind: SpanKind, name: str, attributes: Attributes, parts: Sequence[_Part], began: int
     ) -> None:
-        self._orders = orders
-        self._start = partial(tracer.start_span, name, kind=kind, attributes=attributes, start_time=began)
-        links = [Link(_place(order), own) for order, own in orders[:MAX_LINKS]]
-        if len(orders) == 1:
-            self.span = self._start(_below(orders[0][0]), links=links)
-            self.span.set_attributes(orders[0][1])
+        self._parts = parts
+        self._attributes = attributes
+        self._start = partial(tracer.start_span, kind=kind, start_time=began)
+        links = [Link(_place(part.traceparent), part.attributes) for part in parts[:MAX_LINKS]]
+        if len(parts) == 1:
+            self.span = self._part(parts[0], links)
         else:
-            self.span = self._start(Context(), links=links)
+            self.span = self._start(name, Context(), attributes=attributes, links=links)
+
+    def _part(self, part: _Part, links: Sequence[Link]) -> Span:
+        attributes = {**self._attributes, **part.attributes}
+        return self._start(part.name, _below(part.traceparent), attributes=attributes, links=links)
 
     def end(self, error: BaseException | None) -> None:
         _end(self.span, error)
-        if len(self._orders) > 1:
+        if len(self._parts) > 1:
             links = [Link(self.span.get_span_context())]
-            for order, own in self._orders:
-                twin = self._start(_below(order), links=links)
-                twin.set_attributes(own)
-                _end(twin, error)
+            for part in self._parts:
+                _end(self._part(part, links), error)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -174,6 +182,14 @@ class _Shared:
             raise
         finally:
             self.end(error)
+
+
+def _destination(key: str | None, queue: str | None) -> dict[str, str]:
+    """Without a key if the events have several."""
+    return {
+        DESTINATION: ":".join(filter(None, (EXCHANGE, key, queue))),
+        **({"messaging.rabbitmq.destination.routing_key": key} if key else {}),
+    }
 
 
 def _end(span: Span, error: BaseException | None, kind: str | None = None) -> None:

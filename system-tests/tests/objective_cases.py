@@ -52,7 +52,7 @@ def decisions(*segments: Segment) -> dict[str, str]:
     return found | {
         name.format("count", 'status="cancelled"'): cancelled,
         name.format("bucket", 'status="cancelled", le="+Inf"'): cancelled,
-        name.format("bucket", 'status="cancelled", le="10.0"'): "0x600",
+        name.format("bucket", 'status="cancelled", le="10.0"'): counter((A_MINUTE, sum(its for _, its in segments))),
     }
 
 
@@ -84,10 +84,10 @@ def slowly(slo: str, burn: str) -> Mapping[str, str]:
 def each(slo: str) -> tuple[Case, ...]:
     series = SERIES[slo]
     return (
-        Case(FAST, f"{slo}: a little faster than it may", series((14.5, 120)), fires={100: fires(slo, "14.5")}),
-        Case(FAST, f"{slo}: a little slower than it may", series((14.3, 120)), silent=[20, 70, 100]),
-        Case(SLOW, f"{slo}: a little faster than it may", series((6.05, 420)), fires={400: slowly(slo, "6.05")}),
-        Case(SLOW, f"{slo}: a little slower than it may", series((5.95, 420)), silent=[50, 400]),
+        Case(FAST, f"{slo}: a little faster than it may", series((14.5, 60)), fires={55: fires(slo, "14.5")}),
+        Case(FAST, f"{slo}: a little slower than it may", series((14.3, 60)), silent=[20, 55]),
+        Case(SLOW, f"{slo}: a little faster than it may", series((6.05, 60)), fires={55: slowly(slo, "6.05")}),
+        Case(SLOW, f"{slo}: a little slower than it may", series((5.95, 60)), silent=[20, 55]),
     )
 
 
@@ -104,7 +104,8 @@ CASES = (
         silent=[90, 104, 127, 140],
         fires={111: fires("orders-taken", "50"), 123: fires("orders-taken", "29.17")},
     ),
-    Case(SLOW, "though it no longer does", requests((7, 300), (5.95, 60)), silent=[335, 350]),
+    Case(SLOW, "for hours", requests((6.05, 420)), fires={400: slowly("orders-taken", "6.05")}),
+    Case(SLOW, "though it no longer does", requests((7, 60), (5.95, 40)), silent=[95]),
     Case(SLOW, "but only now", requests((5.95, 360), (6.3, 35)), silent=[393]),
     Case(
         SLOW,

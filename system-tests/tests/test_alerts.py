@@ -225,7 +225,7 @@ def mutants(rule: Rule) -> Iterator[Rule]:
     for found in re.finditer(r"\[(\d+)([mh])\]", expression):
         length = int(found[1]) * {"m": 1, "h": 60}[found[2]]
         # Whether a rate is taken over two minutes or four makes no difference to what is summed over an hour.
-        if length > 2:
+        if "alert" in rule or length > 2:
             yield from (replaced(found, f"[{minutes}m]") for minutes in (length * 2, length // 2))
     for found in _MATCHER.finditer(expression):
         yield replaced(found, f'{found[1]}=~".*"')

@@ -13,7 +13,7 @@ from chassis.ports.errors import Unavailable
 
 from application.events import INVENTORY, NOTIFICATION, ORDER, PAYMENT
 from application.figures import Replica
-from application.ports import Refused
+from application.ports import AUTHORIZATION, Refused
 from application.story import Told
 
 _COUNTED = (
@@ -26,9 +26,12 @@ _GONE = {404, 422}
 
 
 class HttpServices:
-    def __init__(self, urls: Mapping[str, list[str]], client: httpx.AsyncClient) -> None:
-        """`urls` has the addresses of each service's replicas."""
+    def __init__(
+        self, urls: Mapping[str, list[str]], internal_urls: Mapping[str, list[str]], client: httpx.AsyncClient
+    ) -> None:
+        """`urls` has the addresses of each service's replicas, `internal_urls` where these serve health and metrics."""
         self._urls = urls
+        self._internal_urls = internal_urls
         self._client = client
 
     async def start(self) -> None:
@@ -40,12 +43,12 @@ class HttpServices:
     # --- Watching ----------------------------------------------------------------------------------------------------
 
     async def replicas(self) -> dict[str, list[Replica]]:
-        names = [*self._urls]
+        names = [*self._internal_urls]
         found = await asyncio.gather(*(self._replicas_of(name) for name in names))
         return dict(zip(names, found, strict=True))
 
     async def _replicas_of(self, service: str) -> list[Replica]:
-        found = [address for url in self._urls[service] for address in await addresses(url)]
+        found = [address for url in self._internal_urls[service] for address in await addresses(url)]
         return await asyncio.gather(*(self._replica(service, address) for address in found))
 
     async def _replica(self, service: str, url: str) -> Replica:
@@ -133,12 +136,14 @@ class HttpServices:
         return await self._ask("GET", service, path)
 
     async def _ask(self, method: str, service: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Asks the replicas one after the other until one answers; a request that changes something only if it can't
-        have arrived."""
+        """Asks the replicas, as the caller, one after the other until one answers; a request that changes something
+        only if it can't have arrived."""
+        token = AUTHORIZATION.get()
+        headers = {"Authorization": token} if token else {}
         problem = "has no address"
         for url in self._urls[service]:
             try:
-                answer = await self._client.request(method, f"{url}{path}", json=body)
+                answer = await self._client.request(method, f"{url}{path}", json=body, headers=headers)
             except httpx.TransportError as error:
                 problem = type(error).__name__
                 if method == "GET" or isinstance(error, httpx.ConnectError):

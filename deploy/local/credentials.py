@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 import layout
 import tools
 from profiles import write_private
+from replicas import CONSOLE
 
-OPERATOR = "operations"
+OPERATOR, AUDITOR = "operations", "auditor"
 # The names of the files; the administrators' passwords are drawn once, when their server's data folder is made.
 DATABASE_ADMINISTRATOR, BROKER_ADMINISTRATOR = "postgres.password", "rabbitmq.password"
 BROKER_USERS = (*layout.SERVICES, OPERATOR)
@@ -45,12 +46,19 @@ def secret(home: Path, name: str) -> str:
 
 def make(home: Path, servers: Servers, log: Path) -> None:
     """Before the servers start: writes the certificates, anew each time, and each program's URLs."""
-    make_certificates(home, log, f"postgres,{LOOPBACK}", f"rabbitmq,{LOOPBACK}", *layout.SERVICES)
+    make_certificates(home, log, f"postgres,{LOOPBACK}", f"rabbitmq,{LOOPBACK}", *layout.SERVICES, CONSOLE)
     logins = {service: (f"{role}_a", f"{service}.database-password") for service, role in layout.DATABASE_ROLES.items()}
     database = f"{layout.DATABASE}?{urlencode({'sslmode': 'verify-full', 'sslrootcert': servers.authority})}"
-    for name, (user, password) in (logins | {OPERATOR: (layout.POSTGRES_USER, DATABASE_ADMINISTRATOR)}).items():
-        login = f"{user}:{secret(home, password)}"
-        _write(home, f"{name}.database-url", f"postgresql+asyncpg://{login}@{servers.postgres}/{database}")
+    logins |= {AUDITOR: (f"{AUDITOR}_a", f"{AUDITOR}.database-password")}
+    logins |= {OPERATOR: (layout.POSTGRES_USER, DATABASE_ADMINISTRATOR)}
+    urls = {
+        name: f"postgresql+asyncpg://{user}:{secret(home, password)}@{servers.postgres}/{database}"
+        for name, (user, password) in logins.items()
+    }
+    for name, url in urls.items():
+        _write(home, f"{name}.database-url", url)
+    for service in layout.DATABASE_ROLES:
+        _write(home, f"{service}.database-logins", f"{urls[service]}\n{urls[AUDITOR]}")
     broker = urlencode({"cafile": servers.authority})
     for user in BROKER_USERS:
         login = f"{user}:{secret(home, f'{user}.rabbitmq-password')}"

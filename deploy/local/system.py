@@ -239,12 +239,12 @@ def _up_natively(profile: Profile) -> None:
     if edge_is_missing:
         edge.choose_ports(profile)
     if page_is_missing:
-        page.choose_port(profile)
+        page.choose_ports(profile)
     if profile.mode == "native":
         servers.provide()
     if edge_is_missing:
         packages.provide("haproxy")
-    others = ["operations"] if profile.secure else [page.CONSOLE] if page_is_missing else []
+    others = (["operations"] if profile.secure else []) + ([page.CONSOLE] if page_is_missing else [])
     install.install([*layout.SERVICES, *others])
     if not running:
         profile.settings = _settings(profile)

@@ -101,12 +101,11 @@ def app(
     def issue(role: str, sub: str) -> str:
         return token(role, sub=sub, seconds=SIGNED_IN_SECONDS)
 
-    sign_in = SignIn(url, redirect_uris, keys.password, issue, clock)
+    found = {"issuer": url, DEVELOPMENT_MARK: True}
 
     async def metadata(request: Request) -> JSONResponse:
         # Whoever reaches it under another name than `url`, as containers do, finds the keys there too.
-        found = {"issuer": url, "jwks_uri": f"{request.base_url}keys", DEVELOPMENT_MARK: True}
-        return JSONResponse(found | (sign_in.metadata if redirect_uris else {}))
+        return JSONResponse(found | {"jwks_uri": f"{request.base_url}keys"})
 
     async def published(_: Request) -> JSONResponse:
         return JSONResponse({"keys": keys.published()})
@@ -114,6 +113,8 @@ def app(
     routes = [Route("/.well-known/openid-configuration", metadata), Route("/keys", published)]
     if not redirect_uris:
         return Starlette(routes=routes)
+    sign_in = SignIn(url, redirect_uris, keys.password(), issue, clock)
+    found |= sign_in.metadata
     pages = Middleware(CORSMiddleware, allow_origins=sign_in.origins)
     return Starlette(routes=[*routes, *sign_in.routes], middleware=[pages])
 

@@ -65,14 +65,14 @@ class SignIn:
         self,
         url: str,
         redirect_uris: Sequence[str],
-        password: Callable[[], str],
+        password: str,
         issue: Callable[[str, str], str],
         clock: Callable[[], float],
     ) -> None:
         """`issue` makes a token of a role and a subject, and raises Refused for what there is not."""
         self._url = url
         self._redirect_uris = redirect_uris
-        self._password = password
+        self._password = password.encode()
         self._issue = issue
         self._clock = clock
         self._grants: dict[str, _Grant] = {}
@@ -116,7 +116,7 @@ class SignIn:
 
     async def _signed_in(self, request: Request) -> Response:
         form = await _form(request)
-        if not hmac.compare_digest(form.get("password", "").encode(), self._password().encode()):
+        if not hmac.compare_digest(form.get("password", "").encode(), self._password):
             return _page(f"<p role=alert>That is not the password.\n{_FORM}", 403)
         role, subject = form.get("role", ""), form.get("subject", "")
         try:

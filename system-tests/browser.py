@@ -45,14 +45,22 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def opened(
-    browser: Browser, url: str, *, locale: str = "en-GB", theme: str = "light", size: str = "desktop"
+    browser: Browser,
+    url: str,
+    *,
+    locale: str = "en-GB",
+    theme: str = "light",
+    size: str = "desktop",
+    trusting: bool = False,
 ) -> AsyncIterator["Visit"]:
-    """Somebody's browser, of that language and those colours, at the page. Fails if the page reports an error."""
+    """Somebody's browser, of that language and those colours, at the page. Fails if the page reports an error.
+    `trusting`: it takes a certificate whose authority it doesn't know."""
     context = await browser.new_context(
         locale=locale,
         color_scheme="dark" if theme == "dark" else "light",
         viewport=SIZES[size],
         reduced_motion="reduce",
+        ignore_https_errors=trusting,
     )
     visit = Visit(await context.new_page(), url)
     try:
@@ -79,6 +87,14 @@ class Visit:
     async def go(self, view: str) -> None:
         await self.page.goto(f"{self.url}/#/{view}")
         await self.page.locator(".link.connected").wait_for()
+
+    async def sign_in(self, role: str, subject: str, password: str) -> None:
+        """At the development issuer, to which the page leads from its button."""
+        await self.page.get_by_role("button", name="Sign in").click()
+        await self.page.get_by_label("Role").select_option(role)
+        await self.page.get_by_label("Subject").fill(subject)
+        await self.page.get_by_label("Password").fill(password)
+        await self.page.get_by_role("button", name="Sign in").click()
 
     async def says(self, text: str) -> None:
         """Waits until the page shows the text."""

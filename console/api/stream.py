@@ -11,15 +11,18 @@ from chassis.http.access import allows
 from chassis.http.paging import Since
 from chassis.http.problems import Problem, documented
 from chassis.ports.errors import Unavailable
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import StreamingResponse
 
+from api.login import as_the_caller
 from application.looking import Looking
 from application.ports import Refused, Services
 from application.story import story
 from application.watching import summary
 
 EVERY_SECONDS = 0.5
+AT_MOST_SECONDS = 300.0
+"""Then the page asks anew, and shows its token again."""
 MOST_PAGES = 50
 FOUND_SHOWN = 100
 
@@ -37,8 +40,8 @@ class Pictures:
         self.pages += 1
         try:
             with self.looking.page():
-                yield b"retry: 1000\n\n"
-                while True:
+                until = time.monotonic() + AT_MOST_SECONDS
+                while time.monotonic() < until:
                     yield b"data: " + self._picture() + b"\n\n"
                     await asyncio.sleep(EVERY_SECONDS)
         finally:
@@ -51,11 +54,11 @@ class Pictures:
 
 
 def router(pictures: Pictures, services: Services) -> APIRouter:
-    routes = APIRouter(tags=["what is seen"])
+    routes = APIRouter(tags=["what is seen"], dependencies=[Depends(as_the_caller)])
     watching = pictures.looking.watching
 
     @routes.get("/stream", response_class=StreamingResponse)
-    @allows("staff")
+    @allows("staff", "auditor")
     async def stream() -> StreamingResponse:
         """A picture of the system every half second."""
         if pictures.pages >= MOST_PAGES:
@@ -63,7 +66,7 @@ def router(pictures: Pictures, services: Services) -> APIRouter:
         return StreamingResponse(pictures.stream(), media_type="text/event-stream")
 
     @routes.get("/api/orders/{order_id}", responses=documented(404, 422))
-    @allows("staff")
+    @allows("staff", "auditor")
     async def order(order_id: UUID) -> Response:
         """What became of an order: what the page saw of it, merged with what each service tells."""
         key = str(order_id)
@@ -73,7 +76,7 @@ def router(pictures: Pictures, services: Services) -> APIRouter:
         return _json(story(key, seen, told, watching.stock_before.get(key, {})))
 
     @routes.get("/api/orders", responses=documented(422))
-    @allows("staff")
+    @allows("staff", "auditor")
     async def orders(
         customer_id: UUID | None = None,
         status: Annotated[Literal["pending", "confirmed", "completed", "failed", "cancelled"] | None, Query()] = None,

@@ -1,11 +1,15 @@
 """What the page needs of the rest of the system."""
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from application.figures import Replica, Waiting
 from application.story import Told
+
+AUTHORIZATION: ContextVar[str | None] = ContextVar("authorization", default=None)
+"""The header of whoever asks the page. Services are asked with it: they decide by its roles, and note who it was."""
 
 
 @dataclass

@@ -33,6 +33,9 @@ def story(
     steps = sorted([*_seen(seen), *_of_timeline(told.timeline, seen)], key=lambda step: float(step["at"]))
     for previous, step in zip([None, *steps], steps, strict=False):
         step["ms"] = None if previous is None else round((step["at"] - previous["at"]) * 1000)
+    by = {str(entry["event"]): entry.get("by") for entry in told.timeline}
+    for step in steps:
+        step["by"] = by.get(step["name"])
     status = told.order["status"] if told.order else seen.status if seen else None
     if status == "completed":
         _note_unrecorded(steps)
@@ -91,6 +94,7 @@ def _step(name: str, lane: str, at: float | None) -> dict[str, Any]:
         "kind": events.kind(name),
         "at": at,
         "ms": None,
+        "by": None,
         "readers": events.READERS.get(name, ()),
         "repeat": False,
         "twice": 0,

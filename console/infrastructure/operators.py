@@ -18,9 +18,11 @@ LONGEST_LETTER = 20_000
 
 
 class OperatorsTool:
-    def __init__(self, database_url: Callable[[], str], rabbitmq_url: Callable[[], str]) -> None:
+    def __init__(self, database_url: Callable[[], str], rabbitmq_url: Callable[[], str], *, verified: bool) -> None:
+        """`verified` if the broker vouches for who sent each message."""
         self._database_url = database_url
         self._rabbitmq_url = rabbitmq_url
+        self._verified = verified
         self._one_at_a_time = asyncio.Lock()
         """Letters that somebody looks at are hidden from whoever looks at the same time."""
 
@@ -54,7 +56,7 @@ class OperatorsTool:
                 "id": letter.id,
                 "at": letter.at,
                 "reason": letter.reason,
-                "forged": letter.unfit(verified=False) is not None,
+                "forged": letter.unfit(verified=self._verified) is not None,
                 "events": [{"name": name, "order_id": order_id} for name, order_id in letter.events[:20]],
                 "text": letter.text()[:LONGEST_LETTER],
             }
@@ -66,7 +68,13 @@ class OperatorsTool:
         async with self._one_at_a_time, _available("the broker"):
             try:
                 return await dead_letters.act(
-                    self._rabbitmq_url(), action, services, wanted=letter_id, dry_run=False, tell=lambda _: None
+                    self._rabbitmq_url(),
+                    action,
+                    services,
+                    wanted=letter_id,
+                    dry_run=False,
+                    verified=self._verified,
+                    tell=lambda _: None,
                 )
             except addresses.Refused as refusal:
                 raise Refused(409, "refused", str(refusal)) from None

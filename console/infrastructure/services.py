@@ -13,7 +13,7 @@ from chassis.ports.errors import Unavailable
 
 from application.events import INVENTORY, NOTIFICATION, ORDER, PAYMENT
 from application.figures import Replica
-from application.ports import Refused
+from application.ports import AUTHORIZATION, Refused
 from application.story import Told
 
 _COUNTED = (
@@ -26,9 +26,12 @@ _GONE = {404, 422}
 
 
 class HttpServices:
-    def __init__(self, urls: Mapping[str, list[str]], client: httpx.AsyncClient) -> None:
-        """`urls` has the addresses of each service's replicas."""
+    def __init__(
+        self, urls: Mapping[str, list[str]], internal_urls: Mapping[str, list[str]], client: httpx.AsyncClient
+    ) -> None:
+        """`urls` has the addresses of each service's replicas, `internal_urls` where these serve health and metrics."""
         self._urls = urls
+        self._internal_urls = internal_urls
         self._client = client
 
     async def start(self) -> None:
@@ -40,12 +43,12 @@ class HttpServices:
     # --- Watching ----------------------------------------------------------------------------------------------------
 
     async def replicas(self) -> dict[str, list[Replica]]:
-        names = [*self._urls]
+        names = [*self._internal_urls]
         found = await asyncio.gather(*(self._replicas_of(name) for name in names))
         return dict(zip(names, found, strict=True))
 
     async def _replicas_of(self, service: str) -> list[Replica]:
-        found = [address for url in self._urls[service] for address in await addresses(url)]
+        found = [address for url in self._internal_urls[service] for address in await addresses(url)]
         return await asyncio.gather(*(self._replica(service, address) for address in found))
 
     async def _replica(self, service: str, url: str) -> Replica:
@@ -141,9 +144,11 @@ class HttpServices:
     async def _ask(
         self, method: str, service: str, path: str, body: Mapping[str, Any] | None = None, key: str | None = None
     ) -> Any:
-        """Asks the replicas one after the other until one answers; a request that changes something, without a key that
-        the service keeps, only if it can't have arrived."""
+        """Asks the replicas, as the caller, one after the other until one answers; a request that changes something,
+        without a key that the service keeps, only if it can't have arrived."""
         headers = {"Idempotency-Key": key} if key else {}
+        if token := AUTHORIZATION.get():
+            headers["Authorization"] = token
         problem = "has no address"
         for url in self._urls[service]:
             try:

@@ -1,16 +1,20 @@
-// The page's frame: where one is, whether the server is there, language and colours.
+// The page's frame: where one is, who looks, whether the server is there, language and colours.
 
 import { html, render, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { Break } from "/static/break.js";
 import { Live } from "/static/live.js";
+import { begin, signIn, signOut } from "/static/login.js";
 import { Operate } from "/static/operate.js";
 import { Order, Search } from "/static/order.js";
-import { currentLanguage, lane, speak, t } from "/static/parts.js";
+import { currentLanguage, follow, lane, named, Problem, speak, t, useAct } from "/static/parts.js";
 import { Place } from "/static/place.js";
 import { Tour } from "/static/tour.js";
 
-const VIEWS = ["live", "order", "place", "operate", "break", "tour"];
+const READ = ["live", "order", "operate"];
+const ACT = ["live", "order", "place", "operate"];
+const ALL = [...ACT, "break", "tour"];
 const ANNOUNCE_EVERY_MS = 10_000;
+const CONNECT_AGAIN_AFTER_MS = 1000;
 
 function useLocation() {
   const read = () => location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
@@ -23,20 +27,40 @@ function useLocation() {
   return path;
 }
 
-/** The newest picture, and whether the server is there. EventSource connects anew by itself. */
-function useStream() {
+/** The newest picture, and whether the server is there. EventSource could send no token. */
+function useStream(may) {
   const [picture, setPicture] = useState(null);
   const [connected, setConnected] = useState(null);
   useEffect(() => {
-    const source = new EventSource("/stream");
-    source.onmessage = (message) => {
-      setPicture(JSON.parse(message.data));
-      setConnected(true);
-    };
-    source.onerror = () => setConnected(false);
-    return () => source.close();
-  }, []);
+    const leaving = new AbortController();
+    const take = (found) => (setPicture(found), setConnected(true));
+    const connect = () =>
+      follow(take, leaving.signal)
+        .catch(() => setConnected(false))
+        .then(() => leaving.signal.aborted || setTimeout(connect, CONNECT_AGAIN_AFTER_MS));
+    if (may) connect();
+    return () => leaving.abort();
+  }, [may]);
   return [picture, connected];
+}
+
+/** Null until it is known; see `begin`. Whoever may look has `roles`. */
+function useVisitor() {
+  const [visitor, setVisitor] = useState(null);
+  useEffect(() => void begin((problem) => setVisitor({ problem })).then(setVisitor), []);
+  return visitor;
+}
+
+/** For who has to sign in. */
+function Door({ problem }) {
+  const [busy, failed, run] = useAct();
+  const said = failed || problem;
+  return html`
+    <h1>${t("sign-in")}</h1>
+    ${said && html`<${Problem} text=${named("sign-in", said)} />`}
+    <p>${t("sign-in-help")}</p>
+    <button type="button" aria-busy=${busy} onClick=${() => run(() => signIn(problem === undefined ? "" : "login"))}>${t("sign-in")}</button>
+  `;
 }
 
 function useTheme() {
@@ -73,19 +97,22 @@ function Announcer({ picture, connected }) {
 
 function Page() {
   const [view = "live", argument] = useLocation();
-  const [picture, connected] = useStream();
+  const visitor = useVisitor();
+  const [picture, connected] = useStream(Boolean(visitor?.roles));
   const [language, setLanguage] = useState(currentLanguage());
   const main = useRef(null);
   const here = useRef(null);
   const recolour = useTheme();
-  const known = VIEWS.includes(view) ? view : "live";
+  const acts = Boolean(visitor?.open || visitor?.roles?.includes("staff"));
+  const views = !visitor?.roles ? [] : visitor.open ? ALL : acts ? ACT : READ;
+  const known = views.includes(view) ? view : "live";
   useEffect(() => here.current?.scrollIntoView({ block: "nearest", inline: "nearest" }), [known]);
 
   const content = {
     live: () => html`<${Live} picture=${picture} />`,
-    order: () => (argument ? html`<${Order} id=${argument} key=${argument} />` : html`<${Search} />`),
-    place: () => html`<${Place} picture=${picture} />`,
-    operate: () => html`<${Operate} />`,
+    order: () => (argument ? html`<${Order} id=${argument} key=${argument} acts=${acts} />` : html`<${Search} />`),
+    place: () => html`<${Place} picture=${picture} crowds=${visitor.open} />`,
+    operate: () => html`<${Operate} acts=${acts} />`,
     break: () => html`<${Break} picture=${picture} />`,
     tour: () => html`<${Tour} picture=${picture} />`,
   }[known];
@@ -96,12 +123,13 @@ function Page() {
     <header class="bar">
       <strong class="brand"><img src="/static/icon.svg" alt="" width="22" height="22" /> ${t("title")}</strong>
       <nav aria-label=${t("views")}>
-        ${VIEWS.map(
+        ${views.map(
           (name) => html`<a href="#/${name}" ref=${name === known ? here : null} aria-current=${name === known ? "page" : undefined}>${t(`view.${name}`)}</a>`,
         )}
       </nav>
       <div class="tools">
-        <span class="link ${state}">${t(`feed.${state}`)}</span>
+        ${visitor?.roles && html`<span class="link ${state}">${t(`feed.${state}`)}</span>`}
+        ${visitor?.name && html`<span title=${visitor.roles.join(", ")}>${visitor.name}</span><button type="button" class="quiet" onClick=${() => signOut().catch(() => {})}>${t("sign-out")}</button>`}
         <select
           aria-label=${t("language")}
           value=${language}
@@ -117,7 +145,8 @@ function Page() {
       </div>
     </header>
     <main id="main" tabindex="-1" ref=${main} class=${connected === false ? "stale" : ""}>
-      ${connected === false && html`<p class="problem" role="alert">${t("lost")}</p>`} ${content()}
+      ${connected === false && html`<p class="problem" role="alert">${t("lost")}</p>`}
+      ${visitor?.roles ? content() : visitor ? html`<${Door} problem=${visitor.problem} />` : html`<p aria-busy="true">${t("feed.connecting")}</p>`}
     </main>
     <${Announcer} picture=${picture} connected=${connected} />
   `;

@@ -1,13 +1,13 @@
-// Operate: the books at a click, dead letters, stock.
+// Operate: the books at a click, dead letters, stock. `acts`: whether whoever looks may do more than look.
 
 import { html, useRef, useState } from "/static/vendor/htm-preact.js";
 import { ask, lane, money, named, OrderLink, Problem, t, useAct, usePolled, whole } from "/static/parts.js";
 
-export const Operate = () => html`
+export const Operate = ({ acts }) => html`
   <h1>${t("view.operate")}</h1>
   <${Books} />
-  <${DeadLetters} />
-  <${Stock} />
+  <${DeadLetters} acts=${acts} />
+  <${Stock} acts=${acts} />
 `;
 
 function Books() {
@@ -32,7 +32,7 @@ function Books() {
   `;
 }
 
-function DeadLetters() {
+function DeadLetters({ acts }) {
   const [letters, unread, again] = usePolled("/api/dead-letters", 5000);
   const [busy, problem, run] = useAct();
   const [done, setDone] = useState("");
@@ -48,7 +48,7 @@ function DeadLetters() {
     <section class="panel" aria-labelledby="letters">
       <div class="heading">
         <h2 id="letters">${t("dead-letters")}</h2>
-        ${letters?.length > 0 &&
+        ${acts && letters?.length > 0 &&
         html`<button type="button" aria-busy=${busy} onClick=${() => settle("redrive")}>${t("redrive-all")}</button>
           <button type="button" class="danger" aria-busy=${busy} onClick=${() => settle("drop")}>${t("drop-everything")}</button>`}
       </div>
@@ -65,10 +65,11 @@ function DeadLetters() {
               <time>${letter.at}</time>
             </p>
             <details><summary>${t("show")}</summary><pre tabindex="0" aria-label=${t("letter")} lang="en">${letter.text}</pre></details>
-            <div class="acts">
+            ${acts &&
+            html`<div class="acts">
               ${!letter.forged && html`<button type="button" class="quiet" aria-busy=${busy} onClick=${() => settle("redrive", letter)}>${t("redrive")}</button>`}
               <button type="button" class="quiet danger" aria-busy=${busy} onClick=${() => settle("drop", letter)}>${t("drop")}</button>
-            </div>
+            </div>`}
           </article>
         `,
       )}
@@ -76,7 +77,7 @@ function DeadLetters() {
   `;
 }
 
-function Stock() {
+function Stock({ acts }) {
   const [items, unread, again] = usePolled("/api/stock", 3000);
   const [busy, problem, run] = useAct();
   const set = (event) => {
@@ -90,13 +91,14 @@ function Stock() {
     <section class="panel" aria-labelledby="stocks">
       <h2 id="stocks">${t("stock")}</h2>
       <p class="note">${t("stock-help")}</p>
-      <form class="row" onSubmit=${set}>
+      ${acts &&
+      html`<form class="row" onSubmit=${set}>
         <label>${t("product")}<input name="product_id" list="products" placeholder=${t("a-new-one")} pattern="[0-9a-fA-F\\-]{36}" spellcheck="false" autocomplete="off" /></label>
         <label>${t("free-now")}<input name="quantity" type="number" min="0" max="1000000000" required /></label>
         <label>${t("price")}<input name="price" type="number" min="0.01" step="0.01" placeholder=${t("as-it-is")} /></label>
         <button type="submit" aria-busy=${busy}>${t("set")}</button>
       </form>
-      <datalist id="products">${items?.map((item) => html`<option value=${item.product_id}></option>`)}</datalist>
+      <datalist id="products">${items?.map((item) => html`<option value=${item.product_id}></option>`)}</datalist>`}
       ${(problem || unread) && html`<${Problem} text=${problem || unread.message} />`}
       ${items?.length > 0 &&
       html`<div class="tall" role="group" aria-labelledby="stocks" tabindex="0"><table class="plain">

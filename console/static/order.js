@@ -77,7 +77,7 @@ export function Search() {
   `;
 }
 
-export function Order({ id }) {
+export function Order({ id, acts }) {
   const quick = (story) => (story && FINAL.includes(story.status) && !story.waits_for ? 3000 : 700);
   const [story, problem, again] = usePolled(`/api/orders/${encodeURIComponent(id)}`, quick);
   const [busy, refused, run] = useAct();
@@ -90,7 +90,7 @@ export function Order({ id }) {
       <${Status} status=${story.status} />
       ${order?.reason && html`<span class="reason ${story.status}">${named("reason", order.reason)}</span>`}
       ${story.waits_for && html`<span class="status pending">${t("awaits", { lane: lane(story.waits_for) })}</span>`}
-      ${order && !FINAL.includes(story.status) && html`<button type="button" class="danger" aria-busy=${busy} onClick=${cancel}>${t("cancel")}</button>`}
+      ${acts && order && !FINAL.includes(story.status) && html`<button type="button" class="danger" aria-busy=${busy} onClick=${cancel}>${t("cancel")}</button>`}
     </div>
     ${problem && html`<${Problem} text=${problem.message} />`} ${refused && html`<${Problem} text=${refused} />`}
     ${story.silent.map((name) => html`<p class="problem" key=${name}>${t("silent", { lane: lane(name) })}</p>`)}
@@ -152,6 +152,7 @@ const Said = ({ step, watched }) => html`
   <span class="event ${step.kind} ${step.at ? "" : "missing"}" title=${step.name}>
     ${t(`event.${step.name}`)}
     ${step.reason && html`<small>${named("reason", step.reason)}</small>`}
+    ${step.by && html`<small title=${step.by}>${t("by", { name: step.by.split(" ").slice(1).join(" ") })}</small>`}
     ${step.repeat && html`<small>${t("repeated")}</small>`}
     ${step.twice > 0 && html`<small>${t("came-twice", { number: step.twice + 1 })}</small>`}
     ${watched && !step.seen && step.at && html`<small>${t("from-timeline")}</small>`}

@@ -1,6 +1,7 @@
 // What all views share: asking the server, words, and how numbers, times and states are written.
 
 import { html, useEffect, useState } from "/static/vendor/htm-preact.js";
+import { headers, refused } from "/static/login.js";
 import { WORDS } from "/static/words.js";
 
 export const LANES = ["order-service", "inventory-service", "payment-service", "notification-service"];
@@ -63,11 +64,9 @@ export const OrderLink = ({ id, children }) =>
 
 /** Asks the server. Throws an Error whose message is for people. */
 export async function ask(path, body) {
-  const options = body && {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  };
+  const options = body
+    ? { method: "POST", headers: { ...headers(), "Content-Type": "application/json" }, body: JSON.stringify(body) }
+    : { headers: headers() };
   let answer;
   try {
     answer = await fetch(path, options);
@@ -76,10 +75,27 @@ export async function ask(path, body) {
   }
   const content = await answer.json().catch(() => ({}));
   if (answer.ok) return content;
+  if (answer.status === 401) refused();
   const errors = (content.errors ?? []).map((error) => `${error.path}: ${error.message}`).join("; ");
   const error = new Error(errors || content.detail || t("no-answer"));
   error.status = answer.status;
   throw error;
+}
+
+/** Calls `take` with each picture of the server's stream, until it ends. Throws if it breaks off. */
+export async function follow(take, signal) {
+  const answer = await fetch("/stream", { headers: headers(), signal });
+  if (answer.status === 401) refused();
+  if (!answer.ok) throw new Error(answer.statusText);
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const messages = (rest + value).split("\n\n");
+    rest = messages.pop();
+    messages.forEach((message) => take(JSON.parse(message.slice("data: ".length))));
+  }
 }
 
 /** Runs an act for a button or a form: [busy, problem, run]. */

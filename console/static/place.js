@@ -11,11 +11,12 @@ const CUSTOMERS = {
 };
 const PIECES_OF_A_NEW_PRODUCT = 100;
 
-export const Place = ({ picture }) => html`
+/** `crowds`: whether customers whom there aren't may order. */
+export const Place = ({ picture, crowds }) => html`
   <h1>${t("view.place")}</h1>
   <div class="panels">
     <${OneOrder} />
-    <${Crowd} crowd=${picture?.crowd} />
+    ${crowds && html`<${Crowd} crowd=${picture?.crowd} />`}
   </div>
 `;
 

@@ -10,6 +10,7 @@ import credentials
 import layout
 from console import Problem, report, say
 from profiles import write_private
+from replicas import CONSOLE
 
 _PLACE, _VAULT = Path("/secrets"), Path("/secrets/vault")
 # Where containers find what they are given. The two servers' users get copies of their own (docker-compose.secure.yml).
@@ -50,11 +51,13 @@ def _broker_settings() -> str:
 
 def _given() -> dict[str, dict[str, str]]:
     """Of each container the files that it gets: their names there, and where they are kept."""
-    certified = (*layout.SERVICES, "postgres", "rabbitmq", "edge")
+    certified = (*layout.SERVICES, CONSOLE, "postgres", "rabbitmq", "edge")
     found = {name: {f"tls.{kind}": f"tls/{name}.{kind}" for kind in ("crt", "key")} for name in certified}
     operator = {name: f"secrets/{credentials.OPERATOR}.{name}" for name in ("database-url", "rabbitmq-url")}
     found["operations"] = operator
-    found["migrations"] = {"database-url": operator["database-url"]}
+    found[CONSOLE] |= operator | {"database-url": f"secrets/{credentials.AUDITOR}.database-url"}
+    logins = [f"{service}.database-logins" for service in layout.DATABASE_ROLES]
+    found["migrations"] = {"database-url": operator["database-url"]} | {name: f"secrets/{name}" for name in logins}
     passwords = [f"{user}.rabbitmq-password" for user in credentials.BROKER_USERS]
     found["definitions"] = {name: f"secrets/{name}" for name in ("management-url", *passwords)}
     found["postgres"]["password"] = f"secrets/{credentials.DATABASE_ADMINISTRATOR}"

@@ -23,6 +23,7 @@ import servers
 from compose_checks import engine, eventually, refuse_rights
 from console import Problem, say
 from profiles import Profile
+from replicas import CONSOLE
 
 _WORD = "compose-test"
 _NAME = f"{profiles.SECURE}-{_WORD}"
@@ -90,7 +91,7 @@ def _check_secrets(system: Profile) -> None:
         path: text for path, text in _files(vault, "/secrets/vault") if path.endswith((".key", "password", "cookie"))
     }
     for name, container in _running(system):
-        if name not in layout.SERVICES:
+        if name not in (*layout.SERVICES, CONSOLE):
             continue
         volumes = engine("inspect", "--format", "{{range .Mounts}}{{.Name}} {{end}}", container).split()
         if volumes != [f"{servers.project(system)}_{name}"]:
@@ -101,6 +102,8 @@ def _check_secrets(system: Profile) -> None:
         }
         own = {f"tls/{name}.key", f"secrets/{name}.rabbitmq-password"}
         own |= {f"secrets/{name}.database-password"} if name in layout.DATABASE_ROLES else set()
+        if name == CONSOLE:
+            own = {f"tls/{name}.key", "secrets/operations.rabbitmq-password", "secrets/auditor.database-password"}
         if found != own:
             raise Problem(f"{name} sees other secrets than its own.", f"{sorted(found)}\n{sorted(own)}")
 

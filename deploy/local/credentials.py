@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import layout
 import tools
 from profiles import write_private
+from replicas import CONSOLE
 
 OPERATOR, AUDITOR = "operations", "auditor"
 # The names of the files; the administrators' passwords are drawn once, when their server's data folder is made.
@@ -45,7 +46,7 @@ def secret(home: Path, name: str) -> str:
 
 def make(home: Path, servers: Servers, log: Path) -> None:
     """Before the servers start: writes the certificates, anew each time, and each program's URLs."""
-    make_certificates(home, log, f"postgres,{LOOPBACK}", f"rabbitmq,{LOOPBACK}", *layout.SERVICES)
+    make_certificates(home, log, f"postgres,{LOOPBACK}", f"rabbitmq,{LOOPBACK}", *layout.SERVICES, CONSOLE)
     logins = {service: (f"{role}_a", f"{service}.database-password") for service, role in layout.DATABASE_ROLES.items()}
     logins[AUDITOR] = (f"{AUDITOR}_a", f"{AUDITOR}.database-password")
     database = f"{layout.DATABASE}?{urlencode({'sslmode': 'verify-full', 'sslrootcert': servers.authority})}"

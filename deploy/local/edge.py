@@ -11,7 +11,7 @@ import ports
 import supervisor
 from console import Problem, shown, size, tail
 from profiles import Profile
-from replicas import EDGE, internal, processes, service_of
+from replicas import CONSOLE, EDGE, internal, processes, service_of
 
 NAMES, PACKAGES, PROJECTS = (EDGE,), ("haproxy",), ()
 _PORTS = ("edge", "edge-metrics")
@@ -36,8 +36,8 @@ def start(profile: Profile) -> None:
     certificates, backends = profile.home / "tls", profile.home / "edge.cfg"
     credentials.make_certificates(profile.home, profile.log("certificates"), credentials.EDGE_NAMES)
     lines = []
-    for service in layout.SERVICES:
-        lines.append(f"backend {service} from service\n")
+    for service in (*layout.SERVICES, CONSOLE):
+        lines.append(f"backend {service} from {'page' if service == CONSOLE else 'service'}\n")
         for name in (process for process in processes(profile) if service_of(process) == service):
             health = f" port {profile.ports[internal(name)]} verifyhost {service}" if profile.secure else ""
             lines.append(f"    server {name} 127.0.0.1:{profile.ports[name]} check{health}\n")

@@ -14,7 +14,7 @@ import supervisor
 from console import Problem, say, shown, size, tail
 from credentials import AUDITOR, OPERATOR
 from profiles import Profile
-from replicas import EDGE, ISSUER, internal, service_of
+from replicas import CONSOLE, EDGE, ISSUER, internal, of_services, service_of
 
 AUDIENCE = "order-processing"
 _WATCHER = "definitions"
@@ -37,18 +37,42 @@ def prepare(profile: Profile) -> None:
 
 def of_service(profile: Profile, name: str) -> dict[str, str]:
     """The environment of one of its processes."""
-    service, tls = service_of(name), profile.home / "tls"
-    found = _of_all_services(profile) | {
-        "RABBITMQ_URL_FILE": _file(profile, f"{service}.rabbitmq-url"),
-        "INTERNAL_ADDRESS": f"127.0.0.1:{profile.ports[internal(name)]}",
-        "UVICORN_SSL_KEYFILE": str(tls / f"{service}.key"),
-        "UVICORN_SSL_CERTFILE": str(tls / f"{service}.crt"),
-        "UVICORN_SSL_CA_CERTS": str(tls / "ca.crt"),
-        "UVICORN_SSL_CERT_REQS": "2",
-    }
+    service = service_of(name)
+    found = _serving(profile, name) | {"RABBITMQ_URL_FILE": _file(profile, f"{service}.rabbitmq-url")}
     if service in layout.DATABASE_ROLES:
         found["DATABASE_URL_FILE"] = _file(profile, f"{service}.database-url")
     return found
+
+
+def of_page(profile: Profile) -> dict[str, str]:
+    """Of the page's server: the database's auditor, the broker's `operations`, and at the edge whoever asks it."""
+    found = _serving(profile, CONSOLE) | _services_at_the_edge(profile)
+    for service in layout.SERVICES:
+        ports = [profile.ports[internal(name)] for name in of_services(profile) if service_of(name) == service]
+        variable = f"{service.upper().replace('-', '_')}_INTERNAL_URL"
+        found[variable] = " ".join(f"http://127.0.0.1:{port}" for port in ports)
+    return found | {
+        "DATABASE_URL_FILE": _file(profile, f"{AUDITOR}.database-url"),
+        "RABBITMQ_URL_FILE": _file(profile, f"{OPERATOR}.rabbitmq-url"),
+        "OIDC_CLIENT_ID": CONSOLE,
+        "SSL_CERT_FILE": str(authority(profile)),
+    }
+
+
+def _serving(profile: Profile, name: str) -> dict[str, str]:
+    tls = profile.home / "tls"
+    return _of_all_services(profile) | {
+        "INTERNAL_ADDRESS": f"127.0.0.1:{profile.ports[internal(name)]}",
+        "UVICORN_SSL_KEYFILE": str(tls / f"{service_of(name)}.key"),
+        "UVICORN_SSL_CERTFILE": str(tls / f"{service_of(name)}.crt"),
+        "UVICORN_SSL_CA_CERTS": str(tls / "ca.crt"),
+        "UVICORN_SSL_CERT_REQS": "2",
+    }
+
+
+def _services_at_the_edge(profile: Profile) -> dict[str, str]:
+    edge = f"https://localhost:{profile.ports[EDGE]}" if EDGE in profile.ports else ""
+    return {f"{name.upper().replace('-', '_')}_URL": edge for name in layout.SERVICES}
 
 
 def _of_all_services(profile: Profile) -> dict[str, str]:
@@ -90,7 +114,6 @@ def of_operator(profile: Profile) -> dict[str, str]:
     """Of the operators' tool: the database's administrator, the broker's `operations`, and staff at the edge. It runs
     the services' own `python -m reconcile`, each of which reads its service's settings and serves nothing."""
     trust = str(authority(profile))
-    edge = f"https://localhost:{profile.ports[EDGE]}" if EDGE in profile.ports else ""
     return _of_all_services(profile) | {
         "INTERNAL_ADDRESS": "127.0.0.1:0",
         "ALLOW_PLAIN_HTTP": "true",
@@ -98,7 +121,7 @@ def of_operator(profile: Profile) -> dict[str, str]:
         "DATABASE_URL_FILE": _file(profile, f"{OPERATOR}.database-url"),
         "RABBITMQ_URL": "",
         "RABBITMQ_URL_FILE": _file(profile, f"{OPERATOR}.rabbitmq-url"),
-        **{f"{name.upper().replace('-', '_')}_URL": edge for name in layout.SERVICES},
+        **_services_at_the_edge(profile),
         "ISSUER_KEYS": str(profile.home / "issuer"),
         "SSL_CERT_FILE": trust,
         "PGSSLMODE": "verify-full",
@@ -131,7 +154,11 @@ def issuer_url(profile: Profile) -> str:
 
 def start_issuer(profile: Profile) -> None:
     """Returns once it answers: services ask for its keys when they start."""
-    environment = {"OIDC_ISSUER": issuer_url(profile), "ISSUER_KEYS": str(profile.home / "issuer")}
+    environment = {
+        "OIDC_ISSUER": issuer_url(profile),
+        "ISSUER_KEYS": str(profile.home / "issuer"),
+        "ISSUER_REDIRECT_URIS": f"https://localhost:{profile.ports[EDGE]}/" if EDGE in profile.ports else "",
+    }
     port, log = profile.ports[ISSUER], profile.log(ISSUER)
     before, deadline = size(log), time.monotonic() + _ANSWERS_WITHIN_SECONDS
     command = (install.python("operations"), "-m", "operations", "issuer", "--port", str(port))
@@ -158,6 +185,10 @@ def introduce(profile: Profile) -> None:
     in_docker = profile.mode == "docker"
     say(f"\nThe system is up as in production, {'in Docker' if in_docker else 'natively'}:")
     say(f"  {EDGE:<21} https://localhost:{profile.ports[EDGE]}  (curl --cacert {shown(authority(profile))})")
+    password = (
+        "docker compose exec issuer cat /issuer/password" if in_docker else shown(profile.home / "issuer" / "password")
+    )
+    say(f"  {'the page':<21} https://localhost:{profile.ports[EDGE]}/  (sign in by the password: {password})")
     say(f"  {'tokens':<21} make token ROLE=customer SUB=<uuid>, from the issuer {issuer_url(profile)}")
     passwords = "in the volume `vault`" if in_docker else f"in {shown(profile.home / 'secrets')}"
     say(f"  {'PostgreSQL, RabbitMQ':<21} by TLS only; their passwords are {passwords}")

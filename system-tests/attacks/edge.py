@@ -18,6 +18,7 @@ from chassis.testing import eventually
 from machine import ROOT, free_port
 from operations.addresses import SERVICES
 
+PAGE = "console"
 CONFIGURATION = ROOT / "deploy" / "edge" / "haproxy.cfg"
 _MAKE_CERTIFICATES = ROOT / "deploy" / "tls" / "make-certificates"
 
@@ -38,11 +39,11 @@ def make_certificates(folder: Path, *names: str) -> None:
 
 
 def backends(replicas: Mapping[str, Sequence[int]], health_port: Callable[[int], int] | None = None) -> str:
-    """The second file of the configuration: each service's replicas, by their ports, which tell of their health there
-    or at another port."""
+    """The second file of the configuration: the replicas of each service and of the page, by their ports, which tell of
+    their health there or at another port."""
     lines = []
-    for service in SERVICES:
-        lines.append(f"backend {service} from service\n")
+    for service in (*SERVICES, PAGE):
+        lines.append(f"backend {service} from {'page' if service == PAGE else 'service'}\n")
         for number, port in enumerate(replicas.get(service, ()), start=1):
             health = f" port {health_port(port)}" if health_port else ""
             lines.append(f"    server {number} 127.0.0.1:{port} check{health} verifyhost {service}\n")

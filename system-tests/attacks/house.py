@@ -1,4 +1,4 @@
-"""An edge before stand-ins of all replicas: two of the order service, one of each other."""
+"""An edge before stand-ins of all replicas: two of the order service, one of each other and of the page."""
 
 import asyncio
 import ssl
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chassis.testing import eventually
 
-from attacks.edge import Edge, running_edge
+from attacks.edge import PAGE, Edge, running_edge
 from attacks.replica import Replica
 from operations.addresses import SERVICES
 
@@ -61,7 +61,7 @@ class House:
 async def open_house(folder: Path, **settings: str) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         replicas: dict[str, list[Replica]] = {}
-        for service in SERVICES:
+        for service in (*SERVICES, PAGE):
             for number in range(1, 3 if service == "order-service" else 2):
                 replica = await stack.enter_async_context(Replica(f"{service}-{number}"))
                 replicas.setdefault(service, []).append(replica)

@@ -58,6 +58,11 @@ class Secured:
         whose = ["--sub", str(customer)] if customer else []
         return (await self.run("token", "--role", role, *whose, f"--arguments={shlex.join(options)}")).strip()
 
+    @property
+    def password(self) -> str:
+        """With which people sign in at the issuer."""
+        return (self.home / "issuer" / "password").read_text().strip()
+
     def client(self, token: str = "", **options: Any) -> httpx.AsyncClient:
         """Somebody at the edge."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -93,6 +98,7 @@ class Secured:
             yield path.read_text().strip()
         for path in (*(self.home / "tls").glob("*.key"), *(self.home / "issuer").glob("*.pem")):
             yield path.read_text().splitlines()[1]
+        yield self.password
         yield json.loads((self.home / "state.json").read_text())["secret"]
         yield (self.home / "rabbitmq" / ".erlang.cookie").read_text()
 

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -22,19 +22,28 @@ def node() -> str:
     return node_with(FOLDER)
 
 
-@pytest.fixture
-async def url(node: str) -> AsyncIterator[str]:
+@asynccontextmanager
+async def certified(node: str, page: str) -> AsyncIterator[str]:
+    """Its URL. People sign in there for the page of that address."""
     process = await asyncio.create_subprocess_exec(
-        node, "issuer.mjs", cwd=FOLDER, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        node, "issuer.mjs", page, cwd=FOLDER, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     assert process.stdout is not None
-    async with asyncio.timeout(STARTED_WITHIN_SECONDS):
-        while not (line := (await process.stdout.readline()).decode().strip()).startswith("http"):
-            assert process.returncode is None
-    yield line
-    with suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
+    try:
+        async with asyncio.timeout(STARTED_WITHIN_SECONDS):
+            while not (line := (await process.stdout.readline()).decode().strip()).startswith("http"):
+                assert process.returncode is None
+        yield line
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+@pytest.fixture
+async def url(node: str) -> AsyncIterator[str]:
+    async with certified(node, "https://page.example/") as found:
+        yield found
 
 
 def believing(url: str, audience: str) -> Issuer:

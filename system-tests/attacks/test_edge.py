@@ -60,6 +60,12 @@ def problem(answer: httpx.Response, status: int, slug: str) -> dict[str, Any]:
         ("/inventory", "inventory-service"),
         ("/payments/order/1", "payment-service"),
         ("/notifications?customer_id=1", "notification-service"),
+        ("/", "console"),
+        ("/?code=1&state=2", "console"),
+        ("/events", "console"),
+        ("/stream", "console"),
+        ("/static/main.js", "console"),
+        ("/api/orders", "console"),
     ],
 )
 async def test_a_path_leads_to_its_service(house: House, path: str, service: str) -> None:
@@ -69,7 +75,8 @@ async def test_a_path_leads_to_its_service(house: House, path: str, service: str
     assert [seen.path for replica in house.replicas[service] for seen in replica.seen] == [path]
 
 
-HIDDEN = ["/metrics", "/docs", "/redoc", "/openapi.json", "/health/ready", "/health/live", "/", "/order", "/orderss"]
+HIDDEN = ["/metrics", "/docs", "/redoc", "/openapi.json", "/health/ready", "/health/live", "/order", "/orderss"]
+HIDDEN += ["/api", "/static", "/stream/1", "/events/1", "/apis/orders", "/%61pi/orders", "//static/main.js"]
 HIDDEN += ['/no"body"s\\', "/orders/../metrics", "//orders", "/%6frders", "/metrics/orders", "/problems/not-found"]
 
 
@@ -142,6 +149,25 @@ async def test_a_write_without_a_key_is_sent_once(house: House, method: str, die
         assert report == f"502 {version.removeprefix('--http')}"
         document = json.loads(body)
         assert (document["type"], document["instance"]) == ("/problems/bad-gateway", "/orders")
+
+
+async def test_an_act_on_the_page_is_sent_once(house: House) -> None:
+    [page] = house.replicas["console"]
+    async with house.edge.client() as client:
+        assert (await client.post("/api/orders", json={})).headers["x-replica"] == "console-1"
+        page.dies = "close"
+        for _ in range(2):
+            problem(await client.post("/api/orders", headers=KEY, json={}), 502, "bad-gateway")
+    assert len(page.seen) == 3
+    assert house.seen == []
+
+
+async def test_the_page_stays_though_it_says_that_others_are_away(house: House) -> None:
+    [page] = house.replicas["console"]
+    page.status = 503
+    async with house.edge.client() as client:
+        for _ in range(30):
+            assert (await client.get("/api/dead-letters")).headers["x-replica"] == "console-1"
 
 
 async def test_a_key_that_no_service_keeps_makes_no_write_safe_to_repeat(house: House) -> None:

@@ -187,7 +187,7 @@ async def test_the_broker_speaks_tls_only_and_knows_no_guest(system: Secured) ->
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 async def test_no_secret_is_in_a_command_line_an_environment_or_a_log(system: Secured) -> None:
     secrets = [*system.secrets()]
-    assert len(secrets) == 22
+    assert len(secrets) == 24
     assert min(map(len, secrets)) >= 32
     programs = system.processes()
     assert [name for name in ("uvicorn", "haproxy", "postgres", "beam") if name not in str(programs)] == []

@@ -50,9 +50,10 @@ def test_the_edge_in_compose_has_each_setting_and_each_service() -> None:
             assert value == f"${{{name}:-{defaults[name]}}}"
     backends = (CONFIGURATION.parent / "backends.cfg").read_text()
     declared = json.loads((ROOT / "operations" / "operations" / "services.json").read_text())
-    lines = r"^backend (\S+) from service\n    server-template \1- 1-16 \1:(\d+) .*verifyhost \1$"
+    lines = r"^backend (\S+) from \w+\n    server-template \1- 1-16 \1:(\d+) .*verifyhost \1$"
     found = re.findall(lines, backends, re.MULTILINE)
-    assert {name: int(port) for name, port in found} == {name: its["port"] for name, its in declared.items()}
+    ports = {name: its["port"] for name, its in declared.items()} | {"console": 8000}
+    assert {name: int(port) for name, port in found} == ports
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -176,11 +177,12 @@ def test_production_in_compose_has_each_variable_that_it_has_natively() -> None:
     code = """
 import json, layout, secure
 from profiles import Profile
-names = (*layout.PORTS, *(f"{name}-internal" for name in layout.SERVICES))
+names = (*layout.PORTS, *(f"{name}-internal" for name in (*layout.SERVICES, "console")))
 profile = Profile("secure-parity", ports=dict.fromkeys(names, 1))
 found = {name: secure.of_service(profile, name) for name in layout.SERVICES}
 found |= {name.replace("service", "migrations"): secure.of_migration(profile, name) for name in layout.DATABASE_ROLES}
 found |= {"rabbitmq-definitions": secure.of_definitions(profile), "operations": secure.of_operator(profile)}
+found["console"] = secure.of_page(profile)
 print(json.dumps({name: sorted(name for name, value in its.items() if value) for name, its in found.items()}))
 """
     natively: dict[str, list[str]] = json.loads(run_local(code))
@@ -198,16 +200,11 @@ def test_each_container_is_given_the_files_that_it_is_told_of_and_no_others() ->
     given = json.loads(run_local("import compose_secrets, json; print(json.dumps(compose_secrets._given()))"))
     # Which its own configuration or its URLs name.
     implied = {"ca.crt", "tls.crt", "tls.key"}
-    volumes = {f"{name}-migrations": {"migrations", f"{name}-service"} for name in ("order", "inventory", "payment")}
+    volumes = {f"{name}-migrations": {"migrations"} for name in ("order", "inventory", "payment")}
     volumes |= {"rabbitmq-definitions": {"definitions"}, "operations": {"operations", "issuer"}, "issuer": {"issuer"}}
     for name, service in compose("docker-compose.secure.yml")["services"].items():
-        if service.get("profiles") == ["development"]:
-            continue
         if name == "secrets":
             assert len(service["volumes"]) == len(given) + 2
-            continue
-        if name == "console":
-            assert service == {"profiles": ["development"]}
             continue
         mounted = [volume.split(":") for volume in service["volumes"]]
         assert {volume for volume, *_ in mounted} == volumes.get(name, {name})
@@ -216,7 +213,8 @@ def test_each_container_is_given_the_files_that_it_is_told_of_and_no_others() ->
                 assert options == ["ro"], name
                 told = set(re.findall(rf"(?:{folder}|/run/own)/([\w.-]+)", json.dumps(service)))
                 assert told <= set(given[volume]), name
-                assert set(given[volume]) - told <= implied | ({"rabbitmq-url"} if folder == "/logins" else set()), name
+                others = {file for file in given[volume] if file.endswith(".database-logins")}
+                assert set(given[volume]) - told <= implied | others, name
 
 
 def test_no_service_says_what_it_is_made_of() -> None:

@@ -16,6 +16,9 @@ from bus import Bus
 from operations.shop import DECLINED_CUSTOMER, Line
 from shop import Shop
 from system import Service, System, all_healthy
+from way import development_only
+
+pytestmark = development_only("attacks/test_page.py has the page of production")
 
 VIEWS = ("live", "order", "place", "operate", "break", "tour")
 DISAGREEING = {"agree": False, "findings": [{"severity": "violation", "sentence": "A piece has vanished."}], "more": 0}

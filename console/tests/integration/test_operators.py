@@ -44,8 +44,10 @@ async def broker(rabbitmq_url: str) -> str:
     return url
 
 
-def tool(database_url: str = "postgresql://a:b@localhost:1/c", rabbitmq_url: str = NOWHERE) -> OperatorsTool:
-    return OperatorsTool(lambda: database_url, lambda: rabbitmq_url)
+def tool(
+    database_url: str = "postgresql://a:b@localhost:1/c", rabbitmq_url: str = NOWHERE, *, verified: bool = False
+) -> OperatorsTool:
+    return OperatorsTool(lambda: database_url, lambda: rabbitmq_url, verified=verified)
 
 
 async def test_the_books_are_read_as_they_stand(books_url: str) -> None:
@@ -80,6 +82,12 @@ async def test_one_letter_is_sent_back_or_dropped_and_a_forged_one_only_dropped(
         await operators.settle("redrive", ["inventory-service"], "letter-2")
     assert await operators.settle("drop", ["inventory-service"], "letter-2") == 1
     assert [letter["id"] for letter in await operators.dead_letters()] == ["letter-1"]
+
+
+async def test_where_the_broker_vouches_for_senders_a_stranger_s_letter_is_not_sent_back(broker: str) -> None:
+    assert {letter["forged"] for letter in await tool(rabbitmq_url=broker, verified=True).dead_letters()} == {True}
+    with pytest.raises(Refused, match="was put there by nobody known"):
+        await tool(rabbitmq_url=broker, verified=True).settle("redrive", ["inventory-service"], "letter-1")
 
 
 async def test_all_letters_are_sent_back_at_once(broker: str) -> None:

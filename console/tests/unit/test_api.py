@@ -16,7 +16,7 @@ from application.ports import Refused
 from application.watching import Watching
 from infrastructure.services import HttpServices
 from tests.seen import CUSTOMER, ORDER, PRODUCT, Pretended, document, order, problem
-from tests.unit.test_services import URLS
+from tests.unit.test_services import INTERNAL_URLS, URLS
 
 FOLDER = Path(__file__).resolve().parents[2]
 
@@ -91,8 +91,10 @@ class Page:
             FOLDER, DATABASE_URL=f"postgresql://a:b@{NOWHERE}/c", RABBITMQ_URL=f"amqp://{NOWHERE}", BIND_ADDRESS=""
         )
         guard = Guard("development", LocalOnly(published=False).admit, development=development)
-        http = HttpServices(URLS, self.services.client())
-        self.app = main.compose(self.watching, RestingFeed(), http, self.tool, self.breaker, parts=[http], guard=guard)
+        http = HttpServices(URLS, INTERNAL_URLS, self.services.client())
+        self.app = main.compose(
+            self.watching, RestingFeed(), http, self.tool, self.breaker, parts=[http], guard=guard, login={}
+        )
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://localhost")
 
     async def post(self, path: str, body: object, **headers: str) -> httpx.Response:
@@ -122,7 +124,6 @@ async def test_a_picture_is_sent_as_soon_as_a_page_opens(page: Page) -> None:
     stream = next(route for route in page.app.routes if isinstance(route, Route) and route.path == "/stream")
     answer = await stream.endpoint()
     body = answer.body_iterator
-    assert await anext(body) == b"retry: 1000\n\n"
     line = await anext(body)
     picture = json.loads(line.removeprefix(b"data: "))
     assert (picture["feed"], [order["id"] for order in picture["orders"]]) == ("following", [ORDER])
@@ -296,8 +297,24 @@ async def test_what_is_broken_is_what_was_asked_for(page: Page) -> None:
     assert (await page.post("/api/break", {"act": "burn"})).status_code == 422
 
 
-async def test_nothing_can_be_broken_where_callers_are_checked() -> None:
+async def test_nothing_can_be_broken_and_no_crowd_be_made_up_where_callers_are_checked() -> None:
     page = Page(development=False)
     async with page.client:
         assert (await page.post("/api/break", {"act": "poison"})).status_code == 404
+        assert (await page.post("/api/crowd", {"customers": 1, "pieces": 1})).status_code == 404
     assert page.breaker.broken == []
+
+
+async def test_in_development_nobody_has_to_sign_in(page: Page) -> None:
+    assert (await page.client.get("/api/login")).json() == {}
+    assert (await page.client.get("/api/caller")).json() == {"name": "", "roles": []}
+
+
+async def test_a_stream_ends_so_that_the_page_shows_its_token_again(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.stream.AT_MOST_SECONDS", 0.7)
+    monkeypatch.setattr("api.stream.EVERY_SECONDS", 0.2)
+    async with page.client.stream("GET", "/stream") as answer:
+        pictures = [line async for line in answer.aiter_lines() if line]
+    assert len(pictures) > 1

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from chassis.ports.errors import Unavailable
 
-from application.ports import Refused
+from application.ports import AUTHORIZATION, Refused
 from infrastructure.services import HttpServices
 from tests.seen import CUSTOMER, ORDER, PRODUCT, Pretended, order, problem
 
@@ -14,6 +14,7 @@ URLS = {
     "payment-service": ["http://payments:1"],
     "notification-service": ["http://notifications:1"],
 }
+INTERNAL_URLS = URLS | {"notification-service": ["http://notifications-internal:1"]}
 METRICS = """\
 # HELP orders_total Orders by the status that they have reached
 orders_total{status="pending"} 12.0
@@ -37,7 +38,7 @@ def services(pretended: Pretended, monkeypatch: pytest.MonkeyPatch) -> HttpServi
         return [url]
 
     monkeypatch.setattr("infrastructure.services.addresses", as_it_is)
-    return HttpServices(URLS, pretended.client())
+    return HttpServices(URLS, INTERNAL_URLS, pretended.client())
 
 
 def health(service: str, **checks: str | None) -> httpx.Response:
@@ -67,6 +68,27 @@ async def test_each_replica_is_seen_with_its_health_and_its_figures(
     }
     assert [replica.state for replica in replicas["payment-service"]] == ["away"]
     assert replicas["inventory-service"][0].problems == ["somebody-else answers there"]
+    assert replicas["notification-service"][0].name == "notifications-internal:1"
+
+
+async def test_services_are_asked_as_whoever_asks_the_page_and_watched_as_nobody(
+    pretended: Pretended, services: HttpServices
+) -> None:
+    given: list[str | None] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        given.append(request.headers.get("authorization"))
+        return httpx.Response(200, json=order())
+
+    pretended.answers |= {f"{method} /orders/{ORDER}": note for method in ("GET", "DELETE")}
+    pretended.answers |= {"GET /health": note, "GET /metrics": note}
+    await services.order(ORDER)
+    token = AUTHORIZATION.set("Bearer a-token")
+    await services.cancel(ORDER)
+    await services.replicas()
+    AUTHORIZATION.reset(token)
+    assert given[:2] == [None, "Bearer a-token"]
+    assert set(given[2:]) == {None}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +192,7 @@ async def test_a_name_with_several_addresses_stands_for_a_replica_at_each() -> N
     pretended = Pretended()
     pretended.answers["GET /health"] = health("order-service", broker=None)
     pretended.answers["GET /metrics"] = httpx.Response(200, text=METRICS)
-    services = HttpServices({"order-service": ["http://127.0.0.1:8", "http://localhost:9"]}, pretended.client())
+    services = HttpServices({}, {"order-service": ["http://127.0.0.1:8", "http://localhost:9"]}, pretended.client())
     assert [replica.name for replica in (await services.replicas())["order-service"]] == ["127.0.0.1:8", "localhost:9"]
-    nowhere = HttpServices({"order-service": ["http://nowhere.invalid:8"]}, pretended.client())
+    nowhere = HttpServices({}, {"order-service": ["http://nowhere.invalid:8"]}, pretended.client())
     assert [replica.name for replica in (await nowhere.replicas())["order-service"]] == ["nowhere.invalid:8"]

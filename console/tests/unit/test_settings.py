@@ -23,12 +23,33 @@ def test_it_starts_in_development() -> None:
     assert started(**SERVERS).returncode == 0
 
 
-def test_it_refuses_production_in_a_sentence() -> None:
-    done = started(**SERVERS, ENVIRONMENT="production")
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "DATABASE_URL": "postgresql://auditor_a:a-secret@localhost:1/c?sslmode=verify-full",
+    "RABBITMQ_URL": "amqps://operations:a-secret@localhost:1/",
+    "INTERNAL_ADDRESS": "127.0.0.1:0",
+    "OIDC_ISSUER": "https://issuer.example",
+    "OIDC_AUDIENCE": "order-processing",
+    "OIDC_CLIENT_ID": "the-page",
+    "UVICORN_SSL_CERTFILE": "tls.crt",
+}
+
+
+def test_it_starts_in_production_with_all_that_it_needs() -> None:
+    assert started(**PRODUCTION).stderr == ""
+
+
+@pytest.mark.parametrize("missing", ["OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_CLIENT_ID", "INTERNAL_ADDRESS"])
+def test_production_names_what_is_missing(missing: str) -> None:
+    done = started(**PRODUCTION | {missing: ""})
     assert done.returncode == 2
-    assert done.stderr.strip() == (
-        "The console is for development only so far: it does not start with ENVIRONMENT=production"
-    )
+    assert done.stderr.startswith(f"{missing} is not set, and ENVIRONMENT=production needs it")
+
+
+def test_production_refuses_a_login_that_everybody_knows() -> None:
+    done = started(**PRODUCTION | {"RABBITMQ_URL": "amqp://admin:admin@localhost:1/"})
+    assert done.returncode == 2
+    assert done.stderr.count("RABBITMQ_URL") == 2
 
 
 @pytest.mark.parametrize("missing", SERVERS)
@@ -53,3 +74,15 @@ def test_services_are_found_by_url_by_port_or_where_they_always_are(monkeypatch:
         "payment-service": ["http://127.0.0.1:9"],
         "notification-service": ["http://127.0.0.1:8004"],
     }
+
+
+def test_health_and_metrics_are_asked_for_where_all_else_is_unless_they_are_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = {"ORDER_SERVICE_URL": "https://edge", "ORDER_SERVICE_INTERNAL_URL": "http://a:1 http://b:1"}
+    for name, value in (SERVERS | given | {"PAYMENT_SERVICE_URL": "http://c:1"}).items():
+        monkeypatch.setenv(name, value)
+    found = Settings()
+    assert found.urls["order-service"] == ["https://edge"]
+    assert found.internal_urls["order-service"] == ["http://a:1", "http://b:1"]
+    assert found.internal_urls["payment-service"] == ["http://c:1"]

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -37,8 +37,9 @@ _CUSTOMER: frozenset[Role] = frozenset({"customer"})
 E = TypeVar("E", bound=Callable[..., Any])
 
 
-def allows(*roles: Role) -> Callable[[E], E]:
-    """Declares who may call the endpoint; in production an endpoint without it can't be served."""
+def allows(*roles: Role | Literal["anybody"]) -> Callable[[E], E]:
+    """Declares who may call the endpoint; in production an endpoint without it can't be served. `anybody` needs no
+    token: for what is no secret, such as a page's files."""
 
     def declare(endpoint: E) -> E:
         cast(Any, endpoint).allows = frozenset(roles)
@@ -47,9 +48,9 @@ def allows(*roles: Role) -> Callable[[E], E]:
     return declare
 
 
-def allowed(route: BaseRoute) -> frozenset[Role]:
+def allowed(route: BaseRoute) -> frozenset[str]:
     """Those who may call the route: nobody, unless it says so."""
-    return cast(frozenset[Role], getattr(getattr(route, "endpoint", None), "allows", frozenset()))
+    return cast(frozenset[str], getattr(getattr(route, "endpoint", None), "allows", frozenset()))
 
 
 def caller(request: Request) -> Principal:
@@ -103,8 +104,8 @@ class TokensRequired:
 
     async def admit(self, scope: Scope, routes: Sequence[BaseRoute]) -> Principal:
         route = next((route for route in routes if route.matches(scope)[0] is Match.FULL), None)
-        if route is None:
-            return _NOBODY  # there is nothing to guard: the router answers 404 or 405
+        if route is None or "anybody" in allowed(route):
+            return _NOBODY  # there is nothing to guard: without a route the router answers 404 or 405
         who: str | None = None
         try:
             principal = await self._principal(scope)

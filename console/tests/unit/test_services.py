@@ -157,7 +157,8 @@ async def test_a_change_of_stock_is_sent_to_another_replica_under_its_key(
             raise httpx.ReadTimeout("", request=request)
         return httpx.Response(201, json={"quantity_available": 15})
 
-    services = HttpServices({"inventory-service": ["http://127.0.0.1:1", "http://127.0.0.2:1"]}, pretended.client())
+    replicas = {"inventory-service": ["http://127.0.0.1:1", "http://127.0.0.2:1"]}
+    services = HttpServices(replicas, {}, pretended.client())
     pretended.answers[f"POST /inventory/{PRODUCT}/changes"] = answer
     assert (await services.change_stock(PRODUCT, 10, "delivery-7"))["quantity_available"] == 15
     assert keys == ["delivery-7", "delivery-7"]

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Never
 
 import orjson
 from aio_pika.exceptions import ChannelNotFoundEntity
@@ -56,8 +56,8 @@ def run(options: argparse.Namespace) -> int:
         raise Refused(f"RabbitMQ does not answer ({reason_of(error)}): is the system up?", 2) from None
 
 
-async def _follow(url: str, show: Callable[[object], None]) -> None:
-    """Returns never: raises what ends it."""
+async def _follow(url: str, show: Callable[[object], None]) -> Never:
+    """Raises what ends it."""
     arrived: asyncio.Queue[Sequence[object]] = asyncio.Queue()
     async with connected(url, "make events") as connection:
         looking = await connection.channel()

@@ -1,4 +1,4 @@
-"""The AsyncAPI document, which `make contracts` makes and `make check` compares, in the eyes of AsyncAPI's own parser."""
+"""The AsyncAPI document, which `make contracts` makes and `make check` compares, as AsyncAPI's own parser sees it."""
 
 import json
 import subprocess

@@ -36,10 +36,10 @@ function useStream(may) {
     const take = (found) => (setPicture(found), setConnected(true));
     const connect = () =>
       follow(take, leaving.signal)
-        .catch(() => setConnected(false))
+        .catch(() => leaving.signal.aborted || setConnected(false))
         .then(() => leaving.signal.aborted || setTimeout(connect, CONNECT_AGAIN_AFTER_MS));
     if (may) connect();
-    return () => leaving.abort();
+    return () => (leaving.abort(), setPicture(null), setConnected(null));
   }, [may]);
   return [picture, connected];
 }

@@ -126,8 +126,8 @@ async def test_staff_see_an_order_s_way_read_the_books_and_cancel_in_their_own_n
         slow = (await staff.post("/orders", json=order_of(product, FAILING_CUSTOMER, 5))).json()["id"]
         await visit.go(f"order/{slow}")
         await page.get_by_role("button", name="Cancel").click()
-        await expect(page.locator(".heading .status")).to_have_text("cancelled")
-        await expect(page.locator(".swim .event", has_text="cancelled")).to_contain_text("by clerk")
+        await page.locator(".heading .status.cancelled").wait_for()
+        await expect(page.locator('.swim [title="OrderCancelled"]')).to_contain_text("by clerk")
         timeline = (await staff.get(f"/orders/{slow}/timeline")).json()
     [cancelled] = [entry for entry in timeline if entry["event"] == "OrderCancelled"]
     assert cancelled["by"] == f"http://localhost:{system.ports['issuer']} clerk"

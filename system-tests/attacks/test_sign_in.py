@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -87,7 +87,16 @@ async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
     environment |= {"ISSUER_REDIRECT_URIS": f"http://localhost:{port}/"}
     command = [sys.executable, "-m", "operations", "issuer", "--port", str(its)]
     issuer = subprocess.Popen(command, env=os.environ | environment)  # noqa: ASYNC220  # it returns at once
+
+    async def answers() -> bool:
+        assert issuer.poll() is None
+        with suppress(httpx.TransportError):
+            async with httpx.AsyncClient() as client:
+                return (await client.get(f"{url}/keys")).status_code == 200
+        return False
+
     try:
+        await eventually(answers, seconds=45)  # a service asks for keys when it starts
         async with page_believing(url, "order-processing", folder, port) as found:
             yield Door(found, url, folder / "keys")
     finally:
@@ -154,7 +163,8 @@ async def test_who_signs_out_is_out(visit: Visit, door: Door) -> None:
     await signed_in(visit, door)
     await visit.page.get_by_role("button", name="Sign out").click()
     await visit.page.get_by_role("button", name="Sign in").wait_for()
-    assert await visit.page.locator("nav a").count() == 0
+    assert await visit.page.locator("nav a, .stale, [role=alert]").count() == 0
+    assert await visit.findings() == []
     await visit.page.reload()
     await visit.page.get_by_role("button", name="Sign in").click()
     await visit.page.get_by_label("Password").wait_for()

@@ -13,15 +13,21 @@ from starlette.datastructures import Headers
 
 _ETAG = '(W/)?"[!#-~]*"'
 _LIST = rf"\*|{_ETAG}( *, *{_ETAG})*"
-_ONE: JsonDict = {"type": "string", "anyOf": [{"const": "*"}, {"pattern": '^"[0-9]+"$'}]}
-"""What a client needs. Lists of ETags and weak ones, which HTTP allows, are understood too."""
 CONDITIONS: list[JsonDict] = [
-    {"name": name, "in": "header", "description": description, "schema": _ONE}
-    for name, description in (
-        ("If-Match", "Sets only an item that still has this ETag."),
-        ("If-None-Match", "`*`: sets only the stock of a product that has no item yet."),
-    )
+    {
+        "name": "If-Match",
+        "in": "header",
+        "description": "Sets only an item that still has this ETag.",
+        "schema": {"type": "string", "pattern": '^"[0-9]+"$', "examples": ['"7"']},
+    },
+    {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "Sets only the stock of a product that has no item yet.",
+        "schema": {"type": "string", "enum": ["*"]},
+    },
 ]
+"""What a client needs. Lists of ETags and weak ones, which HTTP allows, are understood too."""
 
 
 def etag(revision: int) -> str:

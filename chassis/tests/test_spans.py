@@ -111,6 +111,8 @@ def test_events_of_several_kinds_have_no_routing_key_in_common_and_each_has_its_
     together = [(f"process order_events:{SERVICE}", None), *both]
     key = "messaging.rabbitmq.destination.routing_key"
     found = [(span.name, (span.attributes or {}).get(key)) for span in recording.spans()]
+    destinations = [(span.attributes or {})["messaging.destination.name"] for span in recording.spans()]
+    assert [f"process {destination}" for destination in destinations] == [name for name, _ in found]
     assert found == (together if flags == "01" else both[:1])
 
 

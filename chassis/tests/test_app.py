@@ -296,7 +296,7 @@ async def test_an_order_without_a_recorder_is_never_sampled(client: httpx.AsyncC
 
 async def test_a_service_that_stops_exports_the_spans_that_are_left(recording: Recording) -> None:
     app = create_app(
-        service="test-service", version="", summary="", routers=[], parts=[], checks={}, ready=(), guard=OPEN
+        service="test-service", version="1", summary="", routers=[], parts=[], checks={}, ready=(), guard=OPEN
     )
     async with app.router.lifespan_context(app):
         recording.transaction("work", 0, [f"00-{TRACE_ID}-00f067aa0ba902b7-01"], None)

@@ -145,6 +145,8 @@ async def test_a_transaction_is_part_of_the_batch_that_it_is_for(recording: Reco
 
 
 async def test_a_transaction_of_its_own_is_linked_with_its_orders_each_once(recording: Recording) -> None:
+    with recording.processing(SERVICE, events(a_trace())):
+        pass  # the task's batch before
     began = time_ns() - 1_000_000
     alone, two = a_trace(), [a_trace(), a_trace()]
     recording.transaction("one", began, [alone, a_trace("00"), alone], None)

@@ -111,8 +111,8 @@ def patch_channel() -> None:
     channel = import_module("infrastructure.log_channel").LogChannel
     send = channel.send
 
-    async def send_and_say(self: Any, customer_id: Any, subject: str, message: str) -> None:
-        await send(self, customer_id, subject, message)
+    async def send_and_say(self: Any, customer_id: Any, subject: str, message: str, traceparent: str) -> None:
+        await send(self, customer_id, subject, message, traceparent)
         say("told", subject=subject, message=message)
 
     channel.send = send_and_say

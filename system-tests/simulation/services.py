@@ -75,7 +75,7 @@ class _Channel:
     def __init__(self, told: Callable[[UUID, str], None]) -> None:
         self._told = told
 
-    async def send(self, customer_id: UUID, subject: str, message: str) -> None:
+    async def send(self, customer_id: UUID, subject: str, message: str, traceparent: str) -> None:
         self._told(customer_id, subject)
 
 

@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from contextvars import Context
 from typing import Generic, TypeVar
 
 from chassis.ports.errors import Conflict, Unavailable, abandoned_is_unavailable, is_outage, reason_of
@@ -49,8 +48,7 @@ class GroupCommit(Generic[C, R, U]):
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((command, future))
         if self._runner is None or self._runner.done():
-            # In a context of its own: the batch must not pass for part of what its first caller is doing.
-            self._runner = asyncio.create_task(self._run(), name=self._name, context=Context())
+            self._runner = asyncio.create_task(self._run(), name=self._name)
         return await future
 
     async def _run(self) -> None:

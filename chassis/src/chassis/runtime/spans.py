@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import structlog
 from chassis.messaging.topology import EXCHANGE
@@ -63,6 +64,9 @@ class SpanRecorder:
         self._provider = TracerProvider(ALWAYS_ON, Resource.create(about), shutdown_on_exit=False)
         self._provider.add_span_processor(_Queue(_Watched(exporter)))
         self._tracer = self._provider.get_tracer("chassis")
+        self._batches: dict[asyncio.Task[Any] | None, Span] = {}
+        """By task. It is no context variable, because tasks that a batch starts, such as a group commit, would inherit
+        it."""
 
     def request(self, caller: str | None) -> "_Request | None":
         if random.random() >= self._ratio:  # noqa: S311 (samples, guards nothing)
@@ -94,12 +98,26 @@ class SpanRecorder:
         shared = _Shared(self._tracer, kind, name, attributes, parts, time.time_ns())
         if len(events) > 1:
             shared.span.set_attribute("messaging.batch.message_count", len(events))
-        return shared.current()
+        return self._during(shared)
+
+    @contextmanager
+    def _during(self, shared: "_Shared") -> Iterator[None]:
+        task, error = asyncio.current_task(), None
+        self._batches[task] = shared.span
+        try:
+            yield
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            self._batches.pop(task, None)
+            shared.end(error)
 
     def transaction(self, purpose: str, began: int, traceparents: Iterable[str], error: BaseException | None) -> None:
         name, kind, attributes = f"transaction {purpose}", SpanKind.CLIENT, {"db.system.name": "postgresql"}
-        if trace.get_current_span().is_recording():  # the batch's span, which is linked with the orders
-            _end(self._tracer.start_span(name, kind=kind, attributes=attributes, start_time=began), error)
+        if batch := self._batches.get(asyncio.current_task()):  # which is linked with the orders
+            context = trace.set_span_in_context(batch, Context())
+            _end(self._tracer.start_span(name, context, kind, attributes, start_time=began), error)
         elif parts := [_Part(order, name, {}) for order in dict.fromkeys(traceparents) if is_sampled(order)]:
             _Shared(self._tracer, kind, name, attributes, parts, began).end(error)
 
@@ -169,19 +187,6 @@ class _Shared:
             links = [Link(self.span.get_span_context())]
             for part in self._parts:
                 _end(self._part(part, links), error)
-
-    @contextmanager
-    def current(self) -> Iterator[None]:
-        """Spans that start meanwhile in this task are parts of it. It ends with the block."""
-        error = None
-        try:
-            with trace.use_span(self.span, record_exception=False, set_status_on_exception=False):
-                yield
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            self.end(error)
 
 
 def _destination(key: str | None, queue: str | None) -> dict[str, str]:

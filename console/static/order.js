@@ -57,10 +57,10 @@ export function Search() {
       <button type="submit" aria-busy=${busy}>${t("find")}</button>
     </form>
     ${problem && html`<${Problem} text=${problem} />`}
-    <h2>${found?.of_page ? t("of-page") : customer ? t("of-customer", { id: customer }) : t("of-all")}</h2>
+    <h2 id="found">${found?.of_page ? t("of-page") : customer ? t("of-customer", { id: customer }) : t("of-all")}</h2>
     ${found && !found.orders.length && html`<p class="note">${t("nothing-seen")} <a href="#/place">${t("place-one")}</a></p>`}
     ${found?.orders.length > 0 &&
-    html`<table class="plain">
+    html`<div class="wide" role="group" aria-labelledby="found" tabindex="0"><table class="plain">
       <thead><tr><th scope="col">${t("order")}</th><th scope="col">${t("state")}</th><th scope="col">${t("placed-at")}</th><th scope="col" class="number">${t("amount")}</th></tr></thead>
       <tbody>
         ${found.orders.map(
@@ -72,7 +72,7 @@ export function Search() {
           </tr>`,
         )}
       </tbody>
-    </table>`}
+    </table></div>`}
     <p class="note"><a href="/events">${t("events-explained")}</a></p>
   `;
 }

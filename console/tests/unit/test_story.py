@@ -42,6 +42,14 @@ def test_what_the_page_did_not_see_comes_from_the_timeline_once() -> None:
     ]
 
 
+def test_who_did_it_is_told_of_what_the_page_saw_as_of_what_it_did_not() -> None:
+    timeline = [TIMELINE[0] | {"by": "https://issuer shop"}, TIMELINE[1], TIMELINE[2] | {"by": "https://issuer clerk"}]
+    found = story(ORDER, seen("OrderCreated", "InventoryReserved"), Told(order("confirmed"), timeline), {})
+    by = {step["name"]: step["by"] for step in found["steps"]}
+    assert (by["OrderCreated"], by["OrderCompleted"]) == ("https://issuer shop", "https://issuer clerk")
+    assert (by["InventoryReserved"], by["OrderConfirmed"]) == (None, None)
+
+
 def test_what_nobody_kept_is_not_recorded_and_stands_where_it_must_have_been() -> None:
     found = story(ORDER, None, Told(order("completed") | {"trace_id": "its own"}, TIMELINE), {})
     assert names(found) == ["OrderCreated", "InventoryReserved", "OrderConfirmed", "PaymentProcessed", "OrderCompleted"]

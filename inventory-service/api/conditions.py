@@ -13,21 +13,15 @@ from starlette.datastructures import Headers
 
 _ETAG = '(W/)?"[!#-~]*"'
 _LIST = rf"\*|{_ETAG}( *, *{_ETAG})*"
-CONDITIONS: list[JsonDict] = [
-    {
-        "name": "If-Match",
-        "in": "header",
-        "description": "Sets only an item that still has this ETag.",
-        "schema": {"type": "string", "pattern": '^"[0-9]+"$', "examples": ['"7"']},
-    },
-    {
-        "name": "If-None-Match",
-        "in": "header",
-        "description": "Sets only the stock of a product that has no item yet.",
-        "schema": {"type": "string", "enum": ["*"]},
-    },
-]
+_ONE: JsonDict = {"type": "string", "pattern": r'^(\*|"[0-9]+")$'}
 """What a client needs. Lists of ETags and weak ones, which HTTP allows, are understood too."""
+CONDITIONS: list[JsonDict] = [
+    {"name": name, "in": "header", "description": description, "schema": _ONE}
+    for name, description in (
+        ("If-Match", "Sets only an item that still has this ETag."),
+        ("If-None-Match", "`*`: sets only the stock of a product that has no item yet."),
+    )
+]
 
 
 def etag(revision: int) -> str:

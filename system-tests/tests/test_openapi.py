@@ -76,6 +76,12 @@ BODIES = [
     ),
     b'{"customer_id":"%s","subject":"\\u0000","message":"\\ud83d\\ude00\\u0000"}' % ID,
 ]
+# Nobody can guess the ETag of an item, so that nearly every answer is 412.
+CONDITIONAL = """
+[[operations]]
+include-name = "PUT /inventory/{product_id}"
+warnings = false
+"""
 FOLDER = Path(__file__).resolve().parents[1]
 EXAMPLES = int(os.environ.get("EXAMPLES") or 30)
 SEED = int(os.environ.get("SEED") or (random.randrange(2**32) if "EXAMPLES" in os.environ else 1))
@@ -111,7 +117,8 @@ async def known(asked: System, client: httpx.AsyncClient) -> dict[str, str]:
 @pytest.mark.parametrize("name", SERVICES)
 async def test_every_answer_is_as_documented(name: str, asked: System, known: dict[str, str], tmp_path: Path) -> None:
     config = Template((FOLDER / "schemathesis.toml").read_text()).substitute(known)
-    (tmp_path / "schemathesis.toml").write_text(config)
+    conditional = CONDITIONAL if name == "inventory-service" else ""
+    (tmp_path / "schemathesis.toml").write_text(config + conditional)
     ask = [sys.executable, "-m", "schemathesis.cli", "run", f"{asked.urls[name]}/openapi.json", "--no-color"]
 
     done = await asyncio.to_thread(

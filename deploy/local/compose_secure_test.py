@@ -128,7 +128,7 @@ def _check_edge(system: Profile, environment: Mapping[str, str]) -> None:
     def ask(
         edge: http.client.HTTPSConnection, method: str, path: str, body: Any = None, **more: str
     ) -> tuple[int, Any]:
-        edge.request(method, path, json.dumps(body) if body else None, more)
+        edge.request(method, path, None if body is None else json.dumps(body), more)
         answer = edge.getresponse()
         return answer.status, json.loads(answer.read())
 
@@ -161,6 +161,10 @@ def _check_edge(system: Profile, environment: Mapping[str, str]) -> None:
         0
     ] != 201:
         raise Problem("Staff can't set stock.", str(stocked))
+    for method, path in (("GET", "/api/caller"), ("GET", "/api/dead-letters"), ("POST", "/api/books")):
+        body = {} if method == "POST" else None
+        if (page := ask(connected(), method, path, body, **headers))[0] != 200:
+            raise Problem(f"The page's server does not answer {method} {path}.", str(page))
     with ThreadPoolExecutor(_CLIENTS) as pool:
         answers = [answer for its in pool.map(client, range(_CLIENTS)) for answer in its]
     if wrong := [answer for answer in answers if answer[0] != 201]:

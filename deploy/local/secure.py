@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import credentials
+import docker
 import health
 import install
 import layout
@@ -185,10 +186,9 @@ def introduce(profile: Profile) -> None:
     in_docker = profile.mode == "docker"
     say(f"\nThe system is up as in production, {'in Docker' if in_docker else 'natively'}:")
     say(f"  {EDGE:<21} https://localhost:{profile.ports[EDGE]}  (curl --cacert {shown(authority(profile))})")
-    password = (
-        "docker compose exec issuer cat /issuer/password" if in_docker else shown(profile.home / "issuer" / "password")
-    )
-    say(f"  {'the page':<21} https://localhost:{profile.ports[EDGE]}/  (sign in by the password: {password})")
+    printed = f"{docker.typed(secure=True)} exec issuer cat /issuer/password"
+    password = f"that `{printed}` prints" if in_docker else f"in {shown(profile.home / 'issuer' / 'password')}"
+    say(f"  {'the page':<21} https://localhost:{profile.ports[EDGE]}/  (sign in with the password {password})")
     say(f"  {'tokens':<21} make token ROLE=customer SUB=<uuid>, from the issuer {issuer_url(profile)}")
     passwords = "in the volume `vault`" if in_docker else f"in {shown(profile.home / 'secrets')}"
     say(f"  {'PostgreSQL, RabbitMQ':<21} by TLS only; their passwords are {passwords}")

@@ -162,8 +162,7 @@ def _check_edge(system: Profile, environment: Mapping[str, str]) -> None:
     ] != 201:
         raise Problem("Staff can't set stock.", str(stocked))
     for method, path in (("GET", "/api/caller"), ("GET", "/api/dead-letters"), ("POST", "/api/books")):
-        body = {} if method == "POST" else None
-        if (page := ask(connected(), method, path, body, **headers))[0] != 200:
+        if (page := ask(connected(), method, path, {} if method == "POST" else None, **headers))[0] != 200:
             raise Problem(f"The page's server does not answer {method} {path}.", str(page))
     with ThreadPoolExecutor(_CLIENTS) as pool:
         answers = [answer for its in pool.map(client, range(_CLIENTS)) for answer in its]

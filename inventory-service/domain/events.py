@@ -45,7 +45,14 @@ Lines = Annotated[
 @dataclass(frozen=True, slots=True)
 class Shortage:
     product_id: UUID
-    missing: Annotated[int, {"minimum": 1, "description": "How many pieces more the order asked for than there were."}]
+    missing: Annotated[
+        int,
+        {
+            "minimum": 1,
+            "maximum": 1_000_000,
+            "description": "How many pieces more the order asked for than there were.",
+        },
+    ]
 
 
 Shortages = Annotated[

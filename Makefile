@@ -96,8 +96,8 @@ mutate: ## Small mistakes put into the code, and whether a test notices (ONLY=fo
 test: ## All tests, on a PostgreSQL and a RabbitMQ of their own (ONLY=order-service, ARGS="-k cancel")
 	@$(RUN) test --only "$(ONLY)"
 
-test-all: ## System tests, restore drill and chaos (SEED=4711 MINUTES=2), in development and in production: an hour and more
-	@$(RUN) test-all
+test-all: ## System tests, restore drill and chaos (SEED=4711 MINUTES=2), in development and in production: an hour and more (ONLY=production)
+	@$(RUN) test-all --only "$(ONLY)"
 
 contracts: ## Write what follows from the declared events: contracts/, queues and bindings, the table of docs/events.md
 	@$(RUN) contracts

@@ -302,10 +302,10 @@ def _test(options: Options) -> int:
     return suites.test(options.only, options.arguments)
 
 
-@command(names="test-all")
-def _test_all(_: Options) -> int:
+@command("--only", names="test-all")
+def _test_all(options: Options) -> int:
     """system tests, restore drill and chaos, in development and in production"""
-    return suites.test_all()
+    return suites.test_all(options.only)
 
 
 @command("--check")

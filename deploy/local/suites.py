@@ -28,6 +28,8 @@ _EVERYTHING = {
     "restore drill": ("-m", "pytest", _DRILL),
     "chaos": ("-m", "chaos"),  # the last: it leaves the servers as they are after all that
 }
+_WAYS = {"development": "test", "production": f"{SECURE}-test-all"}
+"""The kind of servers for each."""
 # Of what pytest says at its end, and of the table of chaos.
 _FAILED = re.compile(r"(?:FAILED|ERROR) \S+::.*")
 _FIGURE = re.compile(
@@ -62,15 +64,18 @@ def test(only: str, arguments: str) -> int:
         return _summary([_run(name, name, ("-m", "pytest", *shlex.split(arguments)), addresses) for name in names])
 
 
-def test_all() -> int:
-    """The system tests, the restore drill and chaos, with the services run as in development, then as in production."""
+def test_all(only: str) -> int:
+    """The system tests, the restore drill and chaos, with the services run as in development, then as in production;
+    `only` names one of the two."""
+    if only not in ("", *_WAYS):
+        raise Problem(f"ONLY={only} is neither of {' and '.join(_WAYS)}.")
     servers.provide()
     packages.provide("haproxy")
     packages.provide_for_tests()
     install.install(["system-tests", "operations", "console", *layout.SERVICES])
     parts: list[_Part] = []
-    for way, kind in (("development", "test"), ("production", f"{SECURE}-test-all")):
-        with private_servers(kind) as addresses:
+    for way in [only] if only else _WAYS:
+        with private_servers(_WAYS[way]) as addresses:
             parts += [
                 _run(f"{part}, {way}", "system-tests", program, addresses) for part, program in _EVERYTHING.items()
             ]

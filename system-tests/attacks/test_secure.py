@@ -150,7 +150,7 @@ async def test_prometheus_sees_every_process_the_broker_and_the_books_which_it_r
     system: Secured,
 ) -> None:
     addresses = {f"127.0.0.1:{port}" for name, port in system.ports.items() if name.endswith(("-internal", "metrics"))}
-    addresses -= {f"127.0.0.1:{system.ports['edge-metrics']}"}
+    addresses -= {f"127.0.0.1:{system.ports[name]}" for name in ("edge-metrics", "console-internal")}
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{system.ports['prometheus']}") as prometheus:
 
         async def answers() -> bool:

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import asyncpg  # type: ignore[import-untyped]  # it ships none
 import uvloop
+from chassis.testing import eventually
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "system-tests"))  # whose tools are used as they are
 
@@ -123,14 +124,16 @@ async def _round(
         async with builder.system(name, logs, options.replicas, success_rate) as production:
             return await saga_round(production, options.orders, options, servers)
     async with AsyncExitStack() as stack:
-        if name == "traces":
-            await stack.enter_async_context(watched.traced())
+        came = await stack.enter_async_context(watched.traced()) if name == "traces" else None
         started = contestants.system(logs, options.replicas, success_rate, keys=builder is not None)
         contestant = await stack.enter_async_context(started)
         if name in ("console", "page"):
             seen = watched.watched(contestant, logs, looked_at=name == "page")
             contestant = await stack.enter_async_context(seen)
-        return await saga_round(contestant, options.orders, options, servers)
+        found = await saga_round(contestant, options.orders, options, servers)
+        if came:
+            await eventually(came)  # or nothing was measured
+        return found
 
 
 @asynccontextmanager

@@ -33,6 +33,7 @@ async def place_order(request: Request) -> Response:
         "total_amount": sum((item.price * item.quantity for item in body.items), start=body.items[0].price * 0),
         "currency": "USD",
         "status": "pending",
+        "shortages": [],
         "expires_at": now + timedelta(seconds=900),
         "created_at": now,
         "updated_at": now,

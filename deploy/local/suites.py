@@ -171,7 +171,7 @@ def _summary(parts: Sequence[_Part]) -> int:
     failed, total = [part for part in parts if part.code != 0], sum(part.seconds for part in parts)
     for part in failed:
         for line in filter(_FAILED.match, part.said):
-            say(f"{part.name}: {line}")
+            say(f"{part.name}: {line.rstrip()}")
     say(
         f"FAILED: {', '.join(part.name for part in failed)} ({total:.0f} s)"
         if failed

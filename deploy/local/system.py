@@ -269,10 +269,12 @@ def _up_natively(profile: Profile) -> None:
     for name in missing:
         start_one(profile, name)
     wait(profile, names, logs_before)
-    for part in beside:
-        for name in part.NAMES:
-            start_one(profile, name)
-        part.wait(profile)
+    for part in _BESIDE:
+        if part in beside:
+            for name in part.NAMES:
+                start_one(profile, name)
+        if part in beside or {*part.NAMES} <= {*running}:  # an edge that ran takes a moment to see the services again
+            part.wait(profile)
 
 
 def _tell_what_changed(profile: Profile) -> None:

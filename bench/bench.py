@@ -124,15 +124,16 @@ async def _round(
         async with builder.system(name, logs, options.replicas, success_rate) as production:
             return await saga_round(production, options.orders, options, servers)
     async with AsyncExitStack() as stack:
-        came = await stack.enter_async_context(watched.traced()) if name == "traces" else None
-        started = contestants.system(logs, options.replicas, success_rate, keys=builder is not None)
+        sink = await stack.enter_async_context(watched.sink())
+        to = sink.url if name == "traces" else ""
+        started = contestants.system(logs, options.replicas, success_rate, keys=builder is not None, traces_to=to)
         contestant = await stack.enter_async_context(started)
         if name in ("console", "page"):
             seen = watched.watched(contestant, logs, looked_at=name == "page")
             contestant = await stack.enter_async_context(seen)
         found = await saga_round(contestant, options.orders, options, servers)
-        if came:
-            await eventually(came)  # or nothing was measured
+        if name == "traces":
+            await eventually(lambda: sink.taken)  # or nothing was measured
         return found
 
 

@@ -150,10 +150,16 @@ async def baseline(logs: Path, replicas: int, success_rate: float) -> AsyncItera
 
 
 @asynccontextmanager
-async def system(logs: Path, replicas: int, success_rate: float, *, keys: bool = False) -> AsyncIterator[System]:
+async def system(
+    logs: Path, replicas: int, success_rate: float, *, keys: bool = False, traces_to: str = ""
+) -> AsyncIterator[System]:
     async with (
         fresh_system(
-            logs, PAYMENT_SUCCESS_RATE=str(success_rate), PAYMENT_RETRY_DELAYS_SECONDS=RETRY_DELAYS_SECONDS
+            logs,
+            PAYMENT_SUCCESS_RATE=str(success_rate),
+            PAYMENT_RETRY_DELAYS_SECONDS=RETRY_DELAYS_SECONDS,
+            OTEL_EXPORTER_OTLP_ENDPOINT=traces_to,
+            OTEL_TRACES_SAMPLER_ARG=os.environ.get("OTEL_TRACES_SAMPLER_ARG", "0.01"),
         ) as first,
         attended(first.services.values),
         replicated(first.services, replicas) as services,

@@ -7,7 +7,7 @@ go to somebody who takes them all and keeps none.
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -20,7 +20,6 @@ from rounds import CONSOLE
 from system import Service
 
 WATCHED = ("console", "page", "traces")
-_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 @dataclass(frozen=True)
@@ -69,24 +68,26 @@ async def watched(system: System, logs: Path, *, looked_at: bool) -> AsyncIterat
                 await task
 
 
-@asynccontextmanager
-async def traced() -> AsyncIterator[Callable[[], int]]:
-    """Services that start meanwhile record traces. Tells how often any came."""
-    taken = 0
+@dataclass
+class Sink:
+    """Whoever takes the traces."""
 
-    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal taken
+    url: str = ""
+    taken: int = 0
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 await reader.readexactly(int(head.partition(b"content-length:")[2].split(b"\r\n")[0]))
-                taken += 1
+                self.taken += 1
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         writer.close()
 
-    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
-        os.environ[_ENDPOINT] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        try:
-            yield lambda: taken
-        finally:
-            del os.environ[_ENDPOINT]
+
+@asynccontextmanager
+async def sink() -> AsyncIterator[Sink]:
+    found = Sink()
+    async with await asyncio.start_server(found.take, "127.0.0.1", 0) as server:
+        found.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield found
